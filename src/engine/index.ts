@@ -1,0 +1,6 @@
+/**
+ * The engines: state machines without I/O. Pure.
+ *
+ * @module
+ */
+export {}

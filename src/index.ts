@@ -1,0 +1,10 @@
+/**
+ * ipvs-sync speaks Linux IPVS's connection-synchronisation protocol: the codecs of versions 0 and 1, a master and a
+ * backup, and readers for captures.
+ *
+ * @module
+ */
+export { IpvsSyncError, type ErrorCode, type IpvsSyncErrorDetails } from './errors.js'
+export type { Bytes, Milliseconds, Seconds, TimestampMs } from './units.js'
+export type * from './wire/connection.js'
+export type { Problem, Severity } from './wire/problems.js'
