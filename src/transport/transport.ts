@@ -1,0 +1,72 @@
+/**
+ * What carries messages between directors: the interface that UDP and the memory network share.
+ *
+ * A transport moves datagrams and judges none. It never throws on what comes from the network, loses nothing that it
+ * accepted for sending unless it says so through {@link TransportHandlers.onError}, and tells its user, by
+ * {@link Transport.writable}, when to hold back.
+ *
+ * @module
+ */
+
+import type { IpvsSyncError } from '../errors.js'
+
+/** Who sent a datagram. */
+export interface Sender {
+  /** IPv4 dotted, or IPv6 as the system writes it (with `%interface` for link-local ones). */
+  readonly address: string
+  /** 0…65535. */
+  readonly port: number
+}
+
+/** Something that a person should know, and that stops nothing. */
+export interface TransportNotice {
+  /**
+   * - `buffer` the system gave a smaller socket buffer than was asked for, or how much the default one holds
+   * - `interface-lost` the interface is gone: nothing is received or sent through it until it is back
+   * - `interface-back` the interface is back, and its group joined again
+   */
+  readonly code: 'buffer' | 'interface-lost' | 'interface-back'
+  /** What happened, where, and what to do. */
+  readonly message: string
+}
+
+/** What a transport calls. Each is called from the event loop (or from `MemoryNetwork.advance`), never from inside `send`. */
+export interface TransportHandlers {
+  /** A datagram came. `bytes` is the receiver's to keep; `channel` is 0…channels − 1. */
+  readonly onDatagram?: (bytes: Uint8Array, from: Sender, channel: number) => void
+  /** A channel that was not {@link Transport.writable} is again. */
+  readonly onWritable?: (channel: number) => void
+  /** See {@link TransportNotice}. */
+  readonly onNotice?: (notice: TransportNotice) => void
+  /** A socket failed after the start. A datagram that could not be sent is lost, as the kernel's is. */
+  readonly onError?: (error: IpvsSyncError) => void
+}
+
+/** Carries messages on `channels` channels (one UDP port each, from the base port on). */
+export interface Transport {
+  /** How many channels there are: sync_ports of a master or backup, 1…64. */
+  readonly channels: number
+  /** Where it sends to or listens at, for a person: `224.0.0.81:8848-8851 on eth1`. */
+  readonly description: string
+  /**
+   * Opens the sockets. Resolves when every channel sends and receives.
+   *
+   * @throws IpvsSyncError `ERR_INTERFACE`, `ERR_ADDRESS_IN_USE`, `ERR_GROUP` or `ERR_TRANSPORT`; nothing stays open then.
+   */
+  start(handlers: TransportHandlers): Promise<void>
+  /** Whether `send` may be called for this channel now. */
+  writable(channel: number): boolean
+  /**
+   * Sends one message to the group, or to every peer.
+   *
+   * @param channel - 0…channels − 1.
+   * @param bytes - The message. Belongs to the transport until it has left: do not write to it again.
+   */
+  send(channel: number, bytes: Uint8Array): void
+  /** Resolves when everything that was accepted has left or failed. */
+  flush(): Promise<void>
+  /** Closes the sockets; what was not flushed is lost. Calling it again does nothing. */
+  close(): Promise<void>
+  /** Datagrams that the receive buffers had no room for since the start; undefined where the system does not tell. */
+  receiveDrops(): number | undefined
+}
