@@ -1,0 +1,55 @@
+/**
+ * The bounded queue of closed messages between a channel's buffer and its socket (docs/protocol.md section 9).
+ *
+ * @module
+ */
+
+/** A message ready to leave. */
+export interface Datagram {
+  /** The channel, from 0: its port is the base port plus this. */
+  readonly channel: number
+  /** The whole message; yours to keep. */
+  readonly bytes: Uint8Array
+  /** How many connections are in it: 1…255. */
+  readonly connections: number
+}
+
+/** First in, first out. Takes and gives in constant time; memory follows what is held. */
+export class SendQueue {
+  #items: (Datagram | undefined)[] = []
+  #head = 0
+
+  /** Messages held. */
+  get length(): number {
+    return this.#items.length - this.#head
+  }
+
+  /** Adds a message behind all others. The caller has looked at {@link SendQueue.length} first. */
+  push(datagram: Datagram): void {
+    this.#items.push(datagram)
+  }
+
+  /** Takes the oldest message, or nothing. */
+  shift(): Datagram | undefined {
+    if (this.length === 0) return undefined
+    const datagram = this.#items[this.#head]
+    this.#items[this.#head++] = undefined
+    if (this.#head === this.#items.length || this.#head >= 1024) this.#compact()
+    return datagram
+  }
+
+  /** Removes everything, and returns what was held. */
+  clear(): readonly Datagram[] {
+    const held = this.#items.slice(this.#head) as Datagram[]
+    this.#items = []
+    this.#head = 0
+    return held
+  }
+
+  /** Dropping the emptied front only now and then keeps a take at constant cost on average. */
+  #compact(): void {
+    if (this.#head < this.#items.length / 2) return
+    this.#items = this.#items.slice(this.#head)
+    this.#head = 0
+  }
+}
