@@ -1,11 +1,12 @@
 // One channel: what it puts into which message, when messages leave, and that nothing is lost uncounted or sent twice.
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
 import { Channel, type ChannelLimits, type RecordWriter } from '../../src/engine/channel.js'
 import { SendQueue, type Datagram } from '../../src/engine/send-queue.js'
 import { createRows, ROW, ROW_WORDS, type Rows } from '../../src/wire/rows.js'
 
-/** Messages by the layout of docs/protocol.md sections 2 to 4, IPv4 without parameters: 36 bytes a record, or 24. */
+/** Messages by the layout of docs/protocol.md sections 2 to 4, IPv4: 36 bytes a record, or what a row's timeout says, or 24 in version 0. */
 class PlainWriter implements RecordWriter {
   #bytes = new DataView(new ArrayBuffer(65_535))
   #version: 0 | 1 = 1
@@ -24,10 +25,10 @@ class PlainWriter implements RecordWriter {
   }
 
   tryAdd(rows: Rows, index: number): boolean {
-    const size = this.#version === 1 ? 36 : 24
+    const size = this.#version === 1 ? rows.words[index * ROW_WORDS + ROW.TIMEOUT] || 36 : 24
     if (this.#count === 255 || this.#length + size > this.#maxlen) return false
     // The mark by which the test knows a record again: the client's address.
-    this.#bytes.setInt32(this.#length + size - 12, rows.words[index * ROW_WORDS + ROW.CLIENT]!)
+    this.#bytes.setInt32(this.#length + (this.#version === 1 ? 24 : 12), rows.words[index * ROW_WORDS + ROW.CLIENT]!)
     this.#length += size
     this.#count++
     return true
@@ -45,7 +46,7 @@ function marks({ bytes }: Pick<Datagram, 'bytes'>): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const version = view.getInt8(5) === 1 && view.getUint8(0) === 0 ? 1 : 0
   const [head, size, count] = version === 1 ? [8, 36, view.getUint8(4)] : [4, 24, view.getUint8(0)]
-  return Array.from({ length: count }, (_, i) => view.getInt32(head + i * size + size - 12))
+  return Array.from({ length: count }, (_, i) => view.getInt32(head + i * size + (version === 1 ? 24 : 12)))
 }
 
 const rows = createRows(1)
@@ -262,4 +263,55 @@ t.test('whatever happens, in order, nothing twice, nothing too long, and each lo
     { numRuns: 1000, ...(process.env['FUZZ_SEED'] === undefined ? {} : { seed: Number(process.env['FUZZ_SEED']) }) }
   )
   t.pass('1,000 runs')
+})
+
+/** UDP payloads of an Ethernet capture without IP options, by destination port, in order. */
+function payloads(name: string): Map<number, Buffer[]> {
+  const file = readFileSync(new URL(`../fixtures/captures/${name}/sync.pcap`, import.meta.url))
+  const found = new Map<number, Buffer[]>()
+  for (let at = 24; at < file.length; at += 16 + file.readUInt32LE(at + 8)) {
+    const port = file.readUInt16BE(at + 16 + 36)
+    const payload = file.subarray(at + 16 + 42, at + 16 + file.readUInt32LE(at + 8))
+    found.set(port, [...(found.get(port) ?? []), payload])
+  }
+  return found
+}
+
+/** Lengths of a version 1 message's records, each with the padding before the next. */
+function recordLengths(message: Buffer): number[] {
+  const lengths: number[] = []
+  for (let at = 8; lengths.length < message.readUInt8(4); at += lengths.at(-1)!) {
+    lengths.push(((message.readUInt16BE(at + 2) & 0xfff) + 3) & ~3)
+  }
+  return lengths
+}
+
+t.test("records as long as a kernel's are put into messages as the kernel put them", async (t) => {
+  const captures = [
+    ['burst-maxlen200', 200, 1, 20],
+    ['burst-ports4', 1472, 4, 16]
+  ] as const
+  for (const [name, maxlen, ports, messages] of captures) {
+    const channels = payloads(name)
+    t.equal(channels.size, ports)
+    t.equal([...channels.values()].flat().length, messages)
+    for (const [port, sent] of channels) {
+      const channel = new Channel(port - 8848, new PlainWriter(), { ...usual, maxlen }, () => t.fail('dropped'))
+      for (const length of sent.flatMap(recordLengths)) {
+        rows.words[ROW.TIMEOUT] = length
+        channel.add(rows, 0, 1_000)
+      }
+      rows.words[ROW.TIMEOUT] = 0
+      channel.flush()
+      const ours: string[] = []
+      for (let next = channel.poll(1_000); next !== undefined; next = channel.poll(1_000)) {
+        ours.push(Buffer.from(next.bytes.subarray(0, 8)).toString('hex'))
+      }
+      t.strictSame(
+        ours,
+        sent.map((message) => message.toString('hex', 0, 8)),
+        `${name}, port ${String(port)}: the headers`
+      )
+    }
+  }
 })
