@@ -5,6 +5,18 @@
  * @module
  */
 export { IpvsSyncError, type ErrorCode, type IpvsSyncErrorDetails } from './errors.js'
+export { CAPTURE_PROBLEMS, CaptureReader, CaptureTime, readCapture } from './capture/index.js'
+export type {
+  Capture,
+  CaptureCounts,
+  CapturedDatagram,
+  CaptureFinding,
+  CaptureItem,
+  CaptureProblemCode,
+  CaptureSource,
+  PortRange,
+  ReadCaptureOptions
+} from './capture/index.js'
 export type { Bytes, Milliseconds, Seconds, TimestampMs } from './units.js'
 export type * from './wire/connection.js'
 export type { Problem, Severity } from './wire/problems.js'

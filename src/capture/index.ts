@@ -3,4 +3,15 @@
  *
  * @module
  */
-export {}
+export { CaptureReader } from './capture-reader.js'
+export { CaptureTime } from './capture-time.js'
+export type {
+  CaptureCounts,
+  CapturedDatagram,
+  CaptureFinding,
+  CaptureItem,
+  PortRange,
+  ReadCaptureOptions
+} from './items.js'
+export { CAPTURE_PROBLEMS, type CaptureProblemCode } from './problems.js'
+export { readCapture, type Capture, type CaptureSource } from './read-capture.js'

@@ -1,0 +1,214 @@
+/**
+ * From packets to UDP datagrams: link layer, IP, fragments, UDP.
+ *
+ * @module
+ */
+
+import { formatAddress } from '../addresses.js'
+import type { Problem } from '../wire/problems.js'
+import type { Assembly } from './assembly.js'
+import type { CaptureTime } from './capture-time.js'
+import { canLeadToUdp, readIp, skipExtensionHeaders, UDP, type Fragment, type IpPacket } from './ip.js'
+import type { CapturedDatagram, CaptureItem, ReadCaptureOptions } from './items.js'
+import { findIp, type IpLocation } from './link-layer.js'
+import { portMatcher } from './port-matcher.js'
+import { captureProblem } from './problems.js'
+import type { RawPacket } from './raw-packet.js'
+import { Reassembler, type GivenUp, type Pending } from './reassembler.js'
+
+const UDP_HEADER = 8
+/** More kinds of other traffic than this are not worth a hint. */
+const MAX_OTHER_PORTS = 64
+
+/** What every datagram is told of, whole or in fragments. */
+interface Origin {
+  readonly packet: number
+  readonly time: CaptureTime | undefined
+  readonly source: string
+  readonly destination: string
+  readonly interface: string | undefined
+}
+
+/** UDP header and payload in some buffer. */
+interface UdpBytes {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  readonly start: number
+  /** Index after the last byte that is there. */
+  readonly end: number
+  /** Index after the last byte that IP carried. */
+  readonly wireEnd: number
+}
+
+/** Finds the wanted datagrams among packets. */
+export class Dissector {
+  /** Wanted datagrams so far. */
+  datagrams = 0
+  /** Datagrams to other ports that look like sync messages, by port. */
+  readonly otherPorts = new Map<number, number>()
+  readonly #isWanted: (port: number) => boolean
+  readonly #reassembler: Reassembler<Origin>
+  readonly #give: (item: CaptureItem) => void
+
+  /** @param give - Where datagrams and problems go. */
+  constructor(options: ReadCaptureOptions, give: (item: CaptureItem) => void) {
+    this.#give = give
+    this.#isWanted = portMatcher(options.ports)
+    const limits = {
+      max: options.maxFragmentedDatagrams ?? 1024,
+      maxBytes: options.maxFragmentBytes ?? 4_194_304,
+      ttlMs: (options.fragmentSeconds ?? 30) * 1000
+    }
+    this.#reassembler = new Reassembler(limits, (pending, why) => this.#giveUp(pending, why))
+  }
+
+  /** Takes one packet. */
+  packet(packet: RawPacket, number: number): void {
+    if (packet.time !== undefined) this.#reassembler.advance(packet.time.ms)
+    const location = findIp(packet)
+    if (location === undefined) return
+    const ip = readIp(packet, location)
+    if (ip === undefined) return
+    if (ip.fragment !== undefined) this.#fragment(packet, ip, ip.fragment, location, number)
+    else if (ip.protocol === UDP) this.#whole(packet, ip, number)
+  }
+
+  /** The capture ends: fragments that still wait are reported. */
+  end(): void {
+    this.#reassembler.end()
+  }
+
+  #whole(packet: RawPacket, ip: IpPacket, number: number): void {
+    const udp = { bytes: packet.bytes, view: packet.view, start: ip.start, end: ip.end, wireEnd: ip.wireEnd }
+    if (!this.#accepts(udp)) return
+    const problems = ip.isLengthWrong ? [captureProblem('IP_LENGTH', wrongLength(packet, ip))] : []
+    this.#datagram(udp, originOf(packet, ip, number), 1, problems)
+  }
+
+  #fragment(packet: RawPacket, ip: IpPacket, fragment: Fragment, { place }: IpLocation, number: number): void {
+    if (!canLeadToUdp(ip.protocol)) return
+    const origin = originOf(packet, ip, number)
+    const key = `${origin.source} ${origin.destination} ${fragment.id} ${place}`
+    const bytes = packet.bytes.subarray(ip.start, ip.end)
+    const complete = this.#reassembler.add(key, origin, bytes.length, (assembly) => {
+      assembly.add(fragment, ip.protocol, bytes, ip.wireEnd - ip.start)
+    })
+    if (complete !== undefined) this.#assembled(complete, origin, complete.warnings)
+  }
+
+  #assembled(assembly: Assembly, origin: Origin, problems: readonly Problem[]): void {
+    const bytes = assembly.contents()
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    // An assembly with contents has its first fragment, and so its protocol.
+    const upper = skipExtensionHeaders(view, assembly.protocol!, 0, bytes.length)
+    if (upper?.protocol !== UDP) return
+    const wireEnd = assembly.isComplete ? assembly.length : claimedEnd(view, upper.start)
+    const udp = { bytes, view, start: upper.start, end: bytes.length, wireEnd }
+    if (this.#accepts(udp)) this.#datagram(udp, origin, assembly.count, problems)
+  }
+
+  #giveUp({ assembly, note }: Pending<Origin>, why: GivenUp): void {
+    const reason = assembly.fault ?? (why === 'evicted' ? tooMany() : missing(assembly))
+    if (assembly.protocol !== undefined) {
+      this.#assembled(assembly, note, [reason, ...assembly.warnings])
+      return
+    }
+    const text = `${assembly.count} fragments from ${note.source} to ${note.destination} without their first, so without ports`
+    const problem = assembly.fault ?? captureProblem('FRAGMENT_WITHOUT_FIRST', text)
+    this.#give({ kind: 'problem', packet: note.packet, problem })
+  }
+
+  /** Whether a datagram goes to a wanted port; if not, it may still be worth a hint. */
+  #accepts({ view, start, end }: UdpBytes): boolean {
+    if (end - start < 4) return false
+    const port = view.getUint16(start + 2)
+    if (this.#isWanted(port)) return true
+    if (
+      end - start >= UDP_HEADER + 4 &&
+      view.getUint16(start + UDP_HEADER + 2) === view.getUint16(start + 4) - UDP_HEADER
+    ) {
+      this.#countOther(port)
+    }
+    return false
+  }
+
+  #countOther(port: number): void {
+    const count = this.otherPorts.get(port)
+    if (count !== undefined || this.otherPorts.size < MAX_OTHER_PORTS) this.otherPorts.set(port, (count ?? 0) + 1)
+  }
+
+  #datagram(udp: UdpBytes, origin: Origin, fragments: number, before: readonly Problem[]): void {
+    const { bytes, view, start, end } = udp
+    const { wireLength, problem } = checkUdpLength(udp)
+    const payload = bytes.slice(Math.min(start + UDP_HEADER, end), Math.min(start + UDP_HEADER + wireLength, end))
+    const problems = [...before]
+    if (problem !== undefined) problems.push(problem)
+    if (payload.length < wireLength && before.length === 0) problems.push(snapped(payload.length, wireLength))
+    const datagram: CapturedDatagram = {
+      kind: 'datagram',
+      packet: origin.packet,
+      time: origin.time,
+      source: { address: origin.source, port: view.getUint16(start) },
+      destination: { address: origin.destination, port: view.getUint16(start + 2) },
+      payload,
+      wireLength,
+      interface: origin.interface,
+      fragments,
+      problems
+    }
+    this.datagrams += 1
+    this.#give(datagram)
+  }
+}
+
+/** Where a datagram that lacks fragments ends: there is only its header to ask. */
+function claimedEnd(view: DataView, start: number): number {
+  return view.byteLength - start < 6 ? view.byteLength : Math.max(view.byteLength, start + view.getUint16(start + 4))
+}
+
+/** Checks the UDP header's length as `__udp4_lib_rcv` does. */
+function checkUdpLength({ view, start, end, wireEnd }: UdpBytes): { wireLength: number; problem: Problem | undefined } {
+  const carried = wireEnd - start
+  const whole = Math.max(carried - UDP_HEADER, 0)
+  if (end - start < 6) return { wireLength: whole, problem: undefined }
+  const length = view.getUint16(start + 4)
+  if (length < UDP_HEADER || length > carried) {
+    const text = `the UDP header says ${length} bytes, want ${UDP_HEADER} to the ${carried} that IP carries: a receiver drops it`
+    return { wireLength: whole, problem: captureProblem('UDP_LENGTH', text) }
+  }
+  if (length === carried) return { wireLength: whole, problem: undefined }
+  const text = `IP carries ${carried - length} bytes more than the ${length} of the UDP header: a receiver cuts them off`
+  return { wireLength: length - UDP_HEADER, problem: captureProblem('UDP_TRAILING', text) }
+}
+
+function originOf(packet: RawPacket, ip: IpPacket, number: number): Origin {
+  const size = ip.version === 4 ? 4 : 16
+  return {
+    packet: number,
+    time: packet.time,
+    source: formatAddress(packet.bytes.subarray(ip.addressesAt, ip.addressesAt + size)),
+    destination: formatAddress(packet.bytes.subarray(ip.addressesAt + size, ip.addressesAt + 2 * size)),
+    interface: packet.interfaceName
+  }
+}
+
+function wrongLength(packet: RawPacket, ip: IpPacket): string {
+  return `the IP header's length does not agree with its frame of ${packet.wireLength} bytes: a receiver drops the packet (${ip.wireEnd - ip.start} bytes are taken as its payload)`
+}
+
+function snapped(captured: number, wireLength: number): Problem {
+  const text = `the capture holds ${captured} of the payload's ${wireLength} bytes: capture again with tcpdump -s 0`
+  return captureProblem('PACKET_SNAPPED', text)
+}
+
+function missing(assembly: Assembly): Problem {
+  const text = `fragments are missing (${assembly.missing()}); the capture filter "udp port" sees only the first: use "host" or "ip"`
+  return captureProblem('FRAGMENT_MISSING', text)
+}
+
+function tooMany(): Problem {
+  return captureProblem(
+    'FRAGMENT_LIMIT',
+    'too many datagrams were waiting for fragments: this one was given up, incomplete'
+  )
+}

@@ -1,0 +1,74 @@
+/**
+ * What a capture's reader gives: datagrams, and what was wrong outside of them. Types only.
+ *
+ * @module
+ */
+
+import type { Endpoint } from '../wire/connection.js'
+import type { Problem } from '../wire/problems.js'
+import type { CaptureTime } from './capture-time.js'
+
+/** One UDP datagram of a capture, put together from its fragments where it had any. */
+export interface CapturedDatagram {
+  readonly kind: 'datagram'
+  /** Number of the packet in the file, from 1, as Wireshark counts: of its last fragment. */
+  readonly packet: number
+  /** When it was captured (its last fragment); undefined in a pcapng simple packet block, which has no time. */
+  readonly time: CaptureTime | undefined
+  /** Where it came from. */
+  readonly source: Endpoint
+  /** Where it was sent: for sync traffic the group, and the port that tells the channel. */
+  readonly destination: Endpoint
+  /** The UDP payload as far as it is in the capture. A copy: keep it as long as you like. */
+  readonly payload: Uint8Array
+  /** Bytes of UDP payload on the wire; more than `payload` holds where the packet was snapped or fragments are missing. */
+  readonly wireLength: number
+  /** The interface's name, where the capture tells (pcapng). */
+  readonly interface: string | undefined
+  /** How many fragments it came in; 1 is a whole datagram. */
+  readonly fragments: number
+  /** What is wrong with the packet; what is wrong with the message in it is the decoder's business. */
+  readonly problems: readonly Problem[]
+}
+
+/** Something wrong that is not about one datagram's contents: damage to the file, fragments left over. */
+export interface CaptureFinding {
+  readonly kind: 'problem'
+  /** Number of the packet in the file, from 1, where there is one. */
+  readonly packet: number | undefined
+  /** What it is; `offset` counts bytes of the file. */
+  readonly problem: Problem
+}
+
+/** What a reader gives, in the order of the file. */
+export type CaptureItem = CapturedDatagram | CaptureFinding
+
+/** A port, or a range of ports with both its ends. */
+export type PortRange = number | readonly [first: number, last: number]
+
+/** What a reader can be told. */
+export interface ReadCaptureOptions {
+  /** Only datagrams to these destination ports: ranges, or a predicate. Default: all. */
+  readonly ports?: readonly PortRange[] | ((port: number) => boolean)
+  /** How many datagrams may wait for fragments at a time. Default 1024. */
+  readonly maxFragmentedDatagrams?: number
+  /** How many bytes all waiting fragments may take together. Default 4 MiB, as Linux. */
+  readonly maxFragmentBytes?: number
+  /** How long a datagram waits for its fragments, in seconds of capture time. Default 30, as Linux. */
+  readonly fragmentSeconds?: number
+}
+
+/** What a reader has counted so far. */
+export interface CaptureCounts {
+  /** Packets in the file, of any kind. */
+  readonly packets: number
+  /** UDP datagrams to the wanted ports. */
+  readonly datagrams: number
+  /** Bytes of the file read so far (of what gzip holds). */
+  readonly bytes: number
+  /**
+   * UDP datagrams to other ports that look like sync messages (bytes 2 and 3 are the payload's length): port to count.
+   * At most 64 ports are kept.
+   */
+  readonly otherPorts: ReadonlyMap<number, number>
+}

@@ -1,0 +1,109 @@
+/**
+ * The classic capture file: a header of 24 bytes, then records of 16 bytes and a packet (draft-ietf-opsawg-pcap).
+ *
+ * ```
+ * header: magic 4 · version 2+2 · zone 4 · accuracy 4 · snapshot length 4 · link type 4 (low 16 bits)
+ * record: seconds 4 · fraction 4 · captured length 4 · length on the wire 4 · packet
+ * ```
+ * All in the byte order of the machine that wrote it; the magic tells which, and whether the fraction is µs or ns.
+ *
+ * @module
+ */
+
+import type { ByteQueue } from './byte-queue.js'
+import { timeFromParts } from './capture-time.js'
+import { assertLinkType } from './link-layer.js'
+import type { PacketSink } from './raw-packet.js'
+
+const FILE_HEADER = 24
+const RECORD_HEADER = 16
+/** libpcap's own limit for any link type but one: a record that claims more is damage, not a packet. */
+const USUAL_LIMIT = 262_144
+/** However large the snapshot length that a file claims, no more than this is ever held for one packet. */
+const HARD_LIMIT = 16_777_216
+
+/** How a pcap magic, read as big-endian, sets byte order and digits. */
+const MAGICS: ReadonlyMap<number, { readonly little: boolean; readonly digits: number }> = new Map([
+  [0xa1b2c3d4, { little: false, digits: 6 }],
+  [0xd4c3b2a1, { little: true, digits: 6 }],
+  [0xa1b23c4d, { little: false, digits: 9 }],
+  [0x4d3cb2a1, { little: true, digits: 9 }]
+])
+
+/** Whether a file that starts with this number (big-endian) is a pcap file. */
+export function isPcapMagic(magic: number): boolean {
+  return MAGICS.has(magic)
+}
+
+interface PcapHeader {
+  readonly little: boolean
+  readonly digits: number
+  readonly linkType: number
+  readonly limit: number
+}
+
+/** Reads pcap, as far as the bytes in the queue go. */
+export class PcapParser {
+  #header: PcapHeader | undefined
+
+  /**
+   * Takes what is whole from the queue.
+   *
+   * @returns False when the file is damaged and nothing more can be read.
+   */
+  parse(queue: ByteQueue, sink: PacketSink): boolean {
+    this.#header ??= readHeader(queue)
+    if (this.#header === undefined) return true
+    while (queue.length >= RECORD_HEADER) {
+      const captured = queue.view.getUint32(queue.start + 8, this.#header.little)
+      if (captured > this.#header.limit) {
+        const text = `a packet claims ${captured} captured bytes, where this file allows ${this.#header.limit}`
+        sink.damage('CAPTURE_DAMAGED', text, queue.position)
+        return false
+      }
+      if (queue.length < RECORD_HEADER + captured) return true
+      this.#packet(queue, sink, captured, this.#header)
+      queue.skip(RECORD_HEADER + captured)
+    }
+    return true
+  }
+
+  /** Says what was cut off, if anything. */
+  end(queue: ByteQueue, sink: PacketSink): void {
+    if (queue.length === 0) return
+    const what = this.#header === undefined ? `its header of ${FILE_HEADER} bytes` : 'a packet'
+    sink.damage(
+      'CAPTURE_TRUNCATED',
+      `the file ends inside ${what}: ${queue.length} bytes of it are there`,
+      queue.position
+    )
+  }
+
+  #packet(queue: ByteQueue, sink: PacketSink, captured: number, header: PcapHeader): void {
+    const { bytes, view, start } = queue
+    const { little, digits, linkType } = header
+    sink.packet({
+      bytes,
+      view,
+      start: start + RECORD_HEADER,
+      end: start + RECORD_HEADER + captured,
+      wireLength: Math.max(captured, view.getUint32(start + 12, little)),
+      linkType,
+      interfaceNumber: 0,
+      interfaceName: undefined,
+      time: timeFromParts(view.getUint32(start, little), view.getUint32(start + 4, little), digits)
+    })
+  }
+}
+
+function readHeader(queue: ByteQueue): PcapHeader | undefined {
+  if (queue.length < FILE_HEADER) return undefined
+  const { view, start } = queue
+  // The reader has looked at the magic before it chose this parser.
+  const { little, digits } = MAGICS.get(view.getUint32(start))!
+  const linkType = view.getUint32(start + 20, little) & 0xffff
+  const limit = Math.min(Math.max(view.getUint32(start + 16, little), USUAL_LIMIT), HARD_LIMIT)
+  assertLinkType(linkType)
+  queue.skip(FILE_HEADER)
+  return { little, digits, linkType, limit }
+}
