@@ -1,0 +1,38 @@
+import type { Lab } from './lab.js'
+
+/** What a scenario has to say when it is over. Numbers are added up over all scenarios for the summary. */
+export interface Outcome {
+  /** Sync datagrams that a kernel or one of our engines had to judge. */
+  readonly datagrams?: number
+  /** Connections, records or settings of which both sides' view was compared. */
+  readonly compared?: number
+  /** What the two sides did not agree about, a line each. Empty is a pass. */
+  readonly disagreements: readonly string[]
+  /** Lines for whoever reads the run: tables, counts. */
+  readonly notes?: readonly string[]
+}
+
+/**
+ * One boot of the kernel with one question. A file of `scenarios/` exports one as `scenario`; that is all it takes.
+ *
+ * @example
+ * ```ts
+ * export const scenario: Scenario = {
+ *   title: 'a message without connections changes nothing',
+ *   async run(lab) {
+ *     await lab.backup('backup', { syncid: 7 })
+ *     await lab.announce(Uint8Array.of(0, 7, 0, 8, 0, 1, 0, 0))
+ *     const table = lab.table('backup')
+ *     return { datagrams: 1, compared: 1, disagreements: table.map((row) => `unexpected: ${row.key}`) }
+ *   }
+ * }
+ * ```
+ */
+export interface Scenario {
+  /** The claim, in words. */
+  readonly title: string
+  /** Seconds of the host's clock until it counts as hung. 60 unless given. */
+  readonly timeLimit?: number
+  /** Runs inside the guest, as root. What it throws is a failure. */
+  readonly run: (lab: Lab) => Promise<Outcome>
+}
