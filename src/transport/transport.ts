@@ -42,8 +42,8 @@ export interface TransportHandlers {
   readonly onError?: (error: IpvsSyncError) => void
 }
 
-/** Carries messages on `channels` channels (one UDP port each, from the base port on). */
-export interface Transport {
+/** What sending and receiving transports have in common. A channel is one UDP port, counted from the base port. */
+export interface ChannelTransport {
   /** How many channels there are: sync_ports of a master or backup, 1…64. */
   readonly channels: number
   /** Where it sends to or listens at, for a person: `224.0.0.81:8848-8851 on eth1`. */
@@ -54,19 +54,30 @@ export interface Transport {
    * @throws IpvsSyncError `ERR_INTERFACE`, `ERR_ADDRESS_IN_USE`, `ERR_GROUP` or `ERR_TRANSPORT`; nothing stays open then.
    */
   start(handlers: TransportHandlers): Promise<void>
+  /** Closes the sockets; what was not flushed is lost. Calling it again does nothing. */
+  close(): Promise<void>
+}
+
+/** A master's side. */
+export interface SendingTransport extends ChannelTransport {
   /** Whether `send` may be called for this channel now. */
   writable(channel: number): boolean
   /**
    * Sends one message to the group, or to every peer.
    *
-   * @param channel - 0…channels − 1.
+   * @param channel - 0…channels − 1, and writable.
    * @param bytes - The message. Belongs to the transport until it has left: do not write to it again.
    */
   send(channel: number, bytes: Uint8Array): void
   /** Resolves when everything that was accepted has left or failed. */
   flush(): Promise<void>
-  /** Closes the sockets; what was not flushed is lost. Calling it again does nothing. */
-  close(): Promise<void>
+}
+
+/** A backup's side. */
+export interface ReceivingTransport extends ChannelTransport {
   /** Datagrams that the receive buffers had no room for since the start; undefined where the system does not tell. */
   receiveDrops(): number | undefined
 }
+
+/** Both sides in one, as the memory network has them. */
+export interface Transport extends SendingTransport, ReceivingTransport {}

@@ -1,0 +1,62 @@
+/**
+ * Network interfaces by name: their address, whether they are the same as before, what they hold in one packet.
+ *
+ * @module
+ */
+
+import { IpvsSyncError } from '../errors.js'
+import type { Bytes } from '../units.js'
+import type { NetworkSystem } from './system.js'
+
+/** An interface as a transport needs it. */
+export interface InterfaceAddress {
+  /** IPv4: the address itself. IPv6: the unspecified address with the interface as scope, `::%eth1`. */
+  readonly address: string
+  /** Changes when the interface is another one than before, even under its old name. */
+  readonly identity: string
+}
+
+/**
+ * Finds an interface that is up and has an address of a family.
+ *
+ * @returns undefined if there is none now.
+ */
+export function lookUpInterface(
+  system: NetworkSystem,
+  name: string,
+  family: 'ipv4' | 'ipv6'
+): InterfaceAddress | undefined {
+  const wanted = family === 'ipv4' ? 'IPv4' : 'IPv6'
+  const found = system.interfaces()[name]?.find((info) => info.family === wanted)
+  if (found === undefined) return undefined
+  const index = system.readText(`/sys/class/net/${name}/ifindex`)?.trim() ?? ''
+  return { address: family === 'ipv4' ? found.address : `::%${name}`, identity: `${index} ${found.address}` }
+}
+
+/**
+ * As {@link lookUpInterface}, for the start, where a missing one is an error.
+ *
+ * @throws IpvsSyncError `ERR_INTERFACE`: missing (names those that exist), down, or without an address of the family.
+ */
+export function findInterface(system: NetworkSystem, name: string, family: 'ipv4' | 'ipv6'): InterfaceAddress {
+  const found = lookUpInterface(system, name, family)
+  if (found !== undefined) return found
+  const present = system.interfaces()
+  const label = family === 'ipv4' ? 'IPv4' : 'IPv6'
+  if (present[name] !== undefined) throw missing(`interface ${name} has no ${label} address: give it one`)
+  if (interfaceMtu(system, name) !== undefined) {
+    throw missing(`interface ${name} is down, or has no address: bring it up, and give it an ${label} address`)
+  }
+  throw missing(`there is no interface "${name}": these are up: ${Object.keys(present).join(', ') || 'none'}`)
+}
+
+/** The largest packet that an interface carries; undefined where the system does not tell, or the name is no name. */
+export function interfaceMtu(system: NetworkSystem, name: string): Bytes | undefined {
+  if (name === '' || name.includes('/') || name.startsWith('.')) return undefined
+  const mtu = Number.parseInt(system.readText(`/sys/class/net/${name}/mtu`) ?? '', 10)
+  return Number.isNaN(mtu) ? undefined : mtu
+}
+
+function missing(message: string): IpvsSyncError {
+  return new IpvsSyncError('ERR_INTERFACE', message, { field: 'mcastInterface' })
+}

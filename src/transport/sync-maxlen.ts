@@ -1,0 +1,49 @@
+/**
+ * The largest message, where nobody set one.
+ *
+ * @module
+ */
+
+import type { Bytes } from '../units.js'
+
+/** A largest message and where it comes from. */
+export interface DefaultSyncMaxlen {
+  /** UDP payload. */
+  readonly bytes: Bytes
+  /** For a person, at the start. */
+  readonly reason: string
+}
+
+/** Ethernet's MTU, which the kernel takes for a master whatever the interface has (docs/protocol.md section 1). */
+const KERNEL_MTU = 1500
+
+/**
+ * What a master sends at most: the kernel's 1472 or 1452, or what the interface carries unfragmented, whichever is less.
+ * (A kernel does not look at the interface, and on a 1450-byte VXLAN sends every full message in two fragments.)
+ *
+ * @param family - Of the packets that carry the messages.
+ * @param mtu - The interface's; undefined if it is not known.
+ */
+export function masterSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined): DefaultSyncMaxlen {
+  const kernel = KERNEL_MTU - headers(family)
+  if (mtu === undefined || mtu >= KERNEL_MTU) return { bytes: kernel, reason: `the kernel's default, ${kernel} bytes` }
+  // Below the least MTU of either family nothing can be sent anyway; one whole IPv6 connection must fit.
+  const bytes = Math.max(mtu - headers(family), 80)
+  return { bytes, reason: `${bytes} bytes, what the interface's MTU of ${mtu} bytes carries unfragmented` }
+}
+
+/**
+ * What a backup takes at most: the interface's MTU, held to 1500…65535, less the headers.
+ *
+ * @param family - Of the packets that carry the messages.
+ * @param mtu - The interface's; undefined if it is not known.
+ */
+export function backupSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined): DefaultSyncMaxlen {
+  const held = Math.min(Math.max(mtu ?? KERNEL_MTU, KERNEL_MTU), 65535)
+  const bytes = held - headers(family)
+  return { bytes, reason: `${bytes} bytes, from an MTU of ${held} bytes` }
+}
+
+function headers(family: 'ipv4' | 'ipv6'): Bytes {
+  return (family === 'ipv4' ? 20 : 40) + 8
+}

@@ -1,0 +1,196 @@
+/**
+ * A backup's sockets: member of a multicast group on one interface, or a unicast listener, with `node:dgram`.
+ *
+ * As the kernel's (`make_receive_sock`): SO_REUSEADDR, bound to the group and port. Linux hands a socket that is bound to
+ * a group whatever any interface of the host has joined, and Node cannot bind a socket to an interface: it is the
+ * backup's `accept` list that limits senders, not the interface.
+ *
+ * @module
+ */
+
+import type { Socket } from 'node:dgram'
+import { IpvsSyncError } from '../errors.js'
+import { closeAll, openAll, openSocket, type BindTo } from './channel-sockets.js'
+import { watchInterface } from './interface-watch.js'
+import { findInterface, type InterfaceAddress } from './interfaces.js'
+import { sizeReceiveBuffer } from './socket-buffers.js'
+import { socketDrops } from './socket-drops.js'
+import { nodeSystem, type NetworkSystem } from './system.js'
+import type { ReceivingTransport, TransportHandlers, TransportNotice } from './transport.js'
+import { explainSocketError } from './udp-errors.js'
+import { describePlan, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
+
+interface Place extends BindTo {
+  readonly channel: number
+}
+
+/**
+ * Receives messages by UDP.
+ *
+ * @example
+ * ```ts
+ * const receiver = new UdpReceiver({ mcastInterface: 'eth1' })
+ * await receiver.start({ onDatagram: (bytes, from) => engine.handleDatagram(bytes, from, now()) })
+ * await receiver.close()
+ * ```
+ */
+export class UdpReceiver implements ReceivingTransport {
+  readonly channels: number
+  readonly description: string
+  readonly #plan: UdpPlan
+  readonly #system: NetworkSystem
+  #handlers: TransportHandlers = {}
+  #sockets: readonly Socket[] = []
+  #dropsBefore = 0
+  #unwatch: () => void = () => undefined
+  #closed = false
+
+  /**
+   * @param options - Where to listen.
+   * @param system - The system's network; a test may give its own.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see {@link planUdp}.
+   */
+  constructor(options: UdpOptions, system: NetworkSystem = nodeSystem) {
+    this.#plan = planUdp(options)
+    this.#system = system
+    this.channels = this.#plan.channels
+    this.description = describePlan(this.#plan)
+  }
+
+  async start(handlers: TransportHandlers): Promise<void> {
+    this.#handlers = handlers
+    const { interfaceName, family } = this.#plan
+    const found = interfaceName === undefined ? undefined : findInterface(this.#system, interfaceName, family)
+    const notices = await this.#open(found)
+    for (const notice of notices.slice(0, 1)) handlers.onNotice?.(notice)
+    if (interfaceName === undefined || found === undefined) return
+    this.#unwatch = watchInterface(this.#system, interfaceName, family, found, {
+      lost: () => this.#lost(interfaceName),
+      back: (address) => this.#back(interfaceName, address)
+    })
+  }
+
+  receiveDrops(): number | undefined {
+    const now = this.#dropsNow()
+    return now === undefined ? undefined : now + this.#dropsBefore
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#unwatch()
+    this.#dropsBefore = this.receiveDrops() ?? this.#dropsBefore
+    const sockets = this.#sockets
+    this.#sockets = []
+    await closeAll(sockets)
+  }
+
+  #dropsNow(): number | undefined {
+    if (this.#sockets.length === 0) return 0
+    const { family, channels } = this.#plan
+    const bases = new Set(this.#places(undefined).map(({ port, channel }) => port - channel))
+    const counts = [...bases].map((base) => socketDrops(this.#system, family, base, channels))
+    return counts.reduce<number | undefined>(
+      (sum, count) => (sum === undefined || count === undefined ? undefined : sum + count),
+      0
+    )
+  }
+
+  async #open(found: InterfaceAddress | undefined): Promise<TransportNotice[]> {
+    const notices: TransportNotice[] = []
+    const places = this.#places(found)
+    const sockets = await openAll(places.length, (index) => this.#openPlace(places[index]!, found, notices))
+    this.#sockets = sockets
+    // Closed while the sockets were being opened: they go as well.
+    if (this.#closed) await this.close()
+    return notices
+  }
+
+  async #openPlace(place: Place, found: InterfaceAddress | undefined, notices: TransportNotice[]): Promise<Socket> {
+    const { family, peers, bufferBytes } = this.#plan
+    const multicast = peers.length === 0
+    // Unicast goes to one socket only: sharing the port would steal it from a listener that is there already.
+    const options = { type: family === 'ipv4' ? 'udp4' : 'udp6', reuseAddr: multicast } as const
+    return openSocket(this.#system, options, place, (socket) => {
+      const notice = sizeReceiveBuffer(socket, bufferBytes)
+      if (notice !== undefined) notices.push(notice)
+      if (multicast) this.#join(socket, found!)
+      this.#listen(socket, place.channel)
+    }).catch((cause: unknown) => {
+      if (cause instanceof IpvsSyncError) throw cause
+      throw explainSocketError(`listening at ${place.address ?? '*'}:${place.port}`, cause)
+    })
+  }
+
+  #join(socket: Socket, found: InterfaceAddress): void {
+    const { group, interfaceName } = this.#plan
+    try {
+      socket.addMembership(group, found.address)
+    } catch (cause) {
+      throw explainSocketError(`joining group ${group} on ${interfaceName}`, cause, 'ERR_GROUP')
+    }
+  }
+
+  #listen(socket: Socket, channel: number): void {
+    const { onDatagram, onError } = this.#handlers
+    if (onDatagram !== undefined) socket.on('message', (bytes, from) => onDatagram(bytes, from, channel))
+    socket.on('error', (cause) => {
+      onError?.(explainSocketError(`receiving at ${this.description}`, cause))
+    })
+  }
+
+  /** Every socket's place: the group's ports, or those of the peers that are this host; any address if none is. */
+  #places(found: InterfaceAddress | undefined): Place[] {
+    const { family, group, port, peers, interfaceName } = this.#plan
+    const bases: BindTo[] =
+      peers.length > 0
+        ? listenAt(peers, ownAddresses(this.#system), family === 'ipv4' ? found?.address : undefined)
+        : [{ address: family === 'ipv4' ? group : `${group}%${interfaceName}`, port }]
+    return bases.flatMap((base) =>
+      Array.from({ length: this.channels }, (_, channel) => ({ ...base, port: base.port + channel, channel }))
+    )
+  }
+
+  #lost(name: string): void {
+    this.#handlers.onNotice?.({
+      code: 'interface-lost',
+      message: `interface ${name} is gone or has lost its address: nothing is heard until it returns`
+    })
+  }
+
+  /** The membership went with the interface, and so did an IPv6 socket's scope: new sockets take the old ones' place. */
+  async #back(name: string, found: InterfaceAddress): Promise<boolean> {
+    this.#dropsBefore = this.receiveDrops() ?? this.#dropsBefore
+    const old = this.#sockets
+    this.#sockets = []
+    await closeAll(old)
+    try {
+      await this.#open(found)
+    } catch (error) {
+      this.#handlers.onError?.(error as IpvsSyncError)
+      return false
+    }
+    if (this.#closed) return true
+    this.#handlers.onNotice?.({
+      code: 'interface-back',
+      message: `interface ${name} is back: its group is joined again`
+    })
+    return true
+  }
+}
+
+/** The peers that are this host's own addresses, else any address (or the interface's) at each of the peers' ports. */
+function listenAt(
+  peers: readonly Required<BindTo>[],
+  own: ReadonlySet<string | undefined>,
+  interfaceAddress: string | undefined
+): BindTo[] {
+  const here = peers.filter(({ address }) => own.has(address))
+  if (here.length > 0) return here
+  const address = interfaceAddress === undefined ? {} : { address: interfaceAddress }
+  return [...new Set(peers.map(({ port }) => port))].map((port) => ({ ...address, port }))
+}
+
+function ownAddresses(system: NetworkSystem): ReadonlySet<string | undefined> {
+  const all = Object.values(system.interfaces()).flat()
+  return new Set(all.map((info) => info?.address))
+}

@@ -1,0 +1,193 @@
+/**
+ * A master's sockets: multicast on one interface, or unicast to peers, with `node:dgram`.
+ *
+ * As the kernel's (`make_send_sock`): an ephemeral source port at the interface's own address, multicast loopback off,
+ * TTL 1 unless told otherwise. Path-MTU discovery cannot be turned off from Node; the stack still splits what is larger
+ * than the interface's MTU.
+ *
+ * @module
+ */
+
+import type { Socket } from 'node:dgram'
+import { IpvsSyncError } from '../errors.js'
+import { closeAll, openAll, openSocket, outcomeOf } from './channel-sockets.js'
+import { watchInterface } from './interface-watch.js'
+import { findInterface, type InterfaceAddress } from './interfaces.js'
+import { SendChannel, type SendTarget } from './send-channel.js'
+import { sizeSendBuffer } from './socket-buffers.js'
+import { nodeSystem, type NetworkSystem } from './system.js'
+import type { SendingTransport, TransportHandlers, TransportNotice } from './transport.js'
+import { explainSocketError } from './udp-errors.js'
+import { describePlan, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
+
+/**
+ * Sends messages by UDP.
+ *
+ * A channel whose socket takes no more is not {@link UdpSender.writable | writable}, and so is every channel while the
+ * interface is gone: hold messages back then. A datagram that the system refuses for another reason is lost, as a
+ * kernel's is, and told through `onError`.
+ *
+ * @example
+ * ```ts
+ * const sender = new UdpSender({ mcastInterface: 'eth1', channels: 4 })
+ * await sender.start({ onError: (error) => log(error.message) })
+ * if (sender.writable(0)) sender.send(0, message)
+ * await sender.flush()
+ * await sender.close()
+ * ```
+ */
+export class UdpSender implements SendingTransport {
+  readonly channels: number
+  readonly description: string
+  readonly #plan: UdpPlan
+  readonly #system: NetworkSystem
+  #handlers: TransportHandlers = {}
+  #channels: readonly SendChannel[] = []
+  #present = false
+  #unwatch: () => void = () => undefined
+  #idle: (() => void)[] = []
+  #closed = false
+
+  /**
+   * @param options - Where to send.
+   * @param system - The system's network; a test may give its own.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see {@link planUdp}.
+   */
+  constructor(options: UdpOptions, system: NetworkSystem = nodeSystem) {
+    this.#plan = planUdp(options)
+    this.#system = system
+    this.channels = this.#plan.channels
+    this.description = describePlan(this.#plan)
+  }
+
+  async start(handlers: TransportHandlers): Promise<void> {
+    this.#handlers = handlers
+    const { interfaceName, family } = this.#plan
+    const source = interfaceName === undefined ? undefined : findInterface(this.#system, interfaceName, family)
+    const notices = await this.#open(source)
+    for (const notice of notices.slice(0, 1)) handlers.onNotice?.(notice)
+    if (interfaceName === undefined || source === undefined) return
+    this.#unwatch = watchInterface(this.#system, interfaceName, family, source, {
+      lost: () => this.#lost(interfaceName),
+      back: (address) => this.#back(interfaceName, address)
+    })
+  }
+
+  writable(channel: number): boolean {
+    return this.#present && this.#channels[channel]?.writable === true
+  }
+
+  /** @throws IpvsSyncError `ERR_USAGE` for a channel that is not {@link writable}. */
+  send(channel: number, bytes: Uint8Array): void {
+    if (!this.writable(channel)) {
+      throw new IpvsSyncError(
+        'ERR_USAGE',
+        `channel ${channel} of ${this.description} cannot send now: ask writable() first`
+      )
+    }
+    this.#channels[channel]!.send(bytes)
+  }
+
+  async flush(): Promise<void> {
+    if (this.#channels.some((channel) => channel.inFlight > 0)) {
+      await new Promise<void>((resolve) => this.#idle.push(resolve))
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#present = false
+    this.#unwatch()
+    const channels = this.#channels
+    this.#channels = []
+    await closeAll(channels.map((channel) => channel.socket))
+    this.#release()
+  }
+
+  async #open(source: InterfaceAddress | undefined): Promise<TransportNotice[]> {
+    const notices: TransportNotice[] = []
+    const sockets = await openAll(this.#plan.channels, (channel) => this.#openChannel(channel, source, notices)).catch(
+      (cause: unknown) => {
+        throw explainSocketError(`opening sockets to ${this.description}`, cause)
+      }
+    )
+    this.#channels = sockets.map((socket, channel) => this.#sendChannel(socket, channel))
+    this.#present = true
+    // Closed while the sockets were being opened: they go as well.
+    if (this.#closed) await this.close()
+    return notices
+  }
+
+  async #openChannel(
+    channel: number,
+    source: InterfaceAddress | undefined,
+    notices: TransportNotice[]
+  ): Promise<Socket> {
+    const { family, peers, bufferBytes } = this.#plan
+    // IPv6 leaves the source address to the system, as the kernel's own sender does.
+    const address = source === undefined || family === 'ipv6' ? {} : { address: source.address }
+    const type = family === 'ipv4' ? 'udp4' : 'udp6'
+    return openSocket(this.#system, { type }, { ...address, port: 0 }, async (socket) => {
+      const notice = sizeSendBuffer(socket, bufferBytes)
+      if (notice !== undefined) notices.push(notice)
+      if (peers.length === 0) await this.#aimAtGroup(socket, channel, source!)
+    })
+  }
+
+  async #aimAtGroup(socket: Socket, channel: number, source: InterfaceAddress): Promise<void> {
+    const { family, group, port, ttl, interfaceName } = this.#plan
+    socket.setMulticastInterface(source.address)
+    socket.setMulticastTTL(ttl)
+    socket.setMulticastLoopback(false)
+    const target = family === 'ipv4' ? group : `${group}%${interfaceName}`
+    await outcomeOf(socket, (done) => socket.connect(port + channel, target, done))
+  }
+
+  #sendChannel(socket: Socket, channel: number): SendChannel {
+    const targets: SendTarget[] = this.#plan.peers.map(({ address, port }) => ({ address, port: port + channel }))
+    const tell = (cause: Error): void => {
+      if (!this.#closed) this.#handlers.onError?.(explainSocketError(`sending to ${this.description}`, cause))
+    }
+    socket.on('error', tell)
+    return new SendChannel(socket, targets, {
+      room: () => this.#tellRoom(channel),
+      failed: tell,
+      idle: () => this.#release()
+    })
+  }
+
+  #tellRoom(channel: number): void {
+    if (this.#present) this.#handlers.onWritable?.(channel)
+  }
+
+  #release(): void {
+    if (this.#channels.some((channel) => channel.inFlight > 0)) return
+    const waiting = this.#idle
+    this.#idle = []
+    for (const resolve of waiting) resolve()
+  }
+
+  #lost(name: string): void {
+    this.#present = false
+    this.#handlers.onNotice?.({
+      code: 'interface-lost',
+      message: `interface ${name} is gone or has lost its address: messages are held back until it returns`
+    })
+  }
+
+  /** The old sockets are bound to an address that may be gone: new ones take their place. */
+  async #back(name: string, source: InterfaceAddress): Promise<boolean> {
+    const old = this.#channels
+    try {
+      await this.#open(source)
+    } catch (error) {
+      this.#handlers.onError?.(error as IpvsSyncError)
+      return false
+    }
+    await closeAll(old.map((channel) => channel.socket))
+    if (this.#closed) return true
+    this.#handlers.onNotice?.({ code: 'interface-back', message: `interface ${name} is back: sending again` })
+    for (let channel = 0; channel < this.channels; channel++) this.#handlers.onWritable?.(channel)
+    return true
+  }
+}

@@ -1,0 +1,435 @@
+// The UDP transports on a system that fails on demand: what they ask of it, and what they say when it refuses.
+import t from 'tap'
+import { IpvsSyncError } from '../../src/errors.js'
+import { interfaceMtu } from '../../src/transport/interfaces.js'
+import { socketDrops } from '../../src/transport/socket-drops.js'
+import { backupSyncMaxlen, masterSyncMaxlen } from '../../src/transport/sync-maxlen.js'
+import type { TransportHandlers, TransportNotice } from '../../src/transport/transport.js'
+import { explainSocketError } from '../../src/transport/udp-errors.js'
+import type { UdpOptions } from '../../src/transport/udp-options.js'
+import { UdpReceiver } from '../../src/transport/udp-receiver.js'
+import { UdpSender } from '../../src/transport/udp-sender.js'
+import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
+
+interface Told {
+  readonly handlers: TransportHandlers
+  readonly notices: TransportNotice[]
+  readonly errors: IpvsSyncError[]
+  readonly writable: number[]
+  readonly heard: string[]
+}
+
+function listener(): Told {
+  const told: Omit<Told, 'handlers'> = { notices: [], errors: [], writable: [], heard: [] }
+  return {
+    ...told,
+    handlers: {
+      onNotice: (notice) => told.notices.push(notice),
+      onError: (error) => told.errors.push(error),
+      onWritable: (channel) => told.writable.push(channel),
+      onDatagram: (bytes, from, channel) => told.heard.push(`${channel} ${from.address} ${bytes.join(' ')}`)
+    }
+  }
+}
+
+async function startSender(options: UdpOptions, system = new FakeSystem()) {
+  const told = listener()
+  const sender = new UdpSender(options, system)
+  await sender.start(told.handlers)
+  return { sender, system, ...told }
+}
+
+async function startReceiver(options: UdpOptions, system = new FakeSystem()) {
+  const told = listener()
+  const receiver = new UdpReceiver(options, system)
+  await receiver.start(told.handlers)
+  return { receiver, system, ...told }
+}
+
+t.test('options that cannot be are refused, by name', async (t) => {
+  const cases: readonly [UdpOptions, string, string][] = [
+    [{}, 'ERR_INTERFACE', 'mcastInterface'],
+    [{ mcastInterface: 'eth1', mcastGroup: '10.0.0.1' }, 'ERR_GROUP', 'mcastGroup'],
+    [{ mcastInterface: 'eth1', mcastGroup: '223.255.255.255' }, 'ERR_GROUP', 'mcastGroup'],
+    [{ mcastInterface: 'eth1', mcastGroup: '240.0.0.0' }, 'ERR_GROUP', 'mcastGroup'],
+    [{ mcastInterface: 'eth1', mcastGroup: 'fd00::1' }, 'ERR_GROUP', 'mcastGroup'],
+    [{ mcastInterface: 'eth1', mcastGroup: 'ff::1' }, 'ERR_GROUP', 'mcastGroup'],
+    [{ mcastInterface: 'eth1', mcastGroup: 'group' }, 'ERR_GROUP', 'mcastGroup'],
+    [{ mcastInterface: 'eth1', mcastPort: 0 }, 'ERR_CONFIG', 'mcastPort'],
+    [{ mcastInterface: 'eth1', mcastPort: 65536 }, 'ERR_CONFIG', 'mcastPort'],
+    [{ mcastInterface: 'eth1', mcastPort: 65535, channels: 2 }, 'ERR_CONFIG', 'the last port'],
+    [{ mcastInterface: 'eth1', mcastTtl: 0 }, 'ERR_CONFIG', 'mcastTtl'],
+    [{ mcastInterface: 'eth1', mcastTtl: 256 }, 'ERR_CONFIG', 'mcastTtl'],
+    [{ mcastInterface: 'eth1', channels: 65 }, 'ERR_CONFIG', 'channels'],
+    [{ mcastInterface: 'eth1', channels: 1.5 }, 'ERR_CONFIG', 'channels'],
+    [{ mcastInterface: 'eth1', bufferBytes: -1 }, 'ERR_CONFIG', 'bufferBytes'],
+    [{ peers: [{ address: 'backup.example' }] }, 'ERR_CONFIG', 'peers'],
+    [{ peers: [{ address: '10.0.0.1', port: 70000 }] }, 'ERR_CONFIG', 'peers'],
+    [{ peers: [{ address: '10.0.0.1' }, { address: 'fd00::1' }] }, 'ERR_CONFIG', 'peers']
+  ]
+  for (const [options, code, field] of cases) {
+    t.throws(() => new UdpSender(options, new FakeSystem()), { code, field }, JSON.stringify(options))
+    t.throws(() => new UdpReceiver(options, new FakeSystem()), { code, field })
+  }
+})
+
+t.test('a master asks for what a kernel asks for', async (t) => {
+  const { sender, system } = await startSender({ mcastInterface: 'eth1', channels: 2, mcastTtl: 3 })
+  t.equal(sender.description, '224.0.0.81:8848-8849 on eth1')
+  t.strictSame(
+    system.sockets.map(({ calls, options }) => [options.type, ...calls]),
+    [8848, 8849].map((port) => [
+      'udp4',
+      'bind 10.9.0.1 0',
+      'setMulticastInterface 10.9.0.1',
+      'setMulticastTTL 3',
+      'setMulticastLoopback false',
+      `connect 224.0.0.81 ${port}`
+    ])
+  )
+  await sender.close()
+  await sender.close()
+  t.strictSame([system.open.length, system.watchers], [0, 0])
+})
+
+t.test('an IPv6 group wants the interface as its scope', async (t) => {
+  const options = { mcastInterface: 'eth1', mcastGroup: 'ff02::51' }
+  const { sender, system } = await startSender(options)
+  t.equal(sender.description, '[ff02::51]:8848 on eth1')
+  t.strictSame(system.sockets[0]!.calls, [
+    'bind * 0',
+    'setMulticastInterface ::%eth1',
+    'setMulticastTTL 1',
+    'setMulticastLoopback false',
+    'connect ff02::51%eth1 8848'
+  ])
+  const backup = await startReceiver(options)
+  await startReceiver({ ...options, mcastInterface: 'six0' })
+  t.strictSame(backup.system.sockets[0]!.calls, ['bind ff02::51%eth1 8848', 'addMembership ff02::51 ::%eth1'])
+  t.equal(backup.system.sockets[0]!.options.type, 'udp6')
+})
+
+t.test('a backup binds to the group and each port, shares them, and joins on the interface', async (t) => {
+  const { receiver, system, heard } = await startReceiver({ mcastInterface: 'eth1', channels: 2, mcastPort: 9000 })
+  t.strictSame(
+    system.sockets.map(({ calls, options }) => [options.reuseAddr, ...calls]),
+    [9000, 9001].map((port) => [true, `bind 224.0.0.81 ${port}`, 'addMembership 224.0.0.81 10.9.0.1'])
+  )
+  system.sockets[1]!.emit('message', Uint8Array.of(1, 2), { address: '10.9.0.7', port: 5 })
+  t.strictSame(heard, ['1 10.9.0.7 1 2'])
+  await receiver.close()
+  t.equal(system.open.length, 0)
+})
+
+t.test('handlers may be left out', async (t) => {
+  const system = new FakeSystem()
+  const receiver = new UdpReceiver({ mcastInterface: 'eth1' }, system)
+  await receiver.start({})
+  system.sockets[0]!.emit('message', Uint8Array.of(1), { address: '10.9.0.7', port: 5 })
+  system.sockets[0]!.emit('error', systemError('EIO'))
+  delete system.present['eth1']
+  await system.tick()
+  const sender = new UdpSender({ peers: [{ address: '10.9.0.7' }], bufferBytes: 2 ** 30 }, system)
+  await sender.start({})
+  system.open.at(-1)!.emit('error', systemError('EIO'))
+  t.equal(system.open.length, 2)
+})
+
+t.test('peers: a master sends to each, from any address or the interface it was given', async (t) => {
+  const peers = [{ address: '10.0.0.2' }, { address: '10.0.0.3', port: 9000 }]
+  const { sender, system } = await startSender({ peers, channels: 2 })
+  t.equal(sender.description, '10.0.0.2:8848-8849, 10.0.0.3:9000-9001')
+  t.strictSame(system.sockets[1]!.calls, ['bind * 0'])
+  system.blocked = true
+  sender.send(1, Uint8Array.of(7))
+  t.strictSame(
+    system.sockets[1]!.sends.map(({ address, port }) => [address, port]),
+    [
+      ['10.0.0.2', 8849],
+      ['10.0.0.3', 9001]
+    ]
+  )
+  const bound = await startSender({ peers, mcastInterface: 'eth1' })
+  t.strictSame(bound.system.sockets[0]!.calls, ['bind 10.9.0.1 0'])
+})
+
+t.test('peers: a backup listens at those that are its own host, else everywhere, and shares no port', async (t) => {
+  const cases: readonly [UdpOptions, string[]][] = [
+    [{ peers: [{ address: '10.9.0.1' }] }, ['bind 10.9.0.1 8848']],
+    [{ peers: [{ address: '127.0.0.1', port: 9000 }], channels: 2 }, ['bind 127.0.0.1 9000', 'bind 127.0.0.1 9001']],
+    [{ peers: [{ address: '10.0.0.2' }, { address: '10.0.0.3' }] }, ['bind * 8848']],
+    [{ peers: [{ address: '10.0.0.2' }], mcastInterface: 'eth1' }, ['bind 10.9.0.1 8848']],
+    [{ peers: [{ address: 'fd00::2' }], mcastInterface: 'eth1' }, ['bind * 8848']]
+  ]
+  for (const [options, calls] of cases) {
+    const { system } = await startReceiver(options)
+    t.strictSame(
+      system.sockets.flatMap((socket) => socket.calls),
+      calls
+    )
+    t.notOk(system.sockets.some((socket) => socket.options.reuseAddr))
+  }
+})
+
+t.test('an interface that is missing, down or without an address says so and names those that are there', async (t) => {
+  const cases: readonly [string, RegExp][] = [
+    ['eth7', /there is no interface "eth7": these are up: lo, eth1, six0$/],
+    ['six0', /six0 has no IPv4 address/],
+    ['down0', /down0 is down, or has no address/],
+    ['../..', /there is no interface/],
+    ['', /there is no interface ""/]
+  ]
+  for (const [mcastInterface, message] of cases) {
+    await t.rejects(startSender({ mcastInterface }), { code: 'ERR_INTERFACE', message })
+    await t.rejects(startReceiver({ mcastInterface }), { code: 'ERR_INTERFACE', message })
+  }
+  await t.rejects(startSender({ mcastInterface: 'lo', mcastGroup: 'ff02::51' }), { message: /lo has no IPv6 address/ })
+  const bare = new FakeSystem()
+  bare.present = {}
+  await t.rejects(startSender({ mcastInterface: 'x' }, bare), { message: /these are up: none/ })
+})
+
+t.test('a port in use, a refused group and a failing socket leave nothing open', async (t) => {
+  const cases: readonly [string, string, string, RegExp][] = [
+    ['bind', 'EADDRINUSE', 'ERR_ADDRESS_IN_USE', /listening at 224.0.0.81:8848: EADDRINUSE.*does not share it/],
+    ['bind', 'EACCES', 'ERR_TRANSPORT', /ports below 1024/],
+    ['bind', 'EWHATEVER', 'ERR_TRANSPORT', /EWHATEVER, says the system$/],
+    ['addMembership', 'EINVAL', 'ERR_GROUP', /joining group 224.0.0.81 on eth1/],
+    ['addMembership', 'ENODEV', 'ERR_INTERFACE', /carries no multicast/],
+    ['addMembership', 'ENOBUFS', 'ERR_TRANSPORT', /igmp_max_memberships/]
+  ]
+  for (const [method, fault, code, message] of cases) {
+    const system = new FakeSystem()
+    system.faults.set(method, systemError(fault))
+    await t.rejects(startReceiver({ mcastInterface: 'eth1', channels: 4 }, system), { code, message })
+    t.strictSame([system.open.length, system.watchers], [0, 0])
+  }
+  const taken = new FakeSystem()
+  taken.faults.set('bind', systemError('EADDRINUSE'))
+  await t.rejects(startReceiver({ peers: [{ address: '10.0.0.2' }] }, taken), { message: /listening at \*:8848: / })
+  for (const method of ['bind', 'setMulticastInterface', 'connect']) {
+    const system = new FakeSystem()
+    system.faults.set(method, systemError('EADDRNOTAVAIL'))
+    await t.rejects(startSender({ mcastInterface: 'eth1', channels: 4 }, system), { code: 'ERR_INTERFACE' })
+    t.strictSame([system.open.length, system.watchers], [0, 0])
+  }
+})
+
+t.test('a cause that is no Error is explained too', async (t) => {
+  t.match(explainSocketError('listening', 'no reason'), { code: 'ERR_TRANSPORT', message: 'listening: no reason' })
+})
+
+t.test('a full send buffer holds the sender back, loses nothing, and says when there is room', async (t) => {
+  const system = new FakeSystem()
+  system.blocked = true
+  const { sender, writable } = await startSender({ mcastInterface: 'eth1', channels: 2 }, system)
+  let sent = 0
+  while (sender.writable(0)) sender.send(0, Uint8Array.of(sent++))
+  t.equal(sent, 32)
+  t.equal(sender.writable(1), true, 'channels do not wait for each other')
+  t.throws(() => sender.send(0, Uint8Array.of(1)), { code: 'ERR_USAGE' })
+  t.throws(() => sender.send(2, Uint8Array.of(1)), { code: 'ERR_USAGE' })
+  const socket = system.sockets[0]!
+  let flushed = false
+  const flushing = sender.flush().then(() => (flushed = true))
+  for (let i = 0; i < 31; i++) socket.complete()
+  await settled()
+  t.strictSame([writable, flushed], [[0], false])
+  socket.complete()
+  await flushing
+  t.strictSame(
+    socket.sends.map(({ bytes }) => bytes[0]),
+    []
+  )
+  await sender.flush()
+  await sender.close()
+})
+
+t.test('flushing ends when the sender is closed', async (t) => {
+  const system = new FakeSystem()
+  system.blocked = true
+  const { sender, writable, errors } = await startSender({ mcastInterface: 'eth1' }, system)
+  while (sender.writable(0)) sender.send(0, Uint8Array.of(1))
+  const flushing = sender.flush()
+  await sender.close()
+  await flushing
+  system.sockets[0]!.complete(systemError('ECANCELED'))
+  t.strictSame([writable, errors], [[], []])
+})
+
+t.test('a datagram that the system refuses is told once for each run of one cause', async (t) => {
+  const system = new FakeSystem()
+  system.blocked = true
+  const { sender, errors } = await startSender({ mcastInterface: 'eth1' }, system)
+  for (const code of ['EMSGSIZE', 'EMSGSIZE', 'ENETUNREACH', '', 'ENETUNREACH']) {
+    sender.send(0, Uint8Array.of(1))
+    system.sockets[0]!.complete(code ? systemError(code) : null)
+  }
+  t.strictSame(
+    errors.map(({ message }) => /: (E\w+)/.exec(message)![1]),
+    ['EMSGSIZE', 'ENETUNREACH', 'ENETUNREACH']
+  )
+  t.match(errors[0], { code: 'ERR_TRANSPORT', message: /lower sync_maxlen/ })
+})
+
+t.test('an interface that goes and comes back, or is replaced, is told, and sockets are opened anew', async (t) => {
+  const system = new FakeSystem()
+  const master = await startSender({ mcastInterface: 'eth1', channels: 2 }, system)
+  const backup = await startReceiver({ mcastInterface: 'eth1' }, system)
+  const first = [...system.open]
+  const addresses = system.present['eth1']!
+  await system.tick()
+  t.strictSame(system.open, first, 'nothing changed')
+
+  delete system.present['eth1']
+  await system.tick()
+  await system.tick()
+  t.equal(master.sender.writable(0), false)
+  t.throws(() => master.sender.send(0, Uint8Array.of(1)), { code: 'ERR_USAGE' })
+
+  system.present['eth1'] = addresses
+  await system.tick()
+  t.equal(master.sender.writable(0), true)
+  t.strictSame(master.writable, [0, 1])
+  t.notOk(system.open.some((socket) => first.includes(socket)))
+  t.strictSame(system.open.at(-1)!.calls, ['bind 224.0.0.81 8848', 'addMembership 224.0.0.81 10.9.0.1'])
+
+  system.files.set('/sys/class/net/eth1/ifindex', '9\n')
+  await system.tick()
+  const codes = ['interface-lost', 'interface-back', 'interface-lost', 'interface-back']
+  for (const { notices } of [master, backup]) {
+    t.strictSame(
+      notices.filter(({ code }) => code !== 'buffer').map(({ code }) => code),
+      codes
+    )
+  }
+  t.equal(system.open.length, 3)
+})
+
+t.test('an interface that is back but refuses is tried again each second', async (t) => {
+  const system = new FakeSystem()
+  const master = await startSender({ mcastInterface: 'eth1' }, system)
+  const backup = await startReceiver({ mcastInterface: 'eth1' }, system)
+  const addresses = system.present['eth1']!
+  delete system.present['eth1']
+  await system.tick()
+  system.present['eth1'] = addresses
+  system.faults.set('bind', systemError('EADDRNOTAVAIL'))
+  await system.tick()
+  await system.tick()
+  t.strictSame([master.errors.length, backup.errors.length], [2, 2])
+  t.match(master.errors[0], { code: 'ERR_INTERFACE' })
+  system.faults.clear()
+  await system.tick()
+  t.strictSame([master.notices.at(-1)!.code, backup.notices.at(-1)!.code], ['interface-back', 'interface-back'])
+  t.equal(system.open.length, 2)
+})
+
+t.test('closed while it opens its sockets again, it leaves none behind', async (t) => {
+  const system = new FakeSystem()
+  const master = await startSender({ mcastInterface: 'eth1' }, system)
+  const backup = await startReceiver({ mcastInterface: 'eth1' }, system)
+  system.files.set('/sys/class/net/eth1/ifindex', '9\n')
+  const ticking = system.tick()
+  await Promise.all([master.sender.close(), backup.receiver.close()])
+  await ticking
+  await settled()
+  t.equal(system.open.length, 0)
+  t.notOk([...master.notices, ...backup.notices].some(({ code }) => code === 'interface-back'))
+})
+
+t.test(
+  'buffers: what the system gave less is told with the limit to raise, and so is what the default holds',
+  async (t) => {
+    const small = new FakeSystem()
+    small.bufferLimit = 212_992
+    const backup = await startReceiver({ mcastInterface: 'eth1', bufferBytes: 1_048_576, channels: 4 }, small)
+    t.strictSame(backup.notices, [
+      {
+        code: 'buffer',
+        message:
+          'sync_sock_size asks for a receive buffer of 1048576 bytes, the system gave 212992, room for 184 full messages: raise net.core.rmem_max'
+      }
+    ])
+    const master = await startSender({ mcastInterface: 'eth1', bufferBytes: 1_048_576 }, small)
+    t.match(master.notices, [
+      { message: /send buffer of 1048576 bytes, the system gave 212992: raise net.core.wmem_max$/ }
+    ])
+    const enough = await startReceiver({ mcastInterface: 'eth1', bufferBytes: 1_048_576 })
+    t.strictSame(enough.notices, [])
+    t.strictSame((await startSender({ mcastInterface: 'eth1', bufferBytes: 4096 })).notices, [])
+    const untouched = await startReceiver({ mcastInterface: 'eth1' })
+    t.match(untouched.notices, [{ code: 'buffer', message: /\(212992 bytes\) holds 92 full messages/ }])
+  }
+)
+
+// Lines of a real /proc/net/udp: group 224.0.0.81 ports 8848 and 8849, another process's on 8848, and one on port 53.
+const PROC_NET_UDP = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+ 1523: 510000E0:2290 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 5001 2 0000000000000000 17
+ 1523: 510000E0:2290 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 6001 2 0000000000000000 900
+ 1524: 510000E0:2291 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 5002 2 0000000000000000 5
+ 1600: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 5003 2 0000000000000000 3
+ 1601: 510000E0:2291
+`
+
+t.test('the drop counter is the sum over our own sockets of these ports', async (t) => {
+  const system = new FakeSystem()
+  t.equal(socketDrops(system, 'ipv4', 8848, 2), undefined)
+  system.files.set('/proc/net/udp', PROC_NET_UDP)
+  for (const inode of ['5001', '5002', '5003', '']) system.inodes.add(inode)
+  t.equal(socketDrops(system, 'ipv4', 8848, 2), 22)
+  t.equal(socketDrops(system, 'ipv4', 8848, 1), 17)
+  t.equal(socketDrops(system, 'ipv6', 8848, 2), undefined)
+})
+
+t.test(
+  'a receive buffer overrun shows in receiveDrops, also after the sockets were opened anew and closed',
+  async (t) => {
+    const system = new FakeSystem()
+    const { receiver } = await startReceiver({ mcastInterface: 'eth1', channels: 2 }, system)
+    t.equal(receiver.receiveDrops(), undefined, 'no /proc')
+    system.files.set('/proc/net/udp', PROC_NET_UDP)
+    for (const inode of ['5001', '5002']) system.inodes.add(inode)
+    t.equal(receiver.receiveDrops(), 22)
+    system.files.set('/sys/class/net/eth1/ifindex', '9\n')
+    const ticking = system.tick()
+    system.inodes.clear()
+    await ticking
+    t.equal(receiver.receiveDrops(), 22)
+    await receiver.close()
+    t.equal(receiver.receiveDrops(), 22)
+    const unknown = await startReceiver({ mcastInterface: 'eth1' })
+    unknown.system.files.set('/sys/class/net/eth1/ifindex', '9\n')
+    await unknown.system.tick()
+    await unknown.receiver.close()
+    t.equal(unknown.receiver.receiveDrops(), 0)
+  }
+)
+
+t.test('an error of a receiving socket is told, and kills nothing', async (t) => {
+  const { system, errors } = await startReceiver({ mcastInterface: 'eth1' })
+  system.sockets[0]!.emit('error', systemError('EIO'))
+  t.match(errors, [{ code: 'ERR_TRANSPORT', message: /receiving at 224.0.0.81:8848 on eth1: EIO/ }])
+})
+
+t.test("sync_maxlen without a setting: the kernel's, or what the interface carries", async (t) => {
+  const cases: readonly ['ipv4' | 'ipv6', number | undefined, number, number][] = [
+    ['ipv4', undefined, 1472, 1472],
+    ['ipv6', undefined, 1452, 1452],
+    ['ipv4', 1500, 1472, 1472],
+    ['ipv6', 9000, 1452, 8952],
+    ['ipv4', 1450, 1422, 1472],
+    ['ipv6', 1280, 1232, 1452],
+    ['ipv4', 65536, 1472, 65507],
+    ['ipv4', 68, 80, 1472]
+  ]
+  for (const [family, mtu, master, backup] of cases) {
+    t.equal(masterSyncMaxlen(family, mtu).bytes, master)
+    t.equal(backupSyncMaxlen(family, mtu).bytes, backup)
+  }
+  t.match(masterSyncMaxlen('ipv4', 1450).reason, /1422 bytes, what the interface's MTU of 1450/)
+  t.match(masterSyncMaxlen('ipv4', 1500).reason, /kernel's default/)
+  const system = new FakeSystem()
+  t.equal(interfaceMtu(system, 'eth1'), 1500)
+  t.equal(interfaceMtu(system, 'eth7'), undefined)
+})
