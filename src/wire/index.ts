@@ -4,5 +4,36 @@
  * @module
  */
 export type * from './connection.js'
+export {
+  BACKUP_MASK,
+  BACKUP_UPDATE_MASK,
+  DEFAULT_MAXLEN_IPV4,
+  DEFAULT_MAXLEN_IPV6,
+  FLAG,
+  MAX_CHANNELS,
+  MAX_CONNECTIONS,
+  MAX_ENGINE_NAME,
+  MAX_PAYLOAD,
+  PARAMETER,
+  SEQUENCE_BYTES,
+  SYNC_GROUP,
+  SYNC_PORT,
+  type FlagChecks
+} from './constants.js'
+export { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.js'
+export { MessageReader } from './message-reader.js'
+export { KNOWN_ENGINES, MessageView, type ReadOptions } from './message-view.js'
+export { MessageWriter } from './message-writer.js'
 export { PROBLEMS, type Problem, type ProblemCode, type Severity } from './problems.js'
+export {
+  DEFAULT_TIMEOUT,
+  PROTOCOL,
+  protocolName,
+  protocolNumber,
+  stateCount,
+  stateName,
+  stateNumber,
+  stateTimeout
+} from './protocols.js'
+export { connectionFromRow, rowFromConnection } from './row-values.js'
 export { createRows, PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from './rows.js'

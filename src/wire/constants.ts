@@ -1,0 +1,62 @@
+/**
+ * Numbers of the protocol that both readings share: docs/protocol.md sections 1 to 5.
+ *
+ * @module
+ */
+
+/** UDP port of the first channel (`IP_VS_SYNC_PORT`). */
+export const SYNC_PORT = 8848
+/** The group that daemons join unless told otherwise (`IP_VS_SYNC_GROUP`). */
+export const SYNC_GROUP = '224.0.0.81'
+/** No message holds more connections: its count is one byte. */
+export const MAX_CONNECTIONS = 255
+/** Channels that `sync_ports` may give (`IP_VS_SYNC_PORTS` are limited to it). */
+export const MAX_CHANNELS = 64
+/** Largest UDP payload over IPv4, in bytes; 20 less over IPv6. */
+export const MAX_PAYLOAD = 65507
+/** A kernel's `sync_maxlen` for a master: Ethernet's 1500 less the IPv4 and UDP headers, in bytes. */
+export const DEFAULT_MAXLEN_IPV4 = 1472
+/** The same less the IPv6 and UDP headers. */
+export const DEFAULT_MAXLEN_IPV6 = 1452
+
+/** Bits of a connection's flags (`IP_VS_CONN_F_*`). */
+export const FLAG = {
+  FORWARDING: 0x0007,
+  SYNC: 0x0020,
+  HASHED: 0x0040,
+  NOOUTPUT: 0x0080,
+  INACTIVE: 0x0100,
+  OUT_SEQ: 0x0200,
+  IN_SEQ: 0x0400,
+  SEQUENCE: 0x0600,
+  NO_CPORT: 0x0800,
+  TEMPLATE: 0x1000,
+  ONE_PACKET: 0x2000,
+  NFCT: 0x10000
+} as const
+
+/** What a backup takes from the wire of a new connection (`IP_VS_CONN_F_BACKUP_MASK`). */
+export const BACKUP_MASK =
+  FLAG.FORWARDING | FLAG.NOOUTPUT | FLAG.INACTIVE | FLAG.SEQUENCE | FLAG.NO_CPORT | FLAG.TEMPLATE
+/** What a backup takes from the wire for a connection that it has (`IP_VS_CONN_F_BACKUP_UPD_MASK`). */
+export const BACKUP_UPDATE_MASK = FLAG.INACTIVE | FLAG.SEQUENCE
+
+/** Types of version 1 parameters (`IPVS_OPT_*`). */
+export const PARAMETER = {
+  /** Sequence data, 24 bytes. */
+  SEQUENCE: 1,
+  /** Persistence-engine data, 1…255 bytes. */
+  ENGINE_DATA: 2,
+  /** Persistence-engine name, 1…16 bytes. */
+  ENGINE_NAME: 3,
+  /** Set in the type of a parameter that a receiver may pass over. */
+  OPTIONAL: 0x40
+} as const
+
+/** Longest persistence-engine name on the wire, in bytes. */
+export const MAX_ENGINE_NAME = 16
+/** Length of sequence data, in bytes. */
+export const SEQUENCE_BYTES = 24
+
+/** Which generation of receiver judges flags and template states: docs/protocol.md section 4. */
+export type FlagChecks = 'strict' | 'legacy'

@@ -1,0 +1,30 @@
+/**
+ * The checks that skip one connection and look at numbers alone: the same for both versions.
+ *
+ * @module
+ */
+import { FLAG } from './constants.js'
+import { PROBLEMS } from './problems.js'
+import { stateCount } from './protocols.js'
+
+const FLAGS_REFUSED = PROBLEMS.FLAGS_REFUSED.number
+const PROTOCOL_UNKNOWN = PROBLEMS.PROTOCOL_UNKNOWN.number
+const STATE_RANGE = PROBLEMS.STATE_RANGE.number
+const TEMPLATE_STATE = PROBLEMS.TEMPLATE_STATE.number
+const TEMPLATE_STATES = 2
+
+/**
+ * Whether a receiver skips a connection for its flags, protocol or state, in the order in which a kernel looks
+ * (`ip_vs_process_message_v0`, `ip_vs_proc_sync_conn`; docs/protocol.md section 4).
+ *
+ * @param strict - False judges as the oldest receivers: flags and a template's state are taken as they come.
+ * @returns 0, or the number of the problem.
+ */
+export function judge(flags: number, protocol: number, state: number, strict: boolean): number {
+  const template = (flags & FLAG.TEMPLATE) !== 0
+  if (strict && ((flags & FLAG.ONE_PACKET) !== 0 || (template && (flags & FLAG.NO_CPORT) !== 0))) return FLAGS_REFUSED
+  if (template) return strict && state >= TEMPLATE_STATES ? TEMPLATE_STATE : 0
+  const states = stateCount(protocol)
+  if (states === 0) return PROTOCOL_UNKNOWN
+  return state < states ? 0 : STATE_RANGE
+}

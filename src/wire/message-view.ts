@@ -1,0 +1,370 @@
+/**
+ * A view over a message: a cursor that makes every check of a kernel's receiver, in its order, and reads fields where
+ * they stand. One view serves for any number of messages; it makes no object for a connection.
+ *
+ * @module
+ */
+import { FLAG, MAX_ENGINE_NAME, PARAMETER, SEQUENCE_BYTES, type FlagChecks } from './constants.js'
+import { judge } from './judge.js'
+import {
+  HEADER_V0,
+  HEADER_V1,
+  PARAMETER_HEADER,
+  RECORD_V0,
+  RECORD_V1,
+  SIZE_MASK,
+  TYPE_IPV6,
+  VERSION_SHIFT
+} from './layout.js'
+import { PROBLEMS } from './problems.js'
+
+/** How a message is read. */
+export interface ReadOptions {
+  /** Which generation of receiver judges; `strict` unless told otherwise. */
+  readonly flagChecks?: FlagChecks
+  /** Byte order of version 0's sequence data, which a kernel writes in its own; `little` unless told otherwise. */
+  readonly sequenceByteOrder?: 'little' | 'big'
+  /** Names of the persistence engines that the receiver knows; `sip` alone unless told otherwise. */
+  readonly engines?: readonly string[]
+}
+
+/**
+ * A cursor over the connections of one message.
+ *
+ * @example
+ * ```ts
+ * const view = new MessageView()
+ * view.reset(bytes)
+ * while (view.next()) console.log(view.protocol, view.clientPort, view.state, view.verdict)
+ * if (view.fault !== 0) console.log('the receiver gives up at byte', view.faultOffset)
+ * ```
+ */
+export class MessageView {
+  /** 0 or 1; 0 where the message is too short to tell. */
+  version: 0 | 1 = 0
+  /** 0…255. */
+  syncid = 0
+  /** The header's size field, in bytes. */
+  size = 0
+  /** The header's count of connections, 0…255. */
+  count = 0
+  /** Number of the problem that made the receiver give up the message, or 0. */
+  fault = 0
+  /** Byte offset of that fault. */
+  faultOffset = 0
+
+  /** Number of the current connection, from 0; -1 before the first. */
+  index = -1
+  /** Byte offset of its record. */
+  offset = 0
+  /** Byte offset behind its record, padding not counted. */
+  end = 0
+  /** Whether it is IPv6. */
+  ipv6 = false
+  /** 0, or the number of the problem for which a receiver skips it. */
+  verdict = 0
+  /** Byte offset of what that problem is about. */
+  verdictOffset = 0
+  /** Byte offset of its 24 bytes of sequence data, or 0. */
+  sequenceOffset = 0
+  /** Byte offset of its persistence-engine data, or 0. */
+  engineDataOffset = 0
+  /** Length of that data, in bytes. */
+  engineDataLength = 0
+  /** Byte offset of its persistence-engine name, or 0. */
+  engineNameOffset = 0
+  /** Length of that name, in bytes. */
+  engineNameLength = 0
+
+  readonly #strict: boolean
+  readonly #littleEndian: boolean
+  readonly #engines: readonly Uint8Array[]
+  #bytes: Uint8Array = NOTHING
+  #data: DataView = new DataView(NOTHING.buffer)
+  #following = 0
+
+  /** @param options - How messages are read. */
+  constructor(options: ReadOptions = {}) {
+    this.#strict = options.flagChecks !== 'legacy'
+    this.#littleEndian = options.sequenceByteOrder !== 'big'
+    this.#engines = (options.engines ?? KNOWN_ENGINES).map(asciiBytes)
+  }
+
+  /**
+   * Takes up a message and reads its header (`ip_vs_process_message`).
+   *
+   * @param bytes - One datagram's payload. Kept until the next call; never written.
+   * @returns False where the receiver drops it whole: see `fault`.
+   */
+  reset(bytes: Uint8Array): boolean {
+    this.#bytes = bytes
+    this.#data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.index = -1
+    this.fault = 0
+    this.version = 0
+    this.count = 0
+    if (bytes.length < HEADER_V0.LENGTH) {
+      this.syncid = bytes.length > HEADER_V0.SYNCID ? bytes[HEADER_V0.SYNCID]! : 0
+      this.size = bytes.length
+      return this.#giveUp(PROBLEMS.SHORT_MESSAGE.number, 0)
+    }
+    this.syncid = bytes[HEADER_V0.SYNCID]!
+    this.size = this.#data.getUint16(HEADER_V0.SIZE)
+    if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, HEADER_V0.SIZE)
+    if (this.#isVersion1()) {
+      this.version = 1
+      this.count = bytes[HEADER_V1.COUNT]!
+      this.#following = HEADER_V1.LENGTH
+    } else {
+      this.count = bytes[HEADER_V0.COUNT]!
+      this.#following = HEADER_V0.LENGTH
+    }
+    return true
+  }
+
+  /**
+   * Goes to the next connection. One that a receiver skips is a connection too: its `verdict` is not 0.
+   *
+   * @returns False behind the last one, or where the receiver drops the rest: `fault` tells them apart.
+   */
+  next(): boolean {
+    if (this.fault !== 0 || this.index + 1 >= this.count) return false
+    return this.seek(this.index + 1, this.#following)
+  }
+
+  /**
+   * Goes to connection `index`, whose record begins at `offset`: for a reader that has passed over records by itself.
+   *
+   * @returns False where the receiver drops the rest of the message.
+   */
+  seek(index: number, offset: number): boolean {
+    this.index = index
+    this.offset = offset
+    this.verdict = 0
+    this.sequenceOffset = 0
+    this.engineDataOffset = 0
+    this.engineNameOffset = 0
+    this.engineDataLength = 0
+    this.engineNameLength = 0
+    return this.version === 1 ? this.#seekV1(offset) : this.#seekV0(offset)
+  }
+
+  /** Byte offset behind the current record and its padding: where the next one begins. */
+  get following(): number {
+    return this.#following
+  }
+
+  /** IP protocol number. */
+  get protocol(): number {
+    return this.#bytes[this.offset + (this.version === 1 ? RECORD_V1.PROTOCOL : RECORD_V0.PROTOCOL)]!
+  }
+
+  /** All flags: 32 bits in version 1, 16 in version 0. */
+  get flags(): number {
+    return this.version === 1
+      ? this.#data.getInt32(this.offset + RECORD_V1.FLAGS)
+      : this.#data.getUint16(this.offset + RECORD_V0.FLAGS)
+  }
+
+  /** State's number, 0…65535. */
+  get state(): number {
+    return this.#data.getUint16(this.offset + (this.version === 1 ? RECORD_V1.STATE : RECORD_V0.STATE))
+  }
+
+  /** Client's port. */
+  get clientPort(): number {
+    return this.#data.getUint16(this.offset + (this.version === 1 ? RECORD_V1.CLIENT_PORT : RECORD_V0.CLIENT_PORT))
+  }
+
+  /** Virtual service's port. */
+  get virtualPort(): number {
+    return this.#data.getUint16(this.offset + (this.version === 1 ? RECORD_V1.VIRTUAL_PORT : RECORD_V0.VIRTUAL_PORT))
+  }
+
+  /** Real server's port. */
+  get destinationPort(): number {
+    const at = this.version === 1 ? RECORD_V1.DESTINATION_PORT : RECORD_V0.DESTINATION_PORT
+    return this.#data.getUint16(this.offset + at)
+  }
+
+  /** Firewall mark, 32 bits unsigned; 0 in version 0, which has none. */
+  get fwmark(): number {
+    return this.version === 1 ? this.#data.getUint32(this.offset + RECORD_V1.FWMARK) : 0
+  }
+
+  /** Full timeout in seconds, 32 bits unsigned; 0 in version 0, which has none. */
+  get timeout(): number {
+    return this.version === 1 ? this.#data.getUint32(this.offset + RECORD_V1.TIMEOUT) : 0
+  }
+
+  /** Word `i` of the client's address: 0 for IPv4, 0…3 for IPv6. */
+  clientWord(i: number): number {
+    return this.#data.getInt32(this.#addressOffset(0) + 4 * i)
+  }
+
+  /** Word `i` of the virtual service's address. */
+  virtualWord(i: number): number {
+    return this.#data.getInt32(this.#addressOffset(1) + 4 * i)
+  }
+
+  /** Word `i` of the real server's address. */
+  destinationWord(i: number): number {
+    return this.#data.getInt32(this.#addressOffset(2) + 4 * i)
+  }
+
+  /** Number `i` of the sequence data, 32 bits: 0…2 of the incoming direction, 3…5 of the outgoing. Only where there is some. */
+  sequenceWord(i: number): number {
+    return this.#data.getInt32(this.sequenceOffset + 4 * i, this.version === 0 && this.#littleEndian)
+  }
+
+  /** The persistence engine's data: a view of the message's bytes. */
+  engineData(): Uint8Array {
+    return this.#bytes.subarray(this.engineDataOffset, this.engineDataOffset + this.engineDataLength)
+  }
+
+  /** The persistence engine's name: a view of the message's bytes. */
+  engineName(): Uint8Array {
+    return this.#bytes.subarray(this.engineNameOffset, this.engineNameOffset + this.engineNameLength)
+  }
+
+  #isVersion1(): boolean {
+    const bytes = this.#bytes
+    return (
+      bytes.length >= HEADER_V1.LENGTH &&
+      bytes[HEADER_V1.RESERVED] === 0 &&
+      bytes[HEADER_V1.VERSION] === 1 &&
+      bytes[HEADER_V1.SPARE] === 0 &&
+      bytes[HEADER_V1.SPARE + 1] === 0
+    )
+  }
+
+  #addressOffset(which: 0 | 1 | 2): number {
+    if (this.version === 0) return this.offset + RECORD_V0.CLIENT + 4 * which
+    return this.offset + RECORD_V1.CLIENT + (this.ipv6 ? 16 : 4) * which
+  }
+
+  #seekV0(offset: number): boolean {
+    const left = this.#bytes.length - offset
+    this.ipv6 = false
+    if (left < RECORD_V0.LENGTH) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
+    const flags = this.#data.getUint16(offset + RECORD_V0.FLAGS)
+    const length = (flags & FLAG.SEQUENCE) === 0 ? RECORD_V0.LENGTH : RECORD_V0.LENGTH_WITH_SEQUENCE
+    if (left < length) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
+    if (length !== RECORD_V0.LENGTH) this.sequenceOffset = offset + RECORD_V0.LENGTH
+    this.end = offset + length
+    this.#following = this.end
+    this.#judge(flags, this.#bytes[offset + RECORD_V0.PROTOCOL]!, this.#data.getUint16(offset + RECORD_V0.STATE))
+    return true
+  }
+
+  #seekV1(offset: number): boolean {
+    const left = this.#bytes.length - offset
+    if (left < RECORD_V1.LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
+    const verSize = this.#data.getUint16(offset + RECORD_V1.VER_SIZE)
+    const length = verSize & SIZE_MASK
+    if (length > left) return this.#giveUp(PROBLEMS.RECORD_LENGTH.number, offset + RECORD_V1.VER_SIZE)
+    if (verSize >>> VERSION_SHIFT !== 0)
+      return this.#giveUp(PROBLEMS.RECORD_VERSION.number, offset + RECORD_V1.VER_SIZE)
+    const type = this.#bytes[offset + RECORD_V1.TYPE]!
+    this.ipv6 = (type & TYPE_IPV6) !== 0
+    if (!this.ipv6 && type !== 0) return this.#giveUp(PROBLEMS.RECORD_TYPE.number, offset + RECORD_V1.TYPE)
+    const fixed = this.ipv6 ? RECORD_V1.LENGTH_IPV6 : RECORD_V1.LENGTH_IPV4
+    if (length < fixed) return this.#giveUp(PROBLEMS.RECORD_TOO_SHORT.number, offset + RECORD_V1.VER_SIZE)
+    this.end = offset + length
+    this.#following = offset + ((length + 3) & ~3)
+    if (length > fixed && !this.#readParameters(offset + fixed)) return false
+    if (this.verdict !== 0) return true
+    const flags = this.#data.getInt32(offset + RECORD_V1.FLAGS)
+    const sound = this.#judge(
+      flags,
+      this.#bytes[offset + RECORD_V1.PROTOCOL]!,
+      this.#data.getUint16(offset + RECORD_V1.STATE)
+    )
+    if (sound && this.engineDataOffset !== 0) this.#judgeEngine()
+    return true
+  }
+
+  /** Each parameter is judged fully before the next is read; false where the rest of the message is dropped. */
+  #readParameters(first: number): boolean {
+    const bytes = this.#bytes
+    for (let at = first; at < this.end;) {
+      if (this.end - at < PARAMETER_HEADER.DATA) return this.#giveUp(PROBLEMS.PARAMETER_TRUNCATED.number, at)
+      const length = bytes[at + PARAMETER_HEADER.LENGTH]!
+      const data = at + PARAMETER_HEADER.DATA
+      if (length === 0 || data + length > this.end)
+        return this.#giveUp(PROBLEMS.PARAMETER_LENGTH.number, at + PARAMETER_HEADER.LENGTH)
+      const type = bytes[at + PARAMETER_HEADER.TYPE]!
+      const fault = this.#takeParameter(type & ~PARAMETER.OPTIONAL, data, length)
+      if (fault !== 0) return this.#giveUp(fault, at)
+      if (this.#isUnknown(type)) {
+        this.#skip(PROBLEMS.PARAMETER_UNKNOWN.number, at)
+        return true
+      }
+      at = data + length
+    }
+    return true
+  }
+
+  /** Notes where a known parameter's data stand; the number of the fault that drops the rest, or 0. */
+  #takeParameter(type: number, data: number, length: number): number {
+    if (type === PARAMETER.SEQUENCE) {
+      if (length !== SEQUENCE_BYTES) return PROBLEMS.SEQUENCE_LENGTH.number
+      if (this.sequenceOffset !== 0) return PROBLEMS.SEQUENCE_REPEATED.number
+      this.sequenceOffset = data
+    } else if (type === PARAMETER.ENGINE_DATA) {
+      if (this.engineDataOffset !== 0) return PROBLEMS.ENGINE_DATA_REPEATED.number
+      this.engineDataOffset = data
+      this.engineDataLength = length
+    } else if (type === PARAMETER.ENGINE_NAME) {
+      if (length > MAX_ENGINE_NAME) return PROBLEMS.ENGINE_NAME_LENGTH.number
+      if (this.engineNameOffset !== 0) return PROBLEMS.ENGINE_NAME_REPEATED.number
+      this.engineNameOffset = data
+      this.engineNameLength = length
+    }
+    return 0
+  }
+
+  #isUnknown(type: number): boolean {
+    const known = type & ~PARAMETER.OPTIONAL
+    return (known < PARAMETER.SEQUENCE || known > PARAMETER.ENGINE_NAME) && (type & PARAMETER.OPTIONAL) === 0
+  }
+
+  #judge(flags: number, protocol: number, state: number): boolean {
+    const problem = judge(flags, protocol, state, this.#strict)
+    if (problem !== 0) this.#skip(problem, this.offset)
+    return problem === 0
+  }
+
+  #judgeEngine(): void {
+    if (this.engineNameOffset === 0) this.#skip(PROBLEMS.ENGINE_NAME_MISSING.number, this.engineDataOffset)
+    else if (!this.#engines.some((name) => sameBytes(name, this.engineName())))
+      this.#skip(PROBLEMS.ENGINE_UNKNOWN.number, this.engineNameOffset)
+  }
+
+  #skip(problem: number, offset: number): void {
+    this.verdict = problem
+    this.verdictOffset = offset
+  }
+
+  #giveUp(problem: number, offset: number): false {
+    this.fault = problem
+    this.faultOffset = offset
+    return false
+  }
+}
+
+/** Engines that every kernel with `ip_vs_pe_sip` knows. */
+export const KNOWN_ENGINES: readonly string[] = ['sip']
+
+const NOTHING = new Uint8Array(0)
+
+function asciiBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0))
+}
+
+/** Names are compared up to their first zero byte, as the kernel compares them once it has copied them. */
+function sameBytes(name: Uint8Array, found: Uint8Array): boolean {
+  const zero = found.indexOf(0)
+  const length = zero < 0 ? found.length : zero
+  return length === name.length && name.every((byte, i) => byte === found[i])
+}
