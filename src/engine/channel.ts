@@ -17,16 +17,17 @@ const WAKE_AFTER = 8
 const CHECK_PERIOD: Milliseconds = 1000
 /** An open message of this age leaves at the next look. */
 const FLUSH_AGE: Milliseconds = 2000
-/** What UDP over IPv4 can carry: the limit of a message made for a record that is longer than sync_maxlen. */
-const LARGEST_DATAGRAM: Bytes = 65_507
 
-/** Writes records into one message at a time; `MessageWriter` of `src/wire` is one. */
+/** Writes records into one message at a time: `MessageWriter` of `src/wire`. */
 export interface RecordWriter {
   /** Starts a message of at most `maxlen` bytes, header included. */
   begin(version: 0 | 1, syncid: number, maxlen: Bytes): void
-  /** Adds row `index`; false, and nothing written, if it does not fit or 255 records are in. */
-  tryAdd(rows: Rows, index: number): boolean
-  /** Ends the message. The bytes are the writer's own, good until the next `begin`. */
+  /**
+   * Adds row `index`; false, and nothing written, if it does not fit or 255 records are in. The first record of a
+   * message always fits: one that is longer than `maxlen` gets a message of its own.
+   */
+  add(rows: Rows, index: number): boolean
+  /** Ends the message; the bytes are the caller's to keep. */
   finish(): Uint8Array
 }
 
@@ -54,8 +55,6 @@ export interface ChannelCounters {
   messagesDropped: number
   /** Connections in them. */
   connectionsDropped: number
-  /** Records that no message can carry. */
-  unsendable: number
 }
 
 /** A channel's buffer, queue and wake-ups. */
@@ -66,8 +65,7 @@ export class Channel {
     connectionsSent: 0,
     bytesSent: 0,
     messagesDropped: 0,
-    connectionsDropped: 0,
-    unsendable: 0
+    connectionsDropped: 0
   }
   readonly #number: number
   readonly #writer: RecordWriter
@@ -106,6 +104,11 @@ export class Channel {
     return this.#queue.length
   }
 
+  /** Connections in the open message and in the queue. */
+  get holding(): number {
+    return this.#open + this.#queue.connections
+  }
+
   /** Whether a full socket holds this channel: it gives out nothing, and its queue may overflow. */
   get held(): boolean {
     return this.#held
@@ -120,20 +123,21 @@ export class Channel {
     this.#limits = limits
   }
 
-  /**
-   * Adds a connection to the open message; closes and queues that first if the record does not fit.
-   *
-   * @returns false if no message can carry the record.
-   */
-  add(rows: Rows, index: number, now: TimestampMs): boolean {
+  /** Adds a connection to the open message; closes and queues that first if the record does not fit. */
+  add(rows: Rows, index: number, now: TimestampMs): void {
+    const { version, syncid, maxlen } = this.#limits
     if (this.#open > 0) {
-      if (this.#openVersion === this.#limits.version && this.#writer.tryAdd(rows, index)) {
+      if (this.#openVersion === version && this.#writer.add(rows, index)) {
         this.#open++
-        return true
+        return
       }
       this.#closeOpen(now)
     }
-    return this.#addFirst(rows, index, now)
+    this.#writer.begin(version, syncid, maxlen)
+    this.#writer.add(rows, index)
+    this.#openVersion = version
+    this.#openedAt = now
+    this.#open = 1
   }
 
   /** Closes the open message, puts it in the queue and lets everything leave at once, past all limits: the end. */
@@ -144,8 +148,8 @@ export class Channel {
 
   /** Gives up what is open and queued; returns how many connections that were. */
   discard(): number {
-    let connections = this.#open
-    for (const datagram of this.#queue.clear()) connections += datagram.connections
+    const connections = this.holding
+    this.#queue.clear()
     this.#open = 0
     this.#wakeAt = Infinity
     return connections
@@ -170,30 +174,6 @@ export class Channel {
     return this.#open > 0 ? this.#firstLookAfter(this.#openedAt + FLUSH_AGE) : Infinity
   }
 
-  #addFirst(rows: Rows, index: number, now: TimestampMs): boolean {
-    const { version, syncid, maxlen } = this.#limits
-    this.#writer.begin(version, syncid, maxlen)
-    this.#openVersion = version
-    this.#openedAt = now
-    if (this.#writer.tryAdd(rows, index)) {
-      this.#open = 1
-      return true
-    }
-    return this.#addAlone(rows, index, now)
-  }
-
-  /** A record that is longer than sync_maxlen gets a message of its own. */
-  #addAlone(rows: Rows, index: number, now: TimestampMs): boolean {
-    this.#writer.begin(this.#limits.version, this.#limits.syncid, LARGEST_DATAGRAM)
-    if (!this.#writer.tryAdd(rows, index)) {
-      this.counters.unsendable++
-      return false
-    }
-    this.#open = 1
-    this.#closeOpen(now)
-    return true
-  }
-
   #closeOpen(now: TimestampMs): void {
     const datagram = this.#finish()
     if (this.#queue.length >= this.#limits.qlenMax) {
@@ -210,7 +190,7 @@ export class Channel {
   #finish(): Datagram {
     const connections = this.#open
     this.#open = 0
-    return { channel: this.#number, bytes: this.#writer.finish().slice(), connections }
+    return { channel: this.#number, bytes: this.#writer.finish(), connections }
   }
 
   #takeAged(now: TimestampMs): Datagram | undefined {

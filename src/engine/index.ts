@@ -13,4 +13,18 @@ export {
   type NoticeEvent,
   type ProblemEvent
 } from './events.js'
+export type { RecordWriter } from './channel.js'
+export type { ConnectionChange, TemplateKey } from './connection-change.js'
+export type { Datagram } from './send-queue.js'
+export {
+  ANSWERS,
+  type AnswerCode,
+  type ChannelReport,
+  type MasterAnswer,
+  type MasterCounters
+} from './master-counters.js'
+export type { MasterEngineOptions, PacketDetails } from './master-options.js'
+export type { MasterSettings } from './master-settings.js'
+export type { MasterTable } from './master-table.js'
+export { MasterEngine } from './master.js'
 export { createPolicy, type Policy, type PolicySettings } from './policy.js'

@@ -19,6 +19,13 @@ export class SendQueue {
   #items: (Datagram | undefined)[] = []
   #head = 0
 
+  #connections = 0
+
+  /** Connections in the messages held. */
+  get connections(): number {
+    return this.#connections
+  }
+
   /** Messages held. */
   get length(): number {
     return this.#items.length - this.#head
@@ -27,23 +34,24 @@ export class SendQueue {
   /** Adds a message behind all others. The caller has looked at {@link SendQueue.length} first. */
   push(datagram: Datagram): void {
     this.#items.push(datagram)
+    this.#connections += datagram.connections
   }
 
   /** Takes the oldest message, or nothing. */
   shift(): Datagram | undefined {
     if (this.length === 0) return undefined
-    const datagram = this.#items[this.#head]
+    const datagram = this.#items[this.#head]!
+    this.#connections -= datagram.connections
     this.#items[this.#head++] = undefined
     if (this.#head === this.#items.length || this.#head >= 1024) this.#compact()
     return datagram
   }
 
-  /** Removes everything, and returns what was held. */
-  clear(): readonly Datagram[] {
-    const held = this.#items.slice(this.#head) as Datagram[]
+  /** Removes everything. */
+  clear(): void {
     this.#items = []
     this.#head = 0
-    return held
+    this.#connections = 0
   }
 
   /** Dropping the emptied front only now and then keeps a take at constant cost on average. */
