@@ -4,6 +4,20 @@
  *
  * @module
  */
+export {
+  decideSync,
+  type DecisionReason,
+  type PolicySettings,
+  type SyncDecision,
+  type SyncSubject,
+  MasterEngine,
+  type ConnectionChange,
+  type EngineEvent,
+  type MasterAnswer,
+  type MasterCounters,
+  type MasterEngineOptions,
+  type MasterSettings
+} from './engine/index.js'
 export { IpvsSyncError, type ErrorCode, type IpvsSyncErrorDetails } from './errors.js'
 export { CAPTURE_PROBLEMS, CaptureReader, CaptureTime, readCapture } from './capture/index.js'
 export type {

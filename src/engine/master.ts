@@ -190,8 +190,8 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
 
   /** Time has passed: connections expire, messages become due. Does a bounded amount of work; mind `nextTimeout` after it. */
   handleTimeout(now: TimestampMs): void {
-    this.#advance(now)
-    if (this.#expires) this.table.advance(this.#now, EXPIRY_BUDGET, this.#onExpired)
+    this.#tick(now)
+    if (this.#expires && !this.#closed) this.table.advance(this.#now, EXPIRY_BUDGET, this.#onExpired)
   }
 
   /**
@@ -258,6 +258,10 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
 
   #advance(now: TimestampMs): void {
     if (this.#closed) throw new IpvsSyncError('ERR_USAGE', 'this master is closed: make a new one')
+    this.#tick(now)
+  }
+
+  #tick(now: TimestampMs): void {
     if (now > this.#now) this.#now = now
   }
 

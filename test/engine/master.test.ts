@@ -350,6 +350,8 @@ t.test(
   'settings are taken whole or not at all; sync_ports waits for the next start, and an event says so',
   async (t) => {
     const bench = new Bench()
+    bench.engine.configure({ ...usual, syncQlenMax: 5 })
+    t.strictSame(bench.events(), [], 'nothing to say')
     bench.engine.configure({ ...usual, syncThreshold: [1, 2], syncPorts: 4, syncVersion: 0 })
     t.strictSame(
       bench.events().map((event) => event.type === 'notice' && event.code),
@@ -386,6 +388,8 @@ t.test('closing sends what is held, or gives it up and counts it; after it nothi
   bench.engine.close(T0)
   t.strictSame([bench.sent(), bench.engine.counters().discarded, bench.engine.nextTimeout()], [[], 3, Infinity])
   t.throws(() => bench.packet({ client: 1 }), { code: 'ERR_USAGE' })
+  bench.engine.handleTimeout(T0 + 2_000_000)
+  t.equal(bench.table.entries.size, 3, 'a timer that was still armed does no harm')
 })
 
 t.test('a clock that goes back is held', async (t) => {
