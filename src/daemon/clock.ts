@@ -1,0 +1,25 @@
+/**
+ * The clock that drives an engine: monotonic, and replaceable, so that a test can move time by hand.
+ *
+ * @module
+ */
+
+import { performance } from 'node:perf_hooks'
+import type { Milliseconds, TimestampMs } from '../units.js'
+
+/** A clock with timers. */
+export interface Clock {
+  /** Whole milliseconds; above 0, and never going back. All engines that share a table share a clock. */
+  now(): TimestampMs
+  /** Calls back once after a time; the function that it returns prevents it. */
+  after(delay: Milliseconds, callback: () => void): () => void
+}
+
+/** Node's monotonic clock, which counts from the start of the process: setting the wall clock does not touch it. */
+export const systemClock: Clock = {
+  now: () => Math.floor(performance.now()) + 1,
+  after(delay, callback) {
+    const timer = setTimeout(callback, delay)
+    return () => clearTimeout(timer)
+  }
+}

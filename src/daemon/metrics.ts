@@ -1,0 +1,185 @@
+/**
+ * Counters in the form that Prometheus reads.
+ *
+ * @module
+ */
+
+import { Counter, Gauge, Registry } from 'prom-client'
+
+/** A number for each value of a label. */
+export type ByLabel = Readonly<Record<string, number>>
+
+/** What a master contributes. Arrays are by channel. */
+export interface MasterMetrics {
+  /** Messages handed to the transport. */
+  readonly sent: readonly number[]
+  /** Closed messages that wait now. */
+  readonly queueLength: readonly number[]
+  /** Messages lost because the queue was full. */
+  readonly queueDropped: readonly number[]
+}
+
+/** What a backup contributes. */
+export interface BackupMetrics {
+  /** Datagrams that arrived, by channel, then by version: `[[v0, v1], …]`. */
+  readonly received: readonly (readonly [number, number])[]
+  /** Messages dropped, whole or from some point on, by reason. */
+  readonly dropped: ByLabel
+  /** Connections created, updated or replaced. */
+  readonly applied: number
+  /** Connections passed over, by reason. */
+  readonly skipped: ByLabel
+  /** Seconds since the last message, by sender's address. */
+  readonly age: ByLabel
+  /** Datagrams that the receive buffers had no room for; undefined where the system does not tell. */
+  readonly socketDrops: number | undefined
+}
+
+/** Connections in the table. */
+export interface TableMetrics {
+  readonly protocol: string
+  readonly origin: 'LOCAL' | 'SYNC'
+  readonly connections: number
+}
+
+/** Everything at one moment. */
+export interface MetricsSnapshot {
+  readonly master?: MasterMetrics
+  readonly backup?: BackupMetrics
+  readonly table: readonly TableMetrics[]
+}
+
+/** One metric: what it is called, which labels it has, and how to fill it. */
+interface Definition {
+  readonly name: string
+  readonly help: string
+  readonly type: typeof Counter | typeof Gauge
+  readonly labels: readonly string[]
+  readonly samples: (now: MetricsSnapshot) => readonly Sample[]
+}
+
+interface Sample {
+  readonly labels: Readonly<Record<string, string | number>>
+  readonly value: number
+}
+
+const DEFINITIONS: readonly Definition[] = [
+  {
+    name: 'ipvs_sync_messages_received_total',
+    help: 'Datagrams that arrived, by channel and protocol version.',
+    type: Counter,
+    labels: ['channel', 'version'],
+    samples: ({ backup }) =>
+      (backup?.received ?? []).flatMap((versions, channel) =>
+        versions.map((value, version) => ({ labels: { channel, version }, value }))
+      )
+  },
+  {
+    name: 'ipvs_sync_messages_dropped_total',
+    help: 'Messages dropped, whole or from some point on, by reason.',
+    type: Counter,
+    labels: ['reason'],
+    samples: ({ backup }) => byLabel('reason', backup?.dropped)
+  },
+  {
+    name: 'ipvs_sync_connections_applied_total',
+    help: 'Connections of messages that changed the table.',
+    type: Counter,
+    labels: [],
+    samples: ({ backup }) => single(backup?.applied)
+  },
+  {
+    name: 'ipvs_sync_connections_skipped_total',
+    help: 'Connections of messages that were passed over, by reason.',
+    type: Counter,
+    labels: ['reason'],
+    samples: ({ backup }) => byLabel('reason', backup?.skipped)
+  },
+  {
+    name: 'ipvs_sync_messages_sent_total',
+    help: 'Messages handed to the network, by channel.',
+    type: Counter,
+    labels: ['channel'],
+    samples: ({ master }) => byChannel(master?.sent)
+  },
+  {
+    name: 'ipvs_sync_queue_length',
+    help: 'Closed messages that wait to be sent, by channel.',
+    type: Gauge,
+    labels: ['channel'],
+    samples: ({ master }) => byChannel(master?.queueLength)
+  },
+  {
+    name: 'ipvs_sync_queue_dropped_total',
+    help: 'Messages lost because sync_qlen_max was reached, by channel.',
+    type: Counter,
+    labels: ['channel'],
+    samples: ({ master }) => byChannel(master?.queueDropped)
+  },
+  {
+    name: 'ipvs_sync_table_connections',
+    help: 'Connections in the table, by protocol and origin.',
+    type: Gauge,
+    labels: ['protocol', 'origin'],
+    samples: ({ table }) =>
+      table.map(({ protocol, origin, connections }) => ({ labels: { protocol, origin }, value: connections }))
+  },
+  {
+    name: 'ipvs_sync_last_message_seconds',
+    help: 'Seconds since the last message of each known sender.',
+    type: Gauge,
+    labels: ['sender'],
+    samples: ({ backup }) => byLabel('sender', backup?.age)
+  },
+  {
+    name: 'ipvs_sync_socket_drops_total',
+    help: 'Datagrams that the receive buffers had no room for, by the kernel’s own count.',
+    type: Counter,
+    labels: [],
+    samples: ({ backup }) => single(backup?.socketDrops)
+  }
+]
+
+/** The metrics of one process. */
+export interface Metrics {
+  /** The media type of {@link Metrics.text}. */
+  readonly contentType: string
+  /** All metrics now, in Prometheus's text form. */
+  text(): Promise<string>
+}
+
+/**
+ * Makes the metrics. They have a registry of their own: nothing global is touched.
+ *
+ * @param snapshot - Asked once for each metric at each reading; must be cheap.
+ */
+export function createMetrics(snapshot: () => MetricsSnapshot): Metrics {
+  const registry = new Registry()
+  for (const { name, help, type: Metric, labels, samples } of DEFINITIONS) {
+    new Metric({
+      name,
+      help,
+      labelNames: [...labels],
+      registers: [registry],
+      collect() {
+        this.reset()
+        // A metric without labels starts at 0 in prom-client; one that is not known is left out by having no sample.
+        if (labels.length === 0) this.remove()
+        for (const sample of samples(snapshot())) this.inc(sample.labels, sample.value)
+      }
+    })
+  }
+  return { contentType: registry.contentType, text: () => registry.metrics() }
+}
+
+function byLabel(label: string, values: ByLabel = {}): Sample[] {
+  return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }))
+}
+
+function byChannel(values: readonly number[] = []): Sample[] {
+  return values.map((value, channel) => ({ labels: { channel }, value }))
+}
+
+function single(value: number | undefined): Sample[] {
+  return value === undefined ? [] : [{ labels: {}, value }]
+}

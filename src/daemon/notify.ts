@@ -1,0 +1,43 @@
+/**
+ * Telling systemd how the service does, where systemd asked (sd_notify).
+ *
+ * Node has no datagram sockets of the local family, so systemd's own program says it.
+ *
+ * @module
+ */
+
+import { spawn } from 'node:child_process'
+
+/** What systemd is told. */
+export interface ServiceState {
+  /** `ready`: the start is over. `stopping`: the end has begun. Left out: only the status. */
+  readonly phase?: 'ready' | 'stopping'
+  /** One line for `systemctl status`. */
+  readonly status: string
+}
+
+/** Runs a program and forgets it; its absence does no harm. */
+export type Launch = (program: string, args: readonly string[]) => void
+
+/**
+ * Tells systemd. Without `NOTIFY_SOCKET` in the environment, or without `systemd-notify`, nothing happens.
+ *
+ * @param state - What to tell.
+ * @param env - The process's environment.
+ * @param launch - Starts the program; a test gives its own.
+ */
+export function notifyService(
+  state: ServiceState,
+  env: Readonly<Record<string, string | undefined>>,
+  launch: Launch = launchQuietly
+): void {
+  if ((env['NOTIFY_SOCKET'] ?? '') === '') return
+  const phase = state.phase === undefined ? [] : [`--${state.phase}`]
+  // The message is to count as this process's own, not as that of the program which carries it.
+  launch('systemd-notify', [...phase, `--pid=${process.pid}`, `--status=${state.status}`])
+}
+
+/** Starts a program without its output; one that is not there, or fails, is ignored. */
+export function launchQuietly(program: string, args: readonly string[]): void {
+  spawn(program, args, { stdio: 'ignore' }).on('error', () => undefined)
+}

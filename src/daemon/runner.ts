@@ -1,0 +1,93 @@
+/**
+ * Drives an engine: one timer at its next timeout, its messages to the transport, its events to whoever listens.
+ *
+ * @module
+ */
+
+import type { EngineEvent } from '../engine/events.js'
+import type { Milliseconds, TimestampMs } from '../units.js'
+import type { Clock } from './clock.js'
+
+/** Timers cannot run longer than 2^31 − 1 ms; waking an engine early does no harm. */
+const LONGEST: Milliseconds = 3_600_000
+
+/** What the engines have in common. */
+export interface RunnableEngine {
+  /** The time has come; calling early is harmless. */
+  handleTimeout(now: TimestampMs): void
+  /** When it wants to be called; undefined or Infinity for never. */
+  nextTimeout(): TimestampMs | undefined
+  /** The oldest event that waits. */
+  pollEvent(): EngineEvent | undefined
+}
+
+/** Where the runner takes what comes out of the engine. */
+export interface RunnerOutlets {
+  /** Takes messages out of the engine as far as the transport accepts them. */
+  readonly transmit?: () => void
+  /** Takes one event. */
+  readonly event: (event: EngineEvent) => void
+}
+
+/** Runs one engine. After every input to the engine call {@link Runner.settle}, or {@link Runner.soon} where inputs come thick. */
+export class Runner {
+  readonly #engine: RunnableEngine
+  readonly #clock: Clock
+  readonly #outlets: RunnerOutlets
+  #cancel: (() => void) | undefined
+  #armedAt: TimestampMs = Infinity
+  #immediate: NodeJS.Immediate | undefined
+  #stopped = false
+
+  /**
+   * @param engine - Driven from now on by nobody else.
+   * @param clock - Its time.
+   * @param outlets - Where messages and events go.
+   */
+  constructor(engine: RunnableEngine, clock: Clock, outlets: RunnerOutlets) {
+    this.#engine = engine
+    this.#clock = clock
+    this.#outlets = outlets
+  }
+
+  /** Settles at the end of this turn of the event loop: once for all the inputs of the turn. */
+  soon(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined
+      this.settle()
+    })
+  }
+
+  /** Drains messages and events, and arms the timer. */
+  settle(): void {
+    if (this.#stopped) return
+    this.#outlets.transmit?.()
+    for (let event = this.#engine.pollEvent(); event !== undefined; event = this.#engine.pollEvent()) {
+      this.#outlets.event(event)
+    }
+    this.#arm()
+  }
+
+  /** Drains once more, and never wakes again. */
+  stop(): void {
+    this.settle()
+    this.#stopped = true
+    this.#cancel?.()
+    if (this.#immediate !== undefined) clearImmediate(this.#immediate)
+  }
+
+  /** A timer that fires before the deadline stays: moving it for every datagram would cost more than waking once. */
+  #arm(): void {
+    const next = this.#engine.nextTimeout() ?? Infinity
+    if (this.#stopped || next >= this.#armedAt) return
+    this.#cancel?.()
+    this.#armedAt = next
+    this.#cancel = this.#clock.after(Math.min(Math.max(next - this.#clock.now(), 0), LONGEST), () => this.#wake())
+  }
+
+  #wake(): void {
+    this.#armedAt = Infinity
+    this.#engine.handleTimeout(this.#clock.now())
+    this.settle()
+  }
+}
