@@ -31,6 +31,7 @@ export type {
   PortRange,
   ReadCaptureOptions
 } from './capture/index.js'
+export { parseSysctls, sysctlDefaults, type Sysctls } from './sysctl/index.js'
 export type { Bytes, Milliseconds, Seconds, TimestampMs } from './units.js'
 export type * from './wire/connection.js'
 export type { Problem, Severity } from './wire/problems.js'
