@@ -1,0 +1,121 @@
+/**
+ * The fields of packed connections, by slot: `number << 1 | ipv6`, above 1.
+ *
+ * @module
+ */
+import type { Milliseconds, TimestampMs } from '../units.js'
+import { FLAG } from '../wire/constants.js'
+import { ENTRY, EntryPool, EXTRA } from './entry.js'
+import { deadlineOf, endTimeOf, setEndTime } from './timer-wheel.js'
+
+/** Two pools of entries, and what can be read and written of an entry without touching key, timer or counters. */
+export abstract class EntryFields {
+  /** IPv4 entries. */
+  protected readonly ipv4: EntryPool = new EntryPool(1)
+  /** IPv6 entries. */
+  protected readonly ipv6: EntryPool = new EntryPool(4)
+
+  /** When a connection's time is over. */
+  deadlineMs(slot: number): TimestampMs {
+    const pool = this.pool(slot)
+    return deadlineOf(pool.chunk(slot >>> 1), pool.base(slot >>> 1))
+  }
+
+  /** 4 or 6. */
+  family(slot: number): 4 | 6 {
+    return (slot & 1) === 1 ? 6 : 4
+  }
+
+  /** IP protocol number. */
+  protocol(slot: number): number {
+    return (this.word(slot, ENTRY.REST) >>> 8) & 0xff
+  }
+
+  /** All flags: 16 bits and NFCT. */
+  flags(slot: number): number {
+    const nfct = (this.word(slot, ENTRY.SYNCED) >>> 24) & EXTRA.NFCT ? FLAG.NFCT : 0
+    return (this.word(slot, ENTRY.FLAGS_STATE) >>> 16) | nfct
+  }
+
+  /** The state's number, 0…65535. */
+  state(slot: number): number {
+    return this.word(slot, ENTRY.FLAGS_STATE) & 0xffff
+  }
+
+  /** Changes the state. */
+  setState(slot: number, state: number): void {
+    this.setWord(slot, ENTRY.FLAGS_STATE, (this.word(slot, ENTRY.FLAGS_STATE) & 0xffff0000) | state)
+  }
+
+  /** The full timeout in milliseconds. */
+  timeoutMs(slot: number): Milliseconds {
+    return (this.word(slot, ENTRY.TIMEOUT) >>> 0) * 1000
+  }
+
+  /** The syncid of the message it was last heard in; 0 for one made here. */
+  setSyncid(slot: number, syncid: number): void {
+    this.setWord(slot, ENTRY.REST, (this.word(slot, ENTRY.REST) & 0xffffff00) | syncid)
+  }
+
+  /** Packets from the client, 32 bits. */
+  packets(slot: number): number {
+    return this.word(slot, ENTRY.PACKETS) >>> 0
+  }
+
+  /** Changes the packet counter. */
+  setPackets(slot: number, packets: number): void {
+    this.setWord(slot, ENTRY.PACKETS, packets | 0)
+  }
+
+  /** The state when it was last announced. */
+  lastSyncedState(slot: number): number {
+    return this.word(slot, ENTRY.SYNCED) & 0xffff
+  }
+
+  /** `now + timeout` of the last announcement; the creation time before. */
+  endTimeMs(slot: number): TimestampMs {
+    const pool = this.pool(slot)
+    return endTimeOf(pool.chunk(slot >>> 1), pool.base(slot >>> 1))
+  }
+
+  /** Retries counted since. */
+  retriesUsed(slot: number): number {
+    return (this.word(slot, ENTRY.SYNCED) >>> 16) & 0xff
+  }
+
+  /** Keeps what a decision to announce leaves behind. */
+  setSynced(slot: number, state: number, endTime: TimestampMs, retriesUsed: number): void {
+    this.setLastSyncedState(slot, state)
+    this.setWord(slot, ENTRY.SYNCED, (this.word(slot, ENTRY.SYNCED) & 0xff00ffff) | (retriesUsed << 16))
+    const pool = this.pool(slot)
+    setEndTime(pool.chunk(slot >>> 1), pool.base(slot >>> 1), endTime)
+  }
+
+  /** Sets the state that counts as announced. */
+  setLastSyncedState(slot: number, state: number): void {
+    this.setWord(slot, ENTRY.SYNCED, (this.word(slot, ENTRY.SYNCED) & 0xffff0000) | (state & 0xffff))
+  }
+
+  /** The pool of a slot's family. */
+  protected pool(slot: number): EntryPool {
+    return (slot & 1) === 1 ? this.ipv6 : this.ipv4
+  }
+
+  /** One word of an entry. */
+  protected word(slot: number, word: number): number {
+    const pool = this.pool(slot)
+    return pool.chunk(slot >>> 1)[pool.base(slot >>> 1) + word]!
+  }
+
+  /** Writes one word of an entry. */
+  protected setWord(slot: number, word: number, value: number): void {
+    const pool = this.pool(slot)
+    pool.chunk(slot >>> 1)[pool.base(slot >>> 1) + word] = value
+  }
+
+  /** Sets or clears a bit of the byte `extra`. */
+  protected setExtra(slot: number, bit: number, on: boolean): void {
+    const word = this.word(slot, ENTRY.SYNCED)
+    this.setWord(slot, ENTRY.SYNCED, on ? word | (bit << 24) : word & ~(bit << 24))
+  }
+}

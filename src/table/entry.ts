@@ -1,0 +1,112 @@
+/**
+ * How a connection is kept: the words of an entry, in chunks that are allocated as the table grows.
+ *
+ * ```
+ *  0 next  1 previous            links of the timer wheel, or of the free list
+ *  2 high halves: deadline << 16 | end time        3 deadline, low word     4 end time, low word
+ *  5 client port << 16 | virtual port              6 destination port << 16 | protocol << 8 | syncid
+ *  7 flags << 16 | state                           8 fwmark                 9 timeout (s)
+ * 10 packets                     11 extra << 24 | retries << 16 | last synchronised state
+ * 12 client, virtual, destination: 3 words (IPv4) or 12 (IPv6)
+ * ```
+ *
+ * Times are milliseconds as 48-bit numbers: exact, and good for thousands of years from any epoch. An entry has 15 words
+ * (60 bytes) for IPv4 and 24 (96 bytes) for IPv6.
+ *
+ * @module
+ */
+
+/** Word of each field. */
+export const ENTRY = {
+  NEXT: 0,
+  PREVIOUS: 1,
+  HIGH: 2,
+  DEADLINE: 3,
+  END_TIME: 4,
+  PORTS: 5,
+  REST: 6,
+  FLAGS_STATE: 7,
+  FWMARK: 8,
+  TIMEOUT: 9,
+  PACKETS: 10,
+  SYNCED: 11,
+  ADDRESSES: 12
+} as const
+
+/** Bits of the byte `extra`. */
+export const EXTRA = {
+  /** The flag NFCT, which does not fit the 16 bits of flags. */
+  NFCT: 1,
+  /** Sequence data are kept beside. */
+  SEQUENCE: 2,
+  /** Persistence-engine data are kept beside, and are part of the key. */
+  ENGINE: 4
+} as const
+
+/** In `PREVIOUS`: the entry is free. */
+export const FREE = 0x7fffffff
+
+/** 2^32, between the halves of a time. */
+export const WORD = 0x100000000
+
+const CHUNK_BITS = 15
+const CHUNK_ENTRIES = 1 << CHUNK_BITS
+const CHUNK_MASK = CHUNK_ENTRIES - 1
+
+/** Entries of one family, numbered from 1. Memory grows by chunks and is never copied. */
+export class EntryPool {
+  /** Words of one entry. */
+  readonly words: number
+  /** Entries in use. */
+  size = 0
+  /** The highest number ever used: where an iteration ends. */
+  last = 0
+
+  readonly #chunks: Int32Array[] = []
+  #free = 0
+
+  /** @param addressWords - Words of one address: 1 or 4. */
+  constructor(addressWords: 1 | 4) {
+    this.words = ENTRY.ADDRESSES + 3 * addressWords
+  }
+
+  /** The chunk that holds an entry. */
+  chunk(number: number): Int32Array {
+    return this.#chunks[number >>> CHUNK_BITS]!
+  }
+
+  /** Where in its chunk an entry begins. */
+  base(number: number): number {
+    return (number & CHUNK_MASK) * this.words
+  }
+
+  /** Takes a free entry; its words hold what was there before. */
+  take(): number {
+    this.size++
+    if (this.#free === 0) return this.#grow()
+    const number = this.#free
+    this.#free = this.chunk(number)[this.base(number) + ENTRY.NEXT]!
+    return number
+  }
+
+  /** Gives an entry back. */
+  release(number: number): void {
+    const chunk = this.chunk(number)
+    const base = this.base(number)
+    chunk[base + ENTRY.NEXT] = this.#free
+    chunk[base + ENTRY.PREVIOUS] = FREE
+    this.#free = number
+    this.size--
+  }
+
+  /** Whether an entry is in use. */
+  isUsed(number: number): boolean {
+    return number >= 1 && number <= this.last && this.chunk(number)[this.base(number) + ENTRY.PREVIOUS] !== FREE
+  }
+
+  #grow(): number {
+    this.last++
+    if (this.last >>> CHUNK_BITS === this.#chunks.length) this.#chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
+    return this.last
+  }
+}

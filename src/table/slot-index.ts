@@ -1,0 +1,98 @@
+/**
+ * The index: open addressing with linear probing, from a key's hash to slots. A cell is one word: the slot, and as many of
+ * the hash's high bits as there is room for, so that an entry is hardly ever looked at in vain.
+ *
+ * Its size is fixed by the ceiling, so it never pauses to grow; memory that was never touched costs nothing. Slots of one
+ * hash are kept newest first, as a kernel's hash chains are, because a table can hold two entries with one key.
+ *
+ * @module
+ */
+
+/**
+ * No probe is longer. A seeded hash makes long ones a matter of an attacker's luck; where one has it, connections are
+ * refused and counted rather than searched for ever.
+ */
+const MOST_PROBES = 512
+
+/** From hashes to slots. */
+export class SlotIndex {
+  readonly #cells: Int32Array
+  readonly #mask: number
+  readonly #slotMask: number
+
+  /**
+   * @param capacity - How many slots it holds at most.
+   * @param lastSlot - The largest slot number.
+   */
+  constructor(capacity: number, lastSlot: number) {
+    const cells = 2 ** Math.ceil(Math.log2(Math.max(16, capacity * 1.25)))
+    this.#cells = new Int32Array(cells)
+    this.#mask = cells - 1
+    this.#slotMask = 2 ** Math.ceil(Math.log2(lastSlot + 1)) - 1
+  }
+
+  /** The cell where a search for a hash begins. */
+  home(hash: number): number {
+    return hash & this.#mask
+  }
+
+  /** The slot in the cell of a search's step `step`, 0 where the search ends, -1 where the cell cannot be the one. */
+  probe(hash: number, step: number): number {
+    if (step >= MOST_PROBES) return 0
+    const cell = this.#cells[(hash + step) & this.#mask]!
+    if (cell === 0) return 0
+    return ((cell ^ hash) & ~this.#slotMask) === 0 ? cell & this.#slotMask : -1
+  }
+
+  /**
+   * Adds a slot, before those of the same hash.
+   *
+   * @returns False where the neighbourhood is too crowded; nothing is changed then.
+   */
+  add(hash: number, slot: number): boolean {
+    const cells = this.#cells
+    const mask = this.#mask
+    let length = 0
+    while (cells[(hash + length) & mask] !== 0) if (++length >= MOST_PROBES) return false
+    for (let i = length; i > 0; i--) cells[(hash + i) & mask] = cells[(hash + i - 1) & mask]!
+    cells[hash & mask] = (hash & ~this.#slotMask) | slot
+    return true
+  }
+
+  /**
+   * Removes a slot and closes the gap, so that no search stops short.
+   *
+   * @param homeOf - The home cell of another slot's key.
+   */
+  remove(hash: number, slot: number, homeOf: (slot: number) => number): void {
+    const cells = this.#cells
+    const mask = this.#mask
+    let gap = hash & mask
+    while ((cells[gap]! & this.#slotMask) !== slot) {
+      if (cells[gap] === 0) return
+      gap = (gap + 1) & mask
+    }
+    for (let at = (gap + 1) & mask; cells[at] !== 0; at = (at + 1) & mask) {
+      const home = homeOf(cells[at]! & this.#slotMask)
+      if (((at - home) & mask) < ((at - gap) & mask)) continue
+      cells[gap] = cells[at]!
+      gap = at
+    }
+    cells[gap] = 0
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#cells.fill(0)
+  }
+
+  /** Reads the cell of a hash, for the sake of having it at hand a moment later. */
+  touch(hash: number): number {
+    return this.#cells[hash & this.#mask]!
+  }
+
+  /** The slot in a cell's word. */
+  slotOf(cell: number): number {
+    return cell & this.#slotMask
+  }
+}

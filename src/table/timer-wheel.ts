@@ -1,0 +1,154 @@
+/**
+ * The timer wheel: when each connection's time is over. One-second buckets of doubly linked entries; a bucket is visited
+ * when its second is over. A refresh only rewrites the entry's deadline: when its bucket is visited it is put off to where
+ * it belongs now. Only a deadline that moves forward in time is moved at once.
+ *
+ * @module
+ */
+import { ENTRY, WORD, type EntryPool } from './entry.js'
+import type { TimestampMs } from '../units.js'
+
+const BUCKETS = 4096
+/** A list of its own: what is left of a bucket that is being visited. */
+const PENDING = BUCKETS
+
+/** Deadlines of the entries of two pools. Slots are `number << 1 | ipv6`. */
+export class TimerWheel {
+  readonly #heads = new Int32Array(BUCKETS + 1)
+  readonly #pools: readonly [EntryPool, EntryPool]
+  /** The last second whose bucket was taken up; NaN before the first. */
+  #second = NaN
+
+  /** @param pools - The entries: IPv4, IPv6. */
+  constructor(pools: readonly [EntryPool, EntryPool]) {
+    this.#pools = pools
+  }
+
+  /** Puts an entry in, whose deadline is set. */
+  insert(slot: number, now: TimestampMs): void {
+    if (Number.isNaN(this.#second)) this.#second = Math.floor(now / 1000)
+    const pool = this.#pools[slot & 1]!
+    const number = slot >>> 1
+    this.#link(slot, bucketOf(deadlineOf(pool.chunk(number), pool.base(number)), this.#second))
+  }
+
+  /** Takes an entry out. */
+  remove(slot: number): void {
+    const pool = this.#pools[slot & 1]!
+    const number = slot >>> 1
+    const chunk = pool.chunk(number)
+    const base = pool.base(number)
+    const next = chunk[base + ENTRY.NEXT]!
+    const previous = chunk[base + ENTRY.PREVIOUS]!
+    if (previous < 0) this.#heads[-previous - 1] = next
+    else this.#set(previous, ENTRY.NEXT, next)
+    if (next !== 0) this.#set(next, ENTRY.PREVIOUS, previous)
+  }
+
+  /** Changes a deadline. */
+  restart(slot: number, chunk: Int32Array, base: number, deadline: TimestampMs): void {
+    const before = deadlineOf(chunk, base)
+    setDeadline(chunk, base, deadline)
+    if (Math.ceil(deadline / 1000) >= Math.ceil(before / 1000)) return
+    this.remove(slot)
+    this.#link(slot, bucketOf(deadline, this.#second))
+  }
+
+  /**
+   * Visits what is due, at most `budget` entries.
+   *
+   * @param visit - Gets each slot whose deadline has come; it removes or restarts it.
+   * @returns Whether everything due was visited.
+   */
+  advance(now: TimestampMs, budget: number, visit: (slot: number) => void): boolean {
+    const target = Math.floor(now / 1000)
+    if (target - this.#second > BUCKETS) this.#second = target - BUCKETS
+    let left = budget
+    for (;;) {
+      left = this.#drain(now, left, visit)
+      if (this.#heads[PENDING] !== 0) return false
+      if (!(this.#second < target)) return true
+      this.#second++
+      this.#take(this.#second & (BUCKETS - 1))
+    }
+  }
+
+  /** When {@link TimerWheel.advance} has something to do: at once where a visit was cut short, else at the next second. */
+  nextDeadline(now: TimestampMs): TimestampMs {
+    return this.#heads[PENDING] !== 0 ? now : (this.#second + 1) * 1000
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#heads.fill(0)
+  }
+
+  #drain(now: TimestampMs, budget: number, visit: (slot: number) => void): number {
+    let left = budget
+    for (let slot = this.#heads[PENDING]!; slot !== 0 && left > 0; slot = this.#heads[PENDING]!) {
+      left--
+      const pool = this.#pools[slot & 1]!
+      const number = slot >>> 1
+      const deadline = deadlineOf(pool.chunk(number), pool.base(number))
+      this.remove(slot)
+      this.#link(slot, bucketOf(deadline, this.#second))
+      if (deadline <= now) visit(slot)
+    }
+    return left
+  }
+
+  /** Makes a bucket the pending list, which is empty. */
+  #take(bucket: number): void {
+    const head = this.#heads[bucket]!
+    this.#heads[bucket] = 0
+    this.#heads[PENDING] = head
+    if (head !== 0) this.#set(head, ENTRY.PREVIOUS, -PENDING - 1)
+  }
+
+  #link(slot: number, bucket: number): void {
+    const next = this.#heads[bucket]!
+    this.#heads[bucket] = slot
+    const pool = this.#pools[slot & 1]!
+    const number = slot >>> 1
+    const chunk = pool.chunk(number)
+    const base = pool.base(number)
+    chunk[base + ENTRY.NEXT] = next
+    chunk[base + ENTRY.PREVIOUS] = -bucket - 1
+    if (next !== 0) this.#set(next, ENTRY.PREVIOUS, slot)
+  }
+
+  #set(slot: number, word: number, value: number): void {
+    const pool = this.#pools[slot & 1]!
+    const number = slot >>> 1
+    pool.chunk(number)[pool.base(number) + word] = value
+  }
+}
+
+/** The first second whose end lies behind the deadline, but never one that was visited already. */
+function bucketOf(deadline: TimestampMs, second: number): number {
+  return Math.max(Math.ceil(deadline / 1000), second + 1) & (BUCKETS - 1)
+}
+
+/** An entry's deadline. */
+export function deadlineOf(chunk: Int32Array, base: number): TimestampMs {
+  return (chunk[base + ENTRY.HIGH]! >>> 16) * WORD + (chunk[base + ENTRY.DEADLINE]! >>> 0)
+}
+
+/** Writes an entry's deadline; the wheel must hear of it. */
+export function setDeadline(chunk: Int32Array, base: number, deadline: TimestampMs): void {
+  const high = Math.floor(deadline / WORD)
+  chunk[base + ENTRY.HIGH] = (high << 16) | (chunk[base + ENTRY.HIGH]! & 0xffff)
+  chunk[base + ENTRY.DEADLINE] = (deadline - high * WORD) | 0
+}
+
+/** An entry's end time: when its timeout would have been over, as of its last announcement. */
+export function endTimeOf(chunk: Int32Array, base: number): TimestampMs {
+  return (chunk[base + ENTRY.HIGH]! & 0xffff) * WORD + (chunk[base + ENTRY.END_TIME]! >>> 0)
+}
+
+/** Writes an entry's end time. */
+export function setEndTime(chunk: Int32Array, base: number, endTime: TimestampMs): void {
+  const high = Math.floor(endTime / WORD)
+  chunk[base + ENTRY.HIGH] = (chunk[base + ENTRY.HIGH]! & 0xffff0000) | (high & 0xffff)
+  chunk[base + ENTRY.END_TIME] = (endTime - high * WORD) | 0
+}
