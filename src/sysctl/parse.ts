@@ -58,7 +58,7 @@ export function readSysctls(text: string, base: Sysctls = sysctlDefaults): Sysct
   let assignments = 0
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (/^\s*(?:[#;]|$)/.test(line)) continue
-    const [, lenient = '', name = '', value] = /^\s*(-?)([^=\s]*)\s*(?:=(.*))?$/.exec(line) ?? []
+    const [, lenient = '', name = '', value] = /^\s*(-?)\s*([^=\s]*)\s*(?:=(.*))?$/.exec(line) ?? []
     if (isForeign(name)) continue
     try {
       settings = assign(settings, name, value, line)

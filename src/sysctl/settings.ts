@@ -88,9 +88,12 @@ function numbersOf(definition: SysctlDefinition, text: string): number[] {
   return words.map(numberOf)
 }
 
+/** An unsigned long can be more than a JavaScript integer; no queue can, so that is what it is cut to. */
 function numberOf(word: string): number {
   const digits = word.replace('-', '')
-  const magnitude = Number(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits)
+  const exact = BigInt(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits)
+  const isLong = exact > Number.MAX_SAFE_INTEGER && exact < 2n ** 64n
+  const magnitude = isLong ? Number.MAX_SAFE_INTEGER : Number(exact)
   return word.startsWith('-') ? -magnitude : magnitude
 }
 
@@ -100,12 +103,11 @@ function withValue(
   value: number | readonly [number, number],
   text: string
 ): Sysctls {
-  const cut = definition.key === 'syncQlenMax' ? cutLong(Number(value)) : value
-  const numbers = typeof cut === 'number' ? [cut] : cut
+  const numbers = typeof value === 'number' ? [value] : value
   const arity = definition.key === 'syncThreshold' ? 2 : 1
   const good = numbers.length === arity && numbers.every((number) => isWithin(definition, number))
   if (!good || !fits(definition, numbers)) throw refusal(definition, text)
-  return freeze({ ...settings, [definition.key]: cut })
+  return freeze({ ...settings, [definition.key]: value })
 }
 
 function isWithin({ least, most }: SysctlDefinition, number: number): boolean {
@@ -117,11 +119,6 @@ function fits({ key }: SysctlDefinition, numbers: readonly number[]): boolean {
   const [first, second] = numbers
   if (key === 'syncThreshold') return second === 0 || first! < second!
   return key !== 'syncPorts' || Number.isInteger(Math.log2(first!))
-}
-
-/** An unsigned long holds more than a JavaScript integer; no queue does. */
-function cutLong(value: number): number {
-  return value > Number.MAX_SAFE_INTEGER && value < 2 ** 64 ? Number.MAX_SAFE_INTEGER : value
 }
 
 function refusal({ name, accepted }: SysctlDefinition, text: string): IpvsSyncError {
