@@ -1,4 +1,5 @@
 // A master from its inputs to its messages: what is considered, in which order, what is told and counted.
+import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { channelOf } from '../../src/engine/channel-of.js'
 import type { ConnectionChange } from '../../src/engine/connection-change.js'
@@ -8,6 +9,8 @@ import type { MasterSettings } from '../../src/engine/master-settings.js'
 import type { MasterEngineOptions, PacketDetails } from '../../src/engine/master-options.js'
 import { MasterEngine } from '../../src/engine/master.js'
 import type { EngineEvent } from '../../src/engine/events.js'
+import type { MasterTable } from '../../src/engine/master-table.js'
+import { ConnectionTable } from '../../src/table/connection-table.js'
 import { createRows, PRESENT, ROW } from '../../src/wire/rows.js'
 import { PlainTable } from '../fixtures/support/plain-table.js'
 import { flagsOf, marks } from '../fixtures/support/plain-writer.js'
@@ -45,6 +48,8 @@ function rowOf(shape: Shape): ReturnType<typeof createRows> {
   words[ROW.PROTOCOL] = shape.protocol ?? 6
   words[ROW.FLAGS] = shape.flags ?? 0
   words[ROW.STATE] = shape.state ?? 1
+  // A connection has a client's port; without one it would need NO_CPORT to be found again.
+  words[ROW.CLIENT_PORT] = words[ROW.FLAGS] & TEMPLATE ? 0 : 40_000
   words[ROW.CLIENT] = shape.client
   words[ROW.DESTINATION] = shape.destination ?? 0x0a020002
   words[ROW.TIMEOUT] = shape.timeout ?? 900
@@ -473,4 +478,44 @@ t.test('a change that cannot be understood names its field', async (t) => {
     t.throws(() => bench.engine.handleConnection({ ...web, ...change }, T0), { name: 'IpvsSyncError', field })
   }
   t.equal(bench.table.entries.size, 0)
+})
+
+t.test('over the packed table the same answers and the same bytes as over a plain one', async (t) => {
+  const settings = { ...usual, syncThreshold: [1, 3] as const, syncRefreshPeriod: 20, syncRetries: 1, syncPorts: 4 }
+  const step = fc.record({
+    client: fc.integer({ min: 1, max: 12 }),
+    state: fc.constantFrom(1, 3, 4, 5),
+    destination: fc.constantFrom(5, 5, 5, 6),
+    family: fc.constantFrom(4, 6),
+    wait: fc.integer({ min: 0, max: 9_000 }),
+    timeout: fc.constantFrom(2, 60, 900),
+    controlled: fc.boolean()
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const run = (table: MasterTable): unknown[] => {
+        const engine = new MasterEngine({ syncid: 7, settings, table })
+        const out: unknown[] = []
+        let now = T0
+        for (const { client, state, destination, family, wait, timeout, controlled } of steps) {
+          engine.handleTimeout((now += wait))
+          const shared = { family, timeout: 30_000 }
+          engine.handleRow(rowOf({ ...shared, client: 100, flags: TEMPLATE }), 0, now)
+          const controller = table.find(rowOf({ ...shared, client: 100, flags: TEMPLATE }), 0)
+          const row = rowOf({ client, state, destination, family, timeout })
+          out.push(engine.handleRow(row, 0, now, controlled ? { controller } : {}))
+          for (let next = engine.pollTransmit(); next; next = engine.pollTransmit()) {
+            out.push([next.channel, Buffer.from(next.bytes).toString('hex')])
+          }
+        }
+        return [...out, engine.announce(undefined, now)]
+      }
+      const [packed, plain] = [run(new ConnectionTable({ maxConnections: 1_000 })), run(new PlainTable())].map((out) =>
+        JSON.stringify(out)
+      )
+      if (packed !== plain) throw new Error(`${String(packed)} is not ${String(plain)}`)
+    }),
+    { numRuns: 200, ...(process.env['FUZZ_SEED'] === undefined ? {} : { seed: Number(process.env['FUZZ_SEED']) }) }
+  )
+  t.pass('200 runs')
 })
