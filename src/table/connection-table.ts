@@ -117,7 +117,10 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
       const slot = this.#index.slotOf(words[i * ROW_WORDS + ROW.SCRATCH + 1]!)
       if (slot === 0) continue
       const pool = this.pool(slot)
-      seen ^= pool.chunk(slot >>> 1)[pool.base(slot >>> 1)]!
+      const chunk = pool.chunk(slot >>> 1)
+      const base = pool.base(slot >>> 1)
+      // An entry may lie across two cache lines.
+      seen ^= chunk[base]! ^ chunk[base + pool.words - 1]!
     }
     return seen
   }
@@ -271,6 +274,33 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.setSequence(slot, rows, index)
     this.restart(slot, (words[from + ROW.TIMEOUT]! >>> 0) * 1000, now)
     return true
+  }
+
+  /**
+   * Brings a connection up to date with what was heard of it, in one go: what a backup does with most records.
+   *
+   * @param flags - All its flags; SYNC, TEMPLATE and NO_CPORT as they were.
+   * @param timeoutMs - Its full timeout; the timer starts again.
+   */
+  refresh(
+    slot: number,
+    flags: number,
+    state: number,
+    packets: number,
+    syncid: number,
+    timeoutMs: Milliseconds,
+    now: TimestampMs
+  ): void {
+    this.#clock(now)
+    const pool = this.pool(slot)
+    const chunk = pool.chunk(slot >>> 1)
+    const base = pool.base(slot >>> 1)
+    chunk[base + ENTRY.FLAGS_STATE] = (flags << 16) | state
+    chunk[base + ENTRY.REST] = (chunk[base + ENTRY.REST]! & 0xffffff00) | syncid
+    chunk[base + ENTRY.PACKETS] = packets
+    chunk[base + ENTRY.SYNCED] = (chunk[base + ENTRY.SYNCED]! & 0xffff0000) | state
+    chunk[base + ENTRY.TIMEOUT] = Math.floor(timeoutMs / 1000)
+    this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
   /** Whether a connection goes to the real server that a row names. */
