@@ -1,0 +1,45 @@
+/**
+ * The commands, in the order of the help. Their code is loaded when they are chosen, and not before.
+ *
+ * A command `NAME` lives in `src/cli/NAME/command.ts`, which exports two functions ({@link CommandModule}):
+ *
+ * ```ts
+ * import type { Command } from 'commander'                     // types only: the program brings commander
+ * export function configure(command: Command): void            // arguments, options, help text; no side effects
+ * export async function execute(command: Command, io: Io): Promise<number>
+ * ```
+ *
+ * `execute` reads `command.args`, `command.processedArgs` and `command.opts<T>()` and resolves to the exit code: 0 ok,
+ * 1 findings. What it throws is told in one line: an `IpvsSyncError` of code `ERR_CONFIG`, `ERR_USAGE` or `ERR_ENCODE`
+ * exits 2, any other 3. It writes to `io.stdout` and `io.stderr` only, never exits the process, and looks at
+ * `io.signal` if it must end cleanly at SIGINT and SIGTERM. Shared options are in `options.ts`.
+ *
+ * @module
+ */
+
+import type { Command } from 'commander'
+import type { Io } from './io.js'
+
+/** What a command's module exports. */
+export interface CommandModule {
+  /** Adds arguments, options and help text. */
+  readonly configure: (command: Command) => void
+  /** Does it; resolves to the exit code. */
+  readonly execute: (command: Command, io: Io) => Promise<number>
+}
+
+/** A command as the help lists it. */
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  readonly load: () => Promise<CommandModule>
+}
+
+/** Every command that there is. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'sysctl',
+    summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file',
+    load: () => import('./sysctl/command.js')
+  }
+]

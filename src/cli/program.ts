@@ -1,0 +1,78 @@
+/**
+ * The command line, with only the chosen command's code loaded.
+ *
+ * @module
+ */
+
+import { Command, CommanderError } from 'commander'
+import { COMMANDS, type CommandEntry } from './commands.js'
+import { EXIT_USAGE } from './errors.js'
+import type { Io } from './io.js'
+
+/**
+ * Parses arguments and runs the command that they name.
+ *
+ * @param argv - Without Node and the script.
+ * @param io - The process.
+ * @param version - Ours.
+ * @param commands - What there is.
+ * @returns The exit code; 2 where the arguments are wrong, after a line that says why.
+ */
+export async function runProgram(
+  argv: readonly string[],
+  io: Io,
+  version: string,
+  commands: readonly CommandEntry[] = COMMANDS
+): Promise<number> {
+  let exitCode = 0
+  const program = createProgram(io, version)
+  const chosen = chosenName(argv)
+  for (const { name, summary, load } of commands) {
+    const command = program.command(name).summary(summary).description(sentence(summary))
+    if (name !== chosen) continue
+    const { configure, execute } = await load()
+    configure(command)
+    command.action(async () => {
+      exitCode = await execute(command, io)
+    })
+  }
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
+    throw error
+  }
+}
+
+function createProgram(io: Io, version: string): Command {
+  return (
+    new Command('ipvs-sync')
+      .description("Speaks Linux IPVS's connection-synchronisation protocol.")
+      .version(version, '-V, --version')
+      .usage('COMMAND [options]')
+      .helpCommand('help [command]', 'how to use a command')
+      .configureOutput({
+        writeOut: (text) => void io.stdout.write(text),
+        writeErr: (text) => void io.stderr.write(text),
+        outputError: (text, write) => write(text.replace(/^error: /, 'ipvs-sync: ')),
+        getOutHelpWidth: () => io.stdout.columns ?? 100,
+        getErrHelpWidth: () => io.stderr.columns ?? 100,
+        getOutHasColors: () => false,
+        getErrHasColors: () => false
+      })
+      // Commands made after this inherit it.
+      .exitOverride()
+      .showHelpAfterError('Try --help.')
+  )
+}
+
+/** The command whose code is needed: the first word, or the one after `help`. */
+function chosenName(argv: readonly string[]): string | undefined {
+  const words = argv.filter((word) => !word.startsWith('-'))
+  return words[0] === 'help' ? words[1] : words[0]
+}
+
+function sentence(summary: string): string {
+  return `${summary[0]!.toUpperCase()}${summary.slice(1)}.`
+}

@@ -1,0 +1,52 @@
+/**
+ * From arguments to an exit code.
+ *
+ * @module
+ */
+
+import { readFileSync } from 'node:fs'
+import { EXIT_IO, exitCodeOf, explain } from './errors.js'
+import type { Io, OutputStream } from './io.js'
+
+/**
+ * Runs the command. Nothing is thrown; the process is not ended.
+ *
+ * @param argv - Without Node and the script.
+ * @param io - The process.
+ * @returns 0 ok, 1 findings, 2 usage, 3 I/O.
+ * @example
+ * const code = await run(['sysctl', '--format', 'json'], processIo())
+ */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  // Nobody reads any more what would be told here.
+  io.stderr.on('error', () => undefined)
+  const broken = whenBroken(io.stdout)
+  try {
+    return await Promise.race([dispatch(argv, io), broken])
+  } catch (error) {
+    io.stderr.write(`ipvs-sync: ${explain(error)}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+  // Scripts ask for the version in every run: it costs no more than Node itself.
+  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
+    io.stdout.write(`${readVersion()}\n`)
+    return 0
+  }
+  const { runProgram } = await import('./program.js')
+  return runProgram(argv, io, readVersion())
+}
+
+/** Resolves when standard output can take no more: quietly if its reader just left (`| head`). */
+async function whenBroken(stdout: OutputStream): Promise<number> {
+  const error = await new Promise<NodeJS.ErrnoException>((resolve) => stdout.on('error', resolve))
+  if (error.code === 'EPIPE') return 0
+  throw Object.assign(new Error(`standard output: ${error.message}`), { syscall: 'write', code: EXIT_IO })
+}
+
+function readVersion(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(manifest) as { version: string }).version
+}
