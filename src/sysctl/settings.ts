@@ -22,9 +22,8 @@ export const sysctlDefaults: Sysctls = freeze(
 /**
  * Makes settings with one variable changed, from text as it is written to /proc.
  *
- * As there, numbers may be hexadecimal (`0x10`) or octal (`010`), `sync_threshold` may be given its first number alone,
- * and a negative `sync_qlen_max` changes nothing. Beyond the kernel a negative `sync_refresh_period` is refused, and
- * so is anything after the number.
+ * As there, numbers may be hexadecimal (`0x10`) or octal (`010`), and `sync_threshold` may be given its first number
+ * alone. Beyond the kernel a negative `sync_refresh_period` is refused, and so is anything after the number.
  *
  * @param settings - Left as they are.
  * @param name - `sync_threshold`, `net.ipv4.vs.sync_threshold` or `net/ipv4/vs/sync_threshold`.
@@ -36,7 +35,6 @@ export const sysctlDefaults: Sysctls = freeze(
 export function applySysctl(settings: Sysctls, name: string, text: string): Sysctls {
   const definition = definitionOf(name)
   const numbers = numbersOf(definition, text)
-  if (definition.key === 'syncQlenMax' && numbers[0]! < 0) return settings
   if (definition.key !== 'syncThreshold') return withValue(settings, definition, numbers[0]!, text)
   return withValue(settings, definition, [numbers[0]!, numbers[1] ?? settings.syncThreshold[1]], text)
 }

@@ -20,7 +20,7 @@ export interface Boot {
 }
 
 const MODULES =
-  'ipv6 veth bridge vxlan sctp ip_vs ip_vs_rr ip_vs_pe_sip sch_ingress act_skbedit cls_matchall cls_flower'
+  'ipv6 veth bridge vxlan sctp ip_vs ip_vs_rr ip_vs_lblc ip_vs_lblcr ip_vs_pe_sip sch_ingress act_skbedit cls_matchall cls_flower'
 
 /**
  * Boots user-mode-linux with the host's file system as its root, lets it run one scenario, and reads what it wrote.
