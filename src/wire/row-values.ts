@@ -5,6 +5,7 @@
  */
 import { formatIpv4, formatIpv6, parseAddress } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
+import { demandConnectionShape } from './connection-shape.js'
 import type { Connection, Endpoint, PersistenceEngine, SequenceAdjustment } from './connection.js'
 import { FLAG } from './constants.js'
 import { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.js'
@@ -53,6 +54,7 @@ export function connectionFromRow(rows: Rows, index: number, version: 0 | 1 = 1)
  * @throws {@link IpvsSyncError} `ERR_ENCODE` where a field cannot be understood or does not fit; `field` names it.
  */
 export function rowFromConnection(connection: Connection, rows: Rows, index: number, path = 'connection'): void {
+  demandConnectionShape(connection, path)
   const { words } = rows
   const to = index * ROW_WORDS
   const family = familyOf(connection, path)
