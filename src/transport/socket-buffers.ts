@@ -38,7 +38,7 @@ export function sizeReceiveBuffer(socket: Socket, wanted: Bytes): TransportNotic
   }
   const size = socket.getRecvBufferSize()
   return {
-    code: 'buffer',
+    code: 'BUFFER',
     message:
       `the system's default receive buffer (${size} bytes) holds ${Math.floor(size / CHARGE)} full messages; ` +
       'a longer burst is lost: set sync_sock_size, and net.core.rmem_max to at least as much'
@@ -52,7 +52,7 @@ function gaveLess(direction: 'send' | 'receive', wanted: Bytes, reported: Bytes)
   const limit = direction === 'send' ? 'net.core.wmem_max' : 'net.core.rmem_max'
   const holds = direction === 'send' ? '' : `, room for ${Math.floor(reported / CHARGE)} full messages`
   return {
-    code: 'buffer',
+    code: 'BUFFER',
     message: `sync_sock_size asks for a ${direction} buffer of ${wanted} bytes, the system gave ${given}${holds}: raise ${limit}`
   }
 }

@@ -21,11 +21,11 @@ export interface Sender {
 /** Something that a person should know, and that stops nothing. */
 export interface TransportNotice {
   /**
-   * - `buffer` the system gave a smaller socket buffer than was asked for, or how much the default one holds
-   * - `interface-lost` the interface is gone: nothing is received or sent through it until it is back
-   * - `interface-back` the interface is back, and its group joined again
+   * - `BUFFER` the system gave a smaller socket buffer than was asked for, or how much the default one holds
+   * - `INTERFACE_LOST` the interface is gone: nothing is received or sent through it until it is back
+   * - `INTERFACE_BACK` the interface is back, and its group joined again
    */
-  readonly code: 'buffer' | 'interface-lost' | 'interface-back'
+  readonly code: 'BUFFER' | 'INTERFACE_LOST' | 'INTERFACE_BACK'
   /** What happened, where, and what to do. */
   readonly message: string
 }

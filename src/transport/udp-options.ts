@@ -4,15 +4,9 @@
  * @module
  */
 
-import { isIP } from 'node:net'
+import { addressFamily, isMulticast } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
-
-/** The group of every kernel that was not told another (docs/protocol.md section 1). */
-export const DEFAULT_GROUP = '224.0.0.81'
-/** The port of every kernel that was not told another. */
-export const DEFAULT_PORT = 8848
-/** The kernel uses no more channels than this, whatever sync_ports says (`IP_VS_SYNC_PORTS_MAX`). */
-export const MAX_CHANNELS = 64
+import { MAX_CHANNELS, SYNC_GROUP, SYNC_PORT } from '../wire/constants.js'
 
 /** A unicast peer. */
 export interface Peer {
@@ -63,7 +57,7 @@ export interface UdpPlan {
  * `ERR_INTERFACE` for neither interface nor peers.
  */
 export function planUdp(options: UdpOptions): UdpPlan {
-  const port = within('mcastPort', options.mcastPort ?? DEFAULT_PORT, 1, 65535)
+  const port = within('mcastPort', options.mcastPort ?? SYNC_PORT, 1, 65535)
   const channels = within('channels', options.channels ?? 1, 1, MAX_CHANNELS)
   const peers = (options.peers ?? []).map((peer) => completePeer(peer, port))
   for (const base of [port, ...peers.map((peer) => peer.port)]) within('the last port', base + channels - 1, 1, 65535)
@@ -72,7 +66,7 @@ export function planUdp(options: UdpOptions): UdpPlan {
       field: 'mcastInterface'
     })
   }
-  const group = verifyGroup(options.mcastGroup ?? DEFAULT_GROUP)
+  const group = verifyGroup(options.mcastGroup ?? SYNC_GROUP)
   return {
     family: peers.length > 0 ? commonFamily(peers) : familyOf(group),
     interfaceName: options.mcastInterface,
@@ -99,13 +93,11 @@ function describeTarget(address: string, port: number, channels: number): string
 
 /** The family of an address, given as text that is one. */
 export function familyOf(address: string): 'ipv4' | 'ipv6' {
-  return isIP(address) === 6 ? 'ipv6' : 'ipv4'
+  return addressFamily(withoutScope(address)) === 6 ? 'ipv6' : 'ipv4'
 }
 
 function verifyGroup(group: string): string {
-  const multicast =
-    isIP(group) === 4 ? Number(group.split('.')[0]) >> 4 === 14 : isIP(group) === 6 && /^ff[\da-f]{2}:/i.test(group)
-  if (multicast) return group
+  if (isMulticast(group)) return group
   throw new IpvsSyncError(
     'ERR_GROUP',
     `"${group}" is not a multicast group: give one of 224.0.0.0 to 239.255.255.255, or an IPv6 one (ff02::…)`,
@@ -113,8 +105,13 @@ function verifyGroup(group: string): string {
   )
 }
 
+/** A link-local peer has its interface in its address: `fe80::1%eth1`. */
+function withoutScope(address: string): string {
+  return address.replace(/%[\w.-]+$/, '')
+}
+
 function completePeer(peer: Peer, port: number): Required<Peer> {
-  if (isIP(peer.address) === 0) {
+  if (addressFamily(withoutScope(peer.address)) === 0) {
     throw new IpvsSyncError('ERR_CONFIG', `peer "${peer.address}" is not an IPv4 or IPv6 address`, { field: 'peers' })
   }
   return { address: peer.address, port: within('peers', peer.port ?? port, 1, 65535) }

@@ -152,7 +152,7 @@ export class UdpReceiver implements ReceivingTransport {
 
   #lost(name: string): void {
     this.#handlers.onNotice?.({
-      code: 'interface-lost',
+      code: 'INTERFACE_LOST',
       message: `interface ${name} is gone or has lost its address: nothing is heard until it returns`
     })
   }
@@ -171,7 +171,7 @@ export class UdpReceiver implements ReceivingTransport {
     }
     if (this.#closed) return true
     this.#handlers.onNotice?.({
-      code: 'interface-back',
+      code: 'INTERFACE_BACK',
       message: `interface ${name} is back: its group is joined again`
     })
     return true

@@ -170,7 +170,7 @@ export class UdpSender implements SendingTransport {
   #lost(name: string): void {
     this.#present = false
     this.#handlers.onNotice?.({
-      code: 'interface-lost',
+      code: 'INTERFACE_LOST',
       message: `interface ${name} is gone or has lost its address: messages are held back until it returns`
     })
   }
@@ -186,7 +186,7 @@ export class UdpSender implements SendingTransport {
     }
     await closeAll(old.map((channel) => channel.socket))
     if (this.#closed) return true
-    this.#handlers.onNotice?.({ code: 'interface-back', message: `interface ${name} is back: sending again` })
+    this.#handlers.onNotice?.({ code: 'INTERFACE_BACK', message: `interface ${name} is back: sending again` })
     for (let channel = 0; channel < this.channels; channel++) this.#handlers.onWritable?.(channel)
     return true
   }

@@ -296,10 +296,10 @@ t.test('an interface that goes and comes back, or is replaced, is told, and sock
 
   system.files.set('/sys/class/net/eth1/ifindex', '9\n')
   await system.tick()
-  const codes = ['interface-lost', 'interface-back', 'interface-lost', 'interface-back']
+  const codes = ['INTERFACE_LOST', 'INTERFACE_BACK', 'INTERFACE_LOST', 'INTERFACE_BACK']
   for (const { notices } of [master, backup]) {
     t.strictSame(
-      notices.filter(({ code }) => code !== 'buffer').map(({ code }) => code),
+      notices.filter(({ code }) => code !== 'BUFFER').map(({ code }) => code),
       codes
     )
   }
@@ -321,7 +321,7 @@ t.test('an interface that is back but refuses is tried again each second', async
   t.match(master.errors[0], { code: 'ERR_INTERFACE' })
   system.faults.clear()
   await system.tick()
-  t.strictSame([master.notices.at(-1)!.code, backup.notices.at(-1)!.code], ['interface-back', 'interface-back'])
+  t.strictSame([master.notices.at(-1)!.code, backup.notices.at(-1)!.code], ['INTERFACE_BACK', 'INTERFACE_BACK'])
   t.equal(system.open.length, 2)
 })
 
@@ -335,7 +335,7 @@ t.test('closed while it opens its sockets again, it leaves none behind', async (
   await ticking
   await settled()
   t.equal(system.open.length, 0)
-  t.notOk([...master.notices, ...backup.notices].some(({ code }) => code === 'interface-back'))
+  t.notOk([...master.notices, ...backup.notices].some(({ code }) => code === 'INTERFACE_BACK'))
 })
 
 t.test(
@@ -346,7 +346,7 @@ t.test(
     const backup = await startReceiver({ mcastInterface: 'eth1', bufferBytes: 1_048_576, channels: 4 }, small)
     t.strictSame(backup.notices, [
       {
-        code: 'buffer',
+        code: 'BUFFER',
         message:
           'sync_sock_size asks for a receive buffer of 1048576 bytes, the system gave 212992, room for 184 full messages: raise net.core.rmem_max'
       }
@@ -359,7 +359,7 @@ t.test(
     t.strictSame(enough.notices, [])
     t.strictSame((await startSender({ mcastInterface: 'eth1', bufferBytes: 4096 })).notices, [])
     const untouched = await startReceiver({ mcastInterface: 'eth1' })
-    t.match(untouched.notices, [{ code: 'buffer', message: /\(212992 bytes\) holds 92 full messages/ }])
+    t.match(untouched.notices, [{ code: 'BUFFER', message: /\(212992 bytes\) holds 92 full messages/ }])
   }
 )
 

@@ -1,0 +1,87 @@
+/**
+ * Announces a whole table, slowly enough that the receivers' buffers and our own queues hold it.
+ *
+ * @module
+ */
+
+import { IpvsSyncError } from '../errors.js'
+import type { MasterEngine } from '../engine/master.js'
+import type { ConnectionTable } from '../table/connection-table.js'
+import type { Milliseconds } from '../units.js'
+import { FLAG } from '../wire/constants.js'
+import type { Clock } from './clock.js'
+
+/** How to announce a table. */
+export interface AnnounceOptions {
+  /** Connections a second, > 0. 50,000 by default: 13 full messages each 10 ms, where a default receive buffer holds 92. */
+  readonly rate?: number
+  /** Ends it early when aborted. */
+  readonly signal?: AbortSignal
+}
+
+/** What the announcer works with. */
+export interface AnnouncerParts {
+  readonly engine: MasterEngine<ConnectionTable>
+  readonly clock: Clock
+  /** Takes messages out of the engine. */
+  readonly settle: () => void
+  /** `sync_qlen_max` now. */
+  readonly qlenMax: () => number
+  /** Whether to go on. */
+  readonly active: () => boolean
+}
+
+const SLICE: Milliseconds = 10
+/** Connections announced between two looks at the queues: each can close one message at most. */
+const PIECE = 8
+
+/**
+ * Announces every connection of the engine's table, templates first.
+ *
+ * @returns How many were put into messages.
+ * @throws IpvsSyncError `ERR_CONFIG` for a rate that is not above 0.
+ */
+export async function announceTable(parts: AnnouncerParts, options: AnnounceOptions = {}): Promise<number> {
+  const { rate = 50_000, signal } = options
+  if (!(rate > 0)) {
+    throw new IpvsSyncError('ERR_CONFIG', `rate is connections a second, above 0, not ${rate}`, { field: 'rate' })
+  }
+  const slots = templatesFirst(parts.engine.table)
+  const begin = parts.clock.now()
+  let taken = 0
+  let announced = 0
+  for (;;) {
+    const due = Math.ceil(((parts.clock.now() - begin + SLICE) * rate) / 1000)
+    while (taken < due && hasRoom(parts)) {
+      const piece = take(slots, Math.min(PIECE, due - taken))
+      if (piece.length === 0) return announced
+      taken += piece.length
+      announced += parts.engine.announce(piece, parts.clock.now())
+      parts.settle()
+    }
+    await new Promise<void>((resolve) => void parts.clock.after(SLICE, resolve))
+    if (!parts.active() || signal?.aborted === true) return announced
+  }
+}
+
+/** With a sync_qlen_max below a piece there is never room for one: then what overflows is lost, as the setting asks. */
+function hasRoom({ engine, qlenMax }: AnnouncerParts): boolean {
+  const limit = qlenMax() - PIECE
+  return limit < 0 || engine.counters().channels.every(({ queued }) => queued <= limit)
+}
+
+function take(slots: Iterator<number>, count: number): number[] {
+  const taken: number[] = []
+  while (taken.length < count) {
+    const next = slots.next()
+    if (next.done === true) break
+    taken.push(next.value)
+  }
+  return taken
+}
+
+/** A connection's template should be there before it: there is no order between channels, but within one there is. */
+function* templatesFirst(table: ConnectionTable): Generator<number> {
+  for (const slot of table.slots()) if ((table.flags(slot) & FLAG.TEMPLATE) !== 0) yield slot
+  for (const slot of table.slots()) if ((table.flags(slot) & FLAG.TEMPLATE) === 0) yield slot
+}
