@@ -77,7 +77,7 @@ async function readAll(
       into.push(value)
     }
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return String(error)
   }
 }
 

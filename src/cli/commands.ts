@@ -38,6 +38,11 @@ export interface CommandEntry {
 /** Every command that there is. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'decode',
+    summary: 'print the messages of a capture, and what is wrong with them',
+    load: () => import('./decode/command.js')
+  },
+  {
     name: 'sysctl',
     summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file',
     load: () => import('./sysctl/command.js')

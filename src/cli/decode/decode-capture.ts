@@ -1,0 +1,54 @@
+/**
+ * The loop of `decode`: capture in, text out, findings counted.
+ *
+ * @module
+ */
+
+import type { CaptureCounts, CaptureFinding, ReadCaptureOptions } from '../../capture/items.js'
+import { readCapture } from '../../capture/read-capture.js'
+import type { Output } from './output.js'
+import type { Printer } from './printer.js'
+import type { Problem } from '../../wire/problems.js'
+
+/** What the loop works on. */
+export interface DecodeRun {
+  readonly source: AsyncIterable<Uint8Array>
+  readonly options: ReadCaptureOptions
+  readonly printer: Printer
+  readonly output: Output
+  /** Told of what the format has no place for. */
+  readonly onFinding: (finding: CaptureFinding) => void
+}
+
+/** What came of it. */
+export interface DecodeResult {
+  readonly counts: CaptureCounts
+  /** Whether a receiver would have dropped or skipped something, or the file is damaged. */
+  readonly hasFindings: boolean
+}
+
+/**
+ * Prints a capture. Stops early, without an error, when nobody reads the output any more.
+ *
+ * @throws {IpvsSyncError} `ERR_CAPTURE` where it is none; what was printed until then stands.
+ */
+export async function decodeCapture({ source, options, printer, output, onFinding }: DecodeRun): Promise<DecodeResult> {
+  const capture = readCapture(source, options)
+  let hasFindings = false
+  for await (const item of capture) {
+    if (item.kind === 'datagram') hasFindings = printer.datagram(item).some(isFinding) || hasFindings
+    else {
+      hasFindings ||= isFinding(item.problem)
+      if (!printer.finding(item)) onFinding(item)
+    }
+    if (output.isBlocked && !(await output.drained())) break
+  }
+  printer.end()
+  output.flush()
+  await output.drained()
+  return { counts: capture.counts, hasFindings }
+}
+
+function isFinding({ severity }: Problem): boolean {
+  return severity !== 'warning'
+}

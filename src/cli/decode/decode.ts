@@ -1,0 +1,128 @@
+/**
+ * `ipvs-sync decode`: a capture of sync traffic as text.
+ *
+ * @module
+ */
+
+import type { Io } from '../io.js'
+import type { CaptureCounts, CaptureFinding } from '../../capture/items.js'
+import { decodeCapture } from './decode-capture.js'
+import { IpvsSyncError } from '../../errors.js'
+import type { DecodeOptions } from '../../wire/decode-message.js'
+import { HexPrinter } from './hex-printer.js'
+import { JsonPrinter } from './json-printer.js'
+import { openCapture } from './open-capture.js'
+import { Output } from './output.js'
+import { PlainJson } from './plain-json.js'
+import { firstPort, type Range } from './ports-option.js'
+import type { Printer } from './printer.js'
+import { Progress } from './progress.js'
+import { messageReader } from './read-message.js'
+import { problemText, styleFor } from './style.js'
+import { Summary } from './summary.js'
+import { TablePrinter } from './table-printer.js'
+import { TsharkPrinter } from './tshark-printer.js'
+
+/** The formats, in the order of the help. */
+export const FORMATS = ['table', 'json', 'tshark', 'hex'] as const
+
+/** One of {@link FORMATS}. */
+export type Format = (typeof FORMATS)[number]
+
+/** What was asked for. */
+export interface DecodeSettings extends DecodeOptions {
+  /** A path, or `-` for standard input. */
+  readonly file: string
+  /** Default: a table on a terminal, JSON elsewhere. */
+  readonly format: Format | undefined
+  readonly ports: readonly Range[]
+  /** Default `auto`: on a terminal, unless `NO_COLOR` is set. */
+  readonly color: 'auto' | 'always' | 'never'
+}
+
+/** What it needs of a process. */
+export type DecodeIo = Pick<Io, 'stdin' | 'stdout' | 'stderr' | 'env'>
+
+/**
+ * Decodes a capture.
+ *
+ * @returns The exit code: 0, or 1 where a receiver would drop or skip something or the file is damaged.
+ * @throws {IpvsSyncError} `ERR_IO` where the file cannot be read, `ERR_CAPTURE` where it is no capture.
+ */
+export async function decode(settings: DecodeSettings, io: DecodeIo): Promise<number> {
+  const name = settings.file === '-' ? 'standard input' : settings.file
+  const output = new Output(io.stdout)
+  const progress = new Progress((text) => io.stderr.write(text))
+  const isWatched = io.stderr.isTTY === true && io.stdout.isTTY !== true
+  const source = openCapture(settings.file, io.stdin, isWatched ? progress : undefined)
+  const tell = (text: string): void => {
+    progress.end()
+    io.stderr.write(`ipvs-sync: ${name}: ${text}\n`)
+  }
+  try {
+    const { counts, hasFindings } = await decodeCapture({
+      source,
+      options: { ports: settings.ports },
+      printer: printerFor(settings, io, output),
+      output,
+      onFinding: (finding) => tell(findingText(finding))
+    })
+    if (counts.datagrams === 0 && !hasFindings) tell(nothingFound(settings.ports, counts))
+    return hasFindings ? 1 : 0
+  } catch (error) {
+    throw withName(error, name)
+  } finally {
+    progress.end()
+    output.flush()
+  }
+}
+
+/** The reader of captures does not know what it reads. */
+function withName(error: unknown, name: string): unknown {
+  if (!(error instanceof IpvsSyncError) || error.code !== 'ERR_CAPTURE') return error
+  return new IpvsSyncError(error.code, `${name}: ${error.message}`, { cause: error })
+}
+
+function findingText({ packet, problem }: CaptureFinding): string {
+  return problemText(problem, packet === undefined ? '' : `packet ${packet}: `)
+}
+
+function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output): Printer {
+  const isTerminal = io.stdout.isTTY === true
+  const { write } = output
+  const read = messageReader(settings)
+  switch (settings.format ?? (isTerminal ? 'table' : 'json')) {
+    case 'json':
+      return new JsonPrinter(write, read, new PlainJson(output, settings))
+    case 'tshark':
+      return new TsharkPrinter(write, read, settings)
+    case 'hex':
+      return new HexPrinter(write, read, settings)
+    case 'table':
+      return new TablePrinter(
+        write,
+        read,
+        styleFor(wantsColor(settings, io, isTerminal)),
+        new Summary(firstPort(settings.ports))
+      )
+  }
+}
+
+/** https://no-color.org: set and not empty means none. */
+function wantsColor({ color }: DecodeSettings, { env }: DecodeIo, isTerminal: boolean): boolean {
+  if (color !== 'auto') return color === 'always'
+  return isTerminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb'
+}
+
+function nothingFound(ports: readonly Range[], { packets, otherPorts }: CaptureCounts): string {
+  const others = [...otherPorts.keys()].sort((one, other) => one - other)
+  const hint =
+    others.length === 0
+      ? 'if the daemons use another port (ipvsadm -L --daemon tells), name it with --ports'
+      : `what goes to port ${others.join(', ')} looks like it: try --ports ${others.join(',')}`
+  return `no sync traffic to ports ${ports.map(rangeText).join(',')} in ${packets} packets; ${hint}`
+}
+
+function rangeText([first, last]: Range): string {
+  return first === last ? String(first) : `${first}-${last}`
+}

@@ -1,0 +1,46 @@
+/**
+ * `decode --format hex`: every byte of every message with its meaning.
+ *
+ * @module
+ */
+
+import type { CapturedDatagram } from '../../capture/items.js'
+import type { DecodeOptions } from '../../wire/decode-message.js'
+import { formatMessage } from '../../wire/format-message.js'
+import type { Problem } from '../../wire/problems.js'
+import type { Printer, Write } from './printer.js'
+import type { ReadMessage } from './read-message.js'
+import { problemText } from './style.js'
+import { endpointText } from './table-row.js'
+
+/** Prints a heading, a dump and the problems of each message. */
+export class HexPrinter implements Printer {
+  readonly #write: Write
+  readonly #read: ReadMessage
+  readonly #options: DecodeOptions
+
+  /** @param options - How messages are read. */
+  constructor(write: Write, read: ReadMessage, options: DecodeOptions) {
+    this.#write = write
+    this.#read = read
+    this.#options = options
+  }
+
+  datagram(datagram: CapturedDatagram): readonly Problem[] {
+    const { time, source, destination, payload } = datagram
+    const when = time === undefined ? 'no time' : time.toString()
+    const heading = `# ${when}  ${endpointText(source)} > ${endpointText(destination)}, ${payload.length} bytes`
+    const { problems } = this.#read(datagram)
+    const dump = formatMessage(payload, { ...this.#options, style: 'dump' })
+    this.#write(`${[heading, dump, ...problems.map((problem) => `! ${problemText(problem)}`)].join('\n')}\n\n`)
+    return problems
+  }
+
+  finding(): boolean {
+    return false
+  }
+
+  end(): void {
+    // Nothing comes last.
+  }
+}

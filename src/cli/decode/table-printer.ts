@@ -1,0 +1,101 @@
+/**
+ * `decode --format table`: for a person.
+ *
+ * @module
+ */
+
+import type { CapturedDatagram, CaptureFinding } from '../../capture/items.js'
+import type { Connection, DecodedMessage } from '../../wire/connection.js'
+import type { Problem } from '../../wire/problems.js'
+import type { Printer, Write } from './printer.js'
+import type { ReadMessage } from './read-message.js'
+import { problemText, type Style } from './style.js'
+import { count, type Summary } from './summary.js'
+import { Columns, endpointText, HEADINGS, rowOf } from './table-row.js'
+
+/** Why sequence data look odd. Printed once, where such data are first shown. */
+const GARBAGE = [
+  '  note: Linux before 6.1.189 writes garbage as version 1 sequence data (it swaps its own buffer); a receiver takes it',
+  '        all the same. Version 0 is not affected.'
+].join('\n')
+
+/** Prints a line for each message, one for each connection, problems where they occur, and a summary. */
+export class TablePrinter implements Printer {
+  readonly #write: Write
+  readonly #read: ReadMessage
+  readonly #style: Style
+  readonly #summary: Summary
+  readonly #columns = new Columns()
+  #isFirst = true
+  #isNoted = false
+
+  constructor(write: Write, read: ReadMessage, style: Style, summary: Summary) {
+    this.#write = write
+    this.#read = read
+    this.#style = style
+    this.#summary = summary
+  }
+
+  datagram(datagram: CapturedDatagram): readonly Problem[] {
+    const { message, problems } = this.#read(datagram)
+    this.#summary.message(datagram, message, problems)
+    const rows = message.connections.map(rowOf)
+    this.#columns.fit(rows)
+    const lines = [...this.#heading(), this.#messageLine(datagram, message)]
+    const general = problems.filter(({ connection }) => connection === undefined || connection >= rows.length)
+    for (const problem of general) lines.push(this.#problemLine(problem))
+    for (const [index, row] of rows.entries()) {
+      lines.push(this.#columns.line(row))
+      for (const problem of problems) if (problem.connection === index) lines.push(this.#problemLine(problem))
+    }
+    if (message.version === 1 && message.connections.some(hasSequence)) lines.push(...this.#note())
+    this.#write(`${lines.join('\n')}\n`)
+    return problems
+  }
+
+  finding(finding: CaptureFinding): boolean {
+    this.#summary.finding(finding)
+    const where = finding.packet === undefined ? '' : `packet ${finding.packet}: `
+    this.#write(`${this.#problemLine(finding.problem, where)}\n`)
+    return true
+  }
+
+  end(): void {
+    this.#write(`${this.#isFirst ? '' : '\n'}${this.#summary.lines(this.#style).join('\n')}\n`)
+  }
+
+  #heading(): string[] {
+    if (!this.#isFirst) return []
+    this.#isFirst = false
+    return [this.#style.strong(this.#columns.line({ cells: HEADINGS, rest: 'FLAGS' }))]
+  }
+
+  #messageLine({ time, source, destination, fragments }: CapturedDatagram, message: DecodedMessage): string {
+    const when = time === undefined ? 'no time' : time.toString()
+    const what = [
+      `version ${message.version}`,
+      `syncid ${message.syncid}`,
+      count(message.size, 'byte'),
+      ...(fragments > 1 ? [`${fragments} fragments`] : []),
+      count(message.connections.length, 'connection')
+    ]
+    return (
+      this.#style.strong(`${when}  ${endpointText(source)} > ${endpointText(destination)}`) + `  ${what.join(', ')}`
+    )
+  }
+
+  #problemLine(problem: Problem, where = ''): string {
+    const paint = problem.severity === 'drop' ? this.#style.bad : this.#style.doubtful
+    return paint(`  ! ${problemText(problem, where)}`)
+  }
+
+  #note(): string[] {
+    if (this.#isNoted) return []
+    this.#isNoted = true
+    return [this.#style.faint(GARBAGE)]
+  }
+}
+
+function hasSequence({ inSequence }: Connection): boolean {
+  return inSequence !== undefined
+}
