@@ -44,13 +44,23 @@ export function addDaemonOptions(command: Command): Command {
     .option('--mcast-group <address>', 'multicast group, IPv4 or IPv6 (default: 224.0.0.81)', parseGroup)
     .option('--mcast-port <port>', 'UDP port of the first channel', integerOption('--mcast-port', 1, 65_535), 8848)
     .option('--mcast-ttl <hops>', 'TTL or hop limit', integerOption('--mcast-ttl', 1, 255), 1)
-    .option('--peer <address[:port]>', 'unicast instead of multicast; may be repeated', collectPeer, [])
+    .addOption(
+      command
+        .createOption('--peer <address[:port]>', 'unicast instead of multicast; may be repeated')
+        .argParser(collectPeer)
+        .default([], 'none')
+    )
 }
 
 /** Adds `--sysctl` and `--sysctl-from`. */
 export function addSysctlOptions(command: Command): Command {
   return command
-    .option('--sysctl <name=value>', 'set a variable of net.ipv4.vs; may be repeated', collect, [])
+    .addOption(
+      command
+        .createOption('--sysctl <name=value>', 'set a variable of net.ipv4.vs; may be repeated')
+        .argParser(collect)
+        .default([], 'none')
+    )
     .option('--sysctl-from <file>', 'read variables from a file in sysctl.conf syntax, or from the "kernel"')
 }
 

@@ -1,0 +1,143 @@
+/**
+ * A line of the kernel's table made into a connection that can be sent: what the table does not show is filled in from
+ * what is known, and what was assumed is said.
+ *
+ * @module
+ */
+
+import { parseAddress } from '../addresses.js'
+import type { Connection, Forwarding } from '../wire/connection.js'
+import { protocolNumber, stateNumber, stateTimeout } from '../wire/protocols.js'
+import type { ProcConnection } from './connection-line.js'
+import type { ProcService } from './services.js'
+
+/**
+ * What was assumed of a connection.
+ *
+ * - `forwarding` no service has this real server, or several with different methods: MASQ
+ * - `state` the kernel printed `ERR!`: the protocol's first state, ASSURED for a template
+ * - `timeout` a template of a service that was not found, or whose clock is not known: 180 s or what is left of it, if more
+ */
+export type Assumption = 'forwarding' | 'state' | 'timeout'
+
+/** Why a connection cannot be sent. */
+export type Unsendable = 'invalidated' | 'other-family'
+
+/** What came of a line. */
+export type Completed =
+  | { readonly connection: Connection; readonly assumptions: readonly Assumption[] }
+  | { readonly connection: undefined; readonly reason: Unsendable }
+
+/** States of TCP that a director counts as active (`tcp_state_active_table`). */
+const ACTIVE_TCP = ['ESTABLISHED', 'SYN_SENT', 'SYN_RECV', 'SYNACK']
+
+/** Fills in what the kernel's table leaves out. */
+export class Completer {
+  readonly #methods = new Map<string, Forwarding | 'several'>()
+  readonly #persistence = new Map<string, number>()
+  readonly #ticksPerSecond: number
+
+  /**
+   * @param services - What the director is configured to do.
+   * @param ticksPerSecond - The kernel's HZ, in which it prints persistence timeouts; 250 in Debian's kernels.
+   */
+  constructor(services: readonly ProcService[], ticksPerSecond = 250) {
+    this.#ticksPerSecond = ticksPerSecond
+    for (const service of services) this.#learn(service)
+  }
+
+  /** Completes one connection. */
+  complete(line: ProcConnection): Completed {
+    const { family, destination, virtual, template } = line
+    if (template && virtual.port === 0xffff && destination.port === 0xffff) return unsendable('invalidated')
+    if (destination.address.includes(':') !== (family === 'ipv6')) return unsendable('other-family')
+    const assumptions: Assumption[] = []
+    const forwarding = this.#forwardingOf(line)
+    if (forwarding === undefined) assumptions.push('forwarding')
+    if (line.state === undefined) assumptions.push('state')
+    const state = line.state ?? (template ? 'ASSURED' : '0')
+    const persistence = template ? this.#persistenceOf(line) : undefined
+    if (template && persistence === undefined) assumptions.push('timeout')
+    const connection: Connection = {
+      family,
+      protocol: line.protocol,
+      client: line.client,
+      virtual,
+      destination,
+      forwarding: forwarding ?? 'MASQ',
+      flags: flagsOf(line, state),
+      state,
+      fwmark: fwmarkOf(line),
+      timeout: Math.max(persistence ?? tableTimeout(line, state), line.expires),
+      ...(line.engine !== undefined && { engine: line.engine })
+    }
+    return { connection, assumptions }
+  }
+
+  #learn(service: ProcService): void {
+    const key =
+      service.virtual === undefined
+        ? `IP ${service.fwmark}`
+        : at(service.protocol, service.virtual.address, service.virtual.port)
+    if (service.persistentTicks !== undefined)
+      this.#persistence.set(key, service.persistentTicks / this.#ticksPerSecond)
+    for (const { address, port, forwarding } of service.destinations) {
+      this.#methods.set(`${key} ${address}`, forwarding)
+      this.#note(`${address} ${port}`, forwarding)
+      this.#note(address, forwarding)
+    }
+  }
+
+  #note(key: string, forwarding: Forwarding): void {
+    const known = this.#methods.get(key)
+    this.#methods.set(key, known === undefined || known === forwarding ? forwarding : 'several')
+  }
+
+  /** The service's own word first; for services by mark, or of all ports, what is said of the real server elsewhere. */
+  #forwardingOf({ protocol, virtual, destination }: ProcConnection): Forwarding | undefined {
+    const keys = [
+      `${at(protocol, virtual.address, virtual.port)} ${destination.address}`,
+      `${at(protocol, virtual.address, 0)} ${destination.address}`,
+      `${destination.address} ${destination.port}`,
+      destination.address
+    ]
+    const method = keys.map((key) => this.#methods.get(key)).find((found) => found !== undefined)
+    return method === 'several' ? undefined : method
+  }
+
+  /** Seconds. */
+  #persistenceOf(line: ProcConnection): number | undefined {
+    const { protocol, virtual } = line
+    const key = protocol === 'IP' ? `IP ${fwmarkOf(line)}` : at(protocol, virtual.address, virtual.port)
+    const seconds = this.#persistence.get(key)
+    return seconds === undefined ? undefined : Math.round(seconds)
+  }
+}
+
+function unsendable(reason: Unsendable): Completed {
+  return { connection: undefined, reason }
+}
+
+function at(protocol: string, address: string, port: number): string {
+  return `${protocol} ${address} ${port}`
+}
+
+/** Every entry begins INACTIVE; TCP and SCTP clear it while a connection is active, templates keep it. */
+function flagsOf({ protocol, template, client }: ProcConnection, state: string): string[] {
+  if (template) return ['INACTIVE', 'TEMPLATE']
+  const active = protocol === 'TCP' ? ACTIVE_TCP.includes(state) : protocol === 'SCTP' && state === 'ESTABLISHED'
+  return [...(active ? [] : ['INACTIVE']), ...(client.port === 0 ? ['NO_CPORT'] : [])]
+}
+
+/** A template of a service by firewall mark has it in the first four bytes of its virtual address. */
+function fwmarkOf({ protocol, virtual }: ProcConnection): number {
+  if (protocol !== 'IP') return 0
+  const words = new Int32Array(4)
+  parseAddress(virtual.address, words)
+  return words[0]! >>> 0
+}
+
+function tableTimeout({ protocol, template }: ProcConnection, state: string): number {
+  const number = protocolNumber(protocol)!
+  return stateTimeout(number, template, stateNumber(number, template, state)!)
+}

@@ -1,0 +1,53 @@
+/**
+ * A table in the kernel's own form, for the tools that read `/proc/net/ip_vs_conn_sync` (`ip_vs_conn_sync_seq_show`).
+ *
+ * @module
+ */
+
+import { parseAddress } from '../addresses.js'
+import type { Endpoint, TableConnection } from '../wire/connection.js'
+import { protocolNumber } from '../wire/protocols.js'
+
+/** The first line. */
+export const CONN_SYNC_HEADER = 'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n'
+
+/** The only protocols that the kernel has a name for. */
+const NAMED = ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6', 'IP']
+
+/** What a line shows of a connection. */
+export type ConnSyncFields = Pick<
+  TableConnection,
+  'protocol' | 'client' | 'virtual' | 'destination' | 'state' | 'origin' | 'expires'
+>
+
+/** One connection as a line, newline included. */
+export function connSyncLine({
+  protocol,
+  client,
+  virtual,
+  destination,
+  state,
+  origin,
+  expires
+}: ConnSyncFields): string {
+  const endpoints = [client, virtual, destination].map(hexEndpoint).join(' ')
+  return `${protocolText(protocol).padEnd(3)} ${endpoints} ${stateText(state).padEnd(11)} ${origin.padEnd(6)} ${String(expires).padStart(7)}\n`
+}
+
+/** `IP_51` for a protocol without a name. */
+function protocolText(protocol: string): string {
+  return NAMED.includes(protocol) ? protocol : `IP_${protocolNumber(protocol)}`
+}
+
+/** A state without a name is an error to the kernel. */
+function stateText(state: string): string {
+  return /^\d/.test(state) ? 'ERR!' : state
+}
+
+function hexEndpoint({ address, port }: Endpoint): string {
+  const words = new Int32Array(4)
+  const family = parseAddress(address, words)
+  const digits = [...words].map((word) => (word >>> 0).toString(16).padStart(8, '0'))
+  const text = family === 4 ? digits[0]!.toUpperCase() : digits.join('').match(/.{4}/g)!.join(':')
+  return `${text} ${port.toString(16).toUpperCase().padStart(4, '0')}`
+}
