@@ -459,6 +459,9 @@ t.test('text from the network cannot reach the terminal', async (t) => {
     const { out } = await run(inPcap(message), { format })
     t.notMatch(out, '\u001b', format)
   }
+  const nameOnly = bytes([0, 17], be16(36 + 5), be32(0), be16(0), new Uint8Array(26), [3, 3], [0x73, 0x69, 0x70])
+  const named = bytes([0, 7], be16(8 + 41), [1, 1, 0, 0], nameOnly)
+  t.match((await run(inPcap(named), { format: 'table' })).out, ' sip ""\n')
   const noName = bytes(record.subarray(0, 2), be16(36 + 5), record.subarray(4, 41))
   t.match(
     (await run(inPcap(bytes([0, 7], be16(8 + 41), [1, 1, 0, 0], noName)), { format: 'table' })).out,
@@ -560,10 +563,14 @@ t.test('a damaged file prints what could be read, then says where it broke, and 
   const cut = await run(packed.subarray(0, packed.length - 4))
   t.match([cut.code, parse(cut.out).length, cut.err], [1, 1, /GZIP_DAMAGED/])
   const { section, interface: describe, enhanced } = pcapngBlocks(true)
-  t.match(
-    (await run(bytes(section(), describe(1, 0), enhanced(7, 0n, bytes('00'))))).err,
-    /: drop INTERFACE_UNKNOWN at byte \d+: packet 1: /
-  )
+  const unknown = bytes(section(), describe(1, 0), enhanced(7, 0n, bytes('00')))
+  for (const format of ['json', 'tshark', 'hex'] as const) {
+    t.match(
+      await run(unknown, { format }),
+      { code: 1, err: /: drop INTERFACE_UNKNOWN at byte \d+: packet 1: / },
+      format
+    )
+  }
 })
 
 t.test('each kind of wrong input gets one clear line', async (t) => {

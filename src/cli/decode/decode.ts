@@ -59,22 +59,23 @@ export async function decode(settings: DecodeSettings, io: DecodeIo): Promise<nu
     progress.end()
     io.stderr.write(`ipvs-sync: ${name}: ${text}\n`)
   }
-  try {
-    const { counts, hasFindings } = await decodeCapture({
-      source,
-      options: { ports: settings.ports },
-      printer: printerFor(settings, io, output),
-      output,
-      onFinding: (finding) => tell(findingText(finding))
+  const run = decodeCapture({
+    source,
+    options: { ports: settings.ports },
+    printer: printerFor(settings, io, output),
+    output,
+    onFinding: (finding) => tell(findingText(finding))
+  })
+  const { counts, hasFindings } = await run
+    .catch((error: unknown) => {
+      throw withName(error, name)
     })
-    if (counts.datagrams === 0 && !hasFindings) tell(nothingFound(settings.ports, counts))
-    return hasFindings ? 1 : 0
-  } catch (error) {
-    throw withName(error, name)
-  } finally {
-    progress.end()
-    output.flush()
-  }
+    .finally(() => {
+      progress.end()
+      output.flush()
+    })
+  if (counts.datagrams === 0 && !hasFindings) tell(nothingFound(settings.ports, counts))
+  return hasFindings ? 1 : 0
 }
 
 /** The reader of captures does not know what it reads. */

@@ -53,8 +53,7 @@ const sequence =
   (index: number) =>
   (record: TsharkRecord): string =>
     (word(record, ROW.PRESENT) & PRESENT.SEQUENCE) === 0 ? '' : hex(word(record, ROW.SEQUENCE + index), 8)
-const byte = (view: DataView, at: number): string =>
-  at < view.byteLength ? view.getUint8(at).toString(16).padStart(2, '0') : ''
+const byte = (view: DataView, at: number): string => view.getUint8(at).toString(16).padStart(2, '0')
 
 const isIpv6Address = (address: string): boolean => address.includes(':')
 
