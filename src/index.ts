@@ -5,6 +5,11 @@
  * @module
  */
 export {
+  BackupEngine,
+  type BackupCounters,
+  type BackupEngineOptions,
+  type BackupSettings,
+  type SenderReport,
   decideSync,
   type DecisionReason,
   type PolicySettings,
@@ -34,4 +39,20 @@ export type {
 export { parseSysctls, sysctlDefaults, type Sysctls } from './sysctl/index.js'
 export type { Bytes, Milliseconds, Seconds, TimestampMs } from './units.js'
 export type * from './wire/connection.js'
-export type { Problem, Severity } from './wire/problems.js'
+export {
+  decodeMessage,
+  encodeMessage,
+  encodeMessages,
+  formatMessage,
+  labelBytes,
+  PROBLEMS,
+  problemsOf,
+  type DecodeOptions,
+  type EncodeOptions,
+  type FormatOptions,
+  type LabelledBytes,
+  type Problem,
+  type ProblemCode,
+  type Severity,
+  type SplitOptions
+} from './wire/index.js'

@@ -20,7 +20,11 @@ export {
   SYNC_PORT,
   type FlagChecks
 } from './constants.js'
+export { decodeMessage, problemsOf, type DecodeOptions } from './decode-message.js'
+export { labelBytes, type LabelledBytes } from './dump-message.js'
+export { encodeMessage, encodeMessages, type EncodeOptions, type SplitOptions } from './encode-message.js'
 export { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.js'
+export { formatMessage, type FormatOptions } from './format-message.js'
 export { MessageReader } from './message-reader.js'
 export { KNOWN_ENGINES, MessageView, type ReadOptions } from './message-view.js'
 export { MessageWriter } from './message-writer.js'

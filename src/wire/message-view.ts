@@ -110,9 +110,9 @@ export class MessageView {
     }
     this.syncid = bytes[HEADER_V0.SYNCID]!
     this.size = this.#data.getUint16(HEADER_V0.SIZE)
+    if (this.#isVersion1()) this.version = 1
     if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, HEADER_V0.SIZE)
-    if (this.#isVersion1()) {
-      this.version = 1
+    if (this.version === 1) {
       this.count = bytes[HEADER_V1.COUNT]!
       this.#following = HEADER_V1.LENGTH
     } else {

@@ -58,7 +58,8 @@ export const PROBLEMS = {
   PADDING_NOT_ZERO: { number: 69, severity: 'warning' },
   LEFTOVER_BYTES: { number: 70, severity: 'warning' },
   COUNT_WRAPPED: { number: 71, severity: 'warning' },
-  SEQUENCE_WITHOUT_FLAG: { number: 72, severity: 'warning' }
+  SEQUENCE_WITHOUT_FLAG: { number: 72, severity: 'warning' },
+  MESSAGE_SNAPPED: { number: 73, severity: 'warning' }
 } as const satisfies Record<string, { readonly number: number; readonly severity: Severity }>
 
 /** A code of {@link PROBLEMS}. */

@@ -1,0 +1,123 @@
+/**
+ * Bytes to values, by the grammar.
+ *
+ * @module
+ */
+import type { Connection, DecodedMessage } from './connection.js'
+import { PARAMETER } from './constants.js'
+import {
+  MESSAGE_HEADER_V0,
+  MESSAGE_HEADER_V1,
+  PARAMETERS,
+  RECORDS_IPV4,
+  RECORDS_IPV6,
+  RECORDS_V0,
+  SEQUENCE,
+  type List,
+  type ParameterFields
+} from './grammar.js'
+import type { Problem } from './problems.js'
+import { scanMessage, type DecodeOptions, type Run } from './scan-message.js'
+import { WireConnection, type AnyRecord, type Parameters } from './wire-connection.js'
+
+export type { DecodeOptions } from './scan-message.js'
+
+/**
+ * Decodes a message of either version.
+ *
+ * Never throws, whatever the bytes. `connections` holds what a receiver reads: also those that it skips (a problem of
+ * severity `skip` names each), none from the first fault on that drops the rest.
+ *
+ * @param bytes - One datagram's payload. Not kept: names and data of persistence engines are copied.
+ * @param options - Which receiver judges, and the byte order of version 0's sequence data.
+ * @returns The message and everything that is wrong with it.
+ * @example
+ * ```ts
+ * const { version, syncid, connections, problems } = decodeMessage(datagram)
+ * for (const { client, virtual, state } of connections) console.log(client.address, virtual.port, state)
+ * for (const { code, offset } of problems) console.warn(code, 'at byte', offset)
+ * ```
+ */
+export function decodeMessage(bytes: Uint8Array, options: DecodeOptions = {}): DecodedMessage {
+  const { version, runs, problems } = scanMessage(bytes, options)
+  const { syncid, size } = headerOf(bytes, version, options)
+  const connections: WireConnection[] = []
+  for (const run of runs) readRun(bytes, run, options.sequenceByteOrder ?? 'little', connections)
+  // A connection's optional keys are getters that may give undefined, which exactOptionalPropertyTypes tells from absent.
+  return { version, syncid, size, connections: connections as readonly unknown[] as readonly Connection[], problems }
+}
+
+/**
+ * What is wrong with a message, without its values: for a reader of rows that wants the reasons in words, and the warnings.
+ *
+ * @param bytes - One datagram's payload.
+ * @param options - As `decodeMessage` takes them.
+ */
+export function problemsOf(bytes: Uint8Array, options: DecodeOptions = {}): readonly Problem[] {
+  return scanMessage(bytes, options).problems
+}
+
+/** Syncid and size, as far as they are there. */
+function headerOf(
+  bytes: Uint8Array,
+  version: 0 | 1,
+  { wireLength = bytes.length }: DecodeOptions
+): { syncid: number; size: number } {
+  if (bytes.length < 4) return { syncid: bytes[1] ?? 0, size: wireLength }
+  return version === 1 ? MESSAGE_HEADER_V1.parse(bytes) : MESSAGE_HEADER_V0.parse(bytes)
+}
+
+function readRun(bytes: Uint8Array, run: Run, order: 'little' | 'big', connections: WireConnection[]): void {
+  const { kind, from, to } = run
+  if (kind === 'v0-sequence') readSequenceRun(bytes, from, to, order, connections)
+  else if (kind === 'parameters') connections.push(readWithParameters(bytes, run))
+  else {
+    const { items } = PLAIN[kind].parse(bytes.subarray(from, to))
+    for (const record of items) connections.push(new WireConnection(record))
+  }
+}
+
+const PLAIN: Readonly<Record<'v0' | 'ipv4' | 'ipv6', { parse(bytes: Uint8Array): List<AnyRecord> }>> = {
+  v0: RECORDS_V0,
+  ipv4: RECORDS_IPV4,
+  ipv6: RECORDS_IPV6
+}
+
+const RECORD_V0 = 24
+const SEQUENCE_V0 = 24
+
+/** Version 0 records that each have sequence data behind them. */
+function readSequenceRun(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  order: 'little' | 'big',
+  connections: WireConnection[]
+): void {
+  for (let at = from; at < to; at += RECORD_V0 + SEQUENCE_V0) {
+    const middle = at + RECORD_V0
+    const record = RECORDS_V0.parse(bytes.subarray(at, middle)).items[0]!
+    const sequence = SEQUENCE[order].parse(bytes.subarray(middle, middle + SEQUENCE_V0))
+    connections.push(new WireConnection(record, { sequence }))
+  }
+}
+
+/** A version 1 record with parameters, those that a receiver reads. */
+function readWithParameters(bytes: Uint8Array, { from, parametersEnd }: Run): WireConnection {
+  const [grammar, length] = bytes[from] === 0 ? ([RECORDS_IPV4, 36] as const) : ([RECORDS_IPV6, 72] as const)
+  const middle = from + length
+  const record = grammar.parse(bytes.subarray(from, middle)).items[0]!
+  const { items } = PARAMETERS.parse(bytes.subarray(middle, parametersEnd))
+  return new WireConnection(record, parametersOf(items))
+}
+
+function parametersOf(items: readonly ParameterFields[]): Parameters {
+  const find = (type: number): Uint8Array | undefined =>
+    items.find((item) => (item.type & ~PARAMETER.OPTIONAL) === type)?.data.slice()
+  const sequence = find(PARAMETER.SEQUENCE)
+  return {
+    sequence: sequence && SEQUENCE.big.parse(sequence),
+    engineName: find(PARAMETER.ENGINE_NAME),
+    engineData: find(PARAMETER.ENGINE_DATA)
+  }
+}

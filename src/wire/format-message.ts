@@ -1,0 +1,132 @@
+/**
+ * A message as text for a person: one line, many lines, or every byte with its meaning.
+ *
+ * @module
+ */
+import type { Connection, DecodedMessage, Endpoint, SyncMessage } from './connection.js'
+import { decodeMessage, type DecodeOptions } from './decode-message.js'
+import { labelBytes } from './dump-message.js'
+import { encodeMessage } from './encode-message.js'
+import { toHex } from './hex.js'
+import type { Problem } from './problems.js'
+
+/** How a message is put into text. */
+export interface FormatOptions extends DecodeOptions {
+  /**
+   * - `line` one line: header, how many connections of which protocol, codes of problems
+   * - `lines` (default) that line, then one for each connection and each problem
+   * - `dump` a line for each field, with offset and bytes: every byte of the message has its label
+   */
+  readonly style?: 'line' | 'lines' | 'dump'
+}
+
+/**
+ * Puts a message into text. What came from the network is made harmless for a terminal.
+ *
+ * @param message - Bytes of any kind, or a value. `dump` of a value shows the bytes that `encodeMessage` makes of it.
+ * @param options - The style, and how bytes are read.
+ * @returns Lines joined by line feeds, without one at the end.
+ * @throws {@link IpvsSyncError} `ERR_ENCODE` for a dump of a value that cannot be encoded; never for bytes.
+ * @example
+ * ```ts
+ * console.log(formatMessage(datagram, { style: 'dump' }))
+ * // 0000  00                                               reserved 0
+ * // 0001  07                                               syncid 7
+ * // 0002  00 2c                                            size 44
+ * ```
+ */
+export function formatMessage(message: Uint8Array | SyncMessage, options: FormatOptions = {}): string {
+  const { style = 'lines' } = options
+  if (style === 'dump') return dump(message instanceof Uint8Array ? message : encodeMessage(message), options)
+  const value = message instanceof Uint8Array ? decodeMessage(message, options) : message
+  return style === 'line' ? heading(value) : [heading(value), ...body(value)].join('\n')
+}
+
+function heading(message: SyncMessage | DecodedMessage): string {
+  const { version, syncid, connections } = message
+  const size = 'size' in message ? `, ${message.size} bytes` : ''
+  const found = problemsOf(message).map(({ code }) => code)
+  const count = `${connections.length} connection${connections.length === 1 ? '' : 's'}`
+  return [`version ${version}, syncid ${syncid}${size}, ${count}${byProtocol(connections)}`, ...found].join(', ')
+}
+
+/** ` (2 TCP, 1 UDP)`: nothing where there are none. */
+function byProtocol(connections: readonly Connection[]): string {
+  const counts = new Map<string, number>()
+  for (const { protocol } of connections) counts.set(protocol, (counts.get(protocol) ?? 0) + 1)
+  return counts.size === 0 ? '' : ` (${[...counts].map(([protocol, count]) => `${count} ${protocol}`).join(', ')})`
+}
+
+function body(message: SyncMessage | DecodedMessage): string[] {
+  const problems = problemsOf(message)
+  const own = (i: number | undefined): string[] => problems.filter((one) => one.connection === i).map(problemLine)
+  const connections = message.connections.flatMap((connection, i) => [connectionLine(connection, i), ...own(i)])
+  const lost = problems.filter(({ connection }) => connection !== undefined && connection >= message.connections.length)
+  return [...own(undefined), ...connections, ...lost.map(problemLine)]
+}
+
+function problemsOf(message: SyncMessage | DecodedMessage): readonly Problem[] {
+  return 'problems' in message ? message.problems : []
+}
+
+function problemLine({ severity, code, message }: Problem): string {
+  return `  ! ${severity} ${code}: ${harmless(message)}`
+}
+
+function connectionLine(connection: Connection, number: number): string {
+  const { protocol, client, virtual, destination, forwarding, state, flags } = connection
+  const path = [client, virtual, destination].map(endpointText).join(' > ')
+  return [`  ${number}`, protocol, path, forwarding, state, ...flags, ...extras(connection)].join(' ')
+}
+
+function extras({ timeout, fwmark, inSequence, outSequence, engine }: Connection): string[] {
+  return [
+    ...(timeout === undefined ? [] : [`timeout=${timeout}`]),
+    ...(fwmark === undefined || fwmark === 0 ? [] : [`fwmark=${fwmark}`]),
+    ...(inSequence === undefined ? [] : [`in=${sequenceText(inSequence)}`]),
+    ...(outSequence === undefined ? [] : [`out=${sequenceText(outSequence)}`]),
+    ...(engine === undefined ? [] : [`engine=${harmless(engine.name).replaceAll(' ', '.')}:${engine.data}`])
+  ]
+}
+
+function sequenceText({ initial, delta, previousDelta }: NonNullable<Connection['inSequence']>): string {
+  return `${initial}${signed(delta)}${signed(previousDelta)}`
+}
+
+/** Deltas are unsigned on the wire and signed in meaning. */
+function signed(delta: number): string {
+  return (delta | 0) < 0 ? String(delta | 0) : `+${delta}`
+}
+
+function endpointText({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** A name came from the network: whatever could move a terminal's cursor is shown as a dot. */
+function harmless(text: string): string {
+  return text.replace(/[^ -~]/g, '.')
+}
+
+const WIDTH = 16
+
+function dump(bytes: Uint8Array, options: FormatOptions): string {
+  const lines: string[] = []
+  let connection: number | undefined
+  for (const part of labelBytes(bytes, options)) {
+    if (part.connection !== undefined && part.connection !== connection) lines.push(`connection ${part.connection}`)
+    connection = part.connection
+    lines.push(...dumpLines(part.offset, part.bytes, part.label))
+  }
+  return lines.join('\n')
+}
+
+/** A label stands in the first of its lines; the others repeat nothing but a mark. */
+function dumpLines(offset: number, bytes: Uint8Array, label: string): string[] {
+  const lines: string[] = []
+  for (let at = 0; at < bytes.length; at += WIDTH) {
+    const hex = toHex(bytes.subarray(at, at + WIDTH)).replace(/(..)(?!$)/g, '$1 ')
+    const place = (offset + at).toString(16).padStart(4, '0')
+    lines.push(`${place}  ${hex.padEnd(3 * WIDTH)} ${at === 0 ? label : '"'}`)
+  }
+  return lines
+}

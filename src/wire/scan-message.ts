@@ -1,0 +1,167 @@
+/**
+ * The grammar's look ahead: which records of a message are whole, and everything that is wrong with it, in the order in
+ * which a receiver meets it. It knows where lengths and kinds stand and nothing of `layout.ts`: the view has offsets and
+ * checks of its own, and a test holds the two together.
+ *
+ * @module
+ */
+import type { FlagChecks } from './constants.js'
+import { Findings } from './findings.js'
+import type { Problem } from './problems.js'
+import { scanRecordsV0 } from './scan-v0.js'
+import { scanRecordsV1 } from './scan-v1.js'
+
+/** How a message is decoded. */
+export interface DecodeOptions {
+  /** Which generation of receiver judges; `strict` unless told otherwise. */
+  readonly flagChecks?: FlagChecks
+  /** Byte order of version 0's sequence data, which a kernel writes in its own; `little` unless told otherwise. */
+  readonly sequenceByteOrder?: 'little' | 'big'
+  /** Names of the persistence engines that the receiver knows; `sip` alone unless told otherwise. */
+  readonly engines?: readonly string[]
+  /**
+   * How many bytes the datagram had, where a capture kept only the first of them. The records that are whole are shown,
+   * and `MESSAGE_SNAPPED` says that there were more.
+   */
+  readonly wireLength?: number
+}
+
+/** Records of one kind, back to back: `parameters` is a single record that has some. */
+export interface Run {
+  readonly kind: 'v0' | 'v0-sequence' | 'ipv4' | 'ipv6' | 'parameters'
+  /** Byte offset of the first. */
+  readonly from: number
+  /** Byte offset behind the last. */
+  to: number
+  /** Byte offset behind the last parameter that a receiver reads; the record's end where it reads them all. */
+  readonly parametersEnd: number
+}
+
+/** What the scan hands to the parsers. */
+export interface Scan {
+  readonly version: 0 | 1
+  readonly runs: readonly Run[]
+  readonly problems: readonly Problem[]
+}
+
+/** A scan at work: shared by the header's part and the records' parts. */
+export interface ScanState {
+  readonly bytes: Uint8Array
+  readonly data: DataView
+  /** Bytes that the datagram had: as many as there are, or more where the capture cut it. */
+  readonly length: number
+  readonly strict: boolean
+  readonly engines: readonly string[]
+  readonly findings: Findings
+  readonly runs: Run[]
+}
+
+/** Scans a message of any bytes. Never throws; its work and its result are bounded by the message's length. */
+export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Scan {
+  const state: ScanState = {
+    bytes,
+    data: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+    length: Math.max(options.wireLength ?? 0, bytes.length),
+    strict: options.flagChecks !== 'legacy',
+    engines: options.engines ?? ['sip'],
+    findings: new Findings(),
+    runs: []
+  }
+  const version = isVersion1(bytes) ? 1 : 0
+  if (checkSize(state)) {
+    if (bytes.length < Math.min(state.length, 8)) reportSnapped(state, 0, 0)
+    else if (version === 1) scanRecords(state, bytes[4]!, scanRecordsV1)
+    else scanVersion0(state)
+  }
+  return { version, runs: state.runs, problems: state.findings.problems }
+}
+
+/** What a scan of records stopped at. */
+export interface ScanEnd {
+  /** How many records are whole and stand. */
+  readonly count: number
+  /** Byte offset behind the last of them. */
+  readonly end: number
+  /** Why it stopped before the count was reached, if it did. */
+  readonly stopped?: 'dropped' | 'snapped'
+  /** How many further records seem to follow; undefined where what follows does not look like records alone. */
+  readonly further?: number
+}
+
+type ScanRecords = (state: ScanState, count: number) => ScanEnd
+
+function isVersion1(bytes: Uint8Array): boolean {
+  return bytes.length >= 8 && bytes[0] === 0 && bytes[5] === 1 && bytes[6] === 0 && bytes[7] === 0
+}
+
+function checkSize({ bytes, data, length, findings }: ScanState): boolean {
+  if (length < 4) return findings.add('SHORT_MESSAGE', 0, `${length} bytes; a message has at least 4`)
+  if (bytes.length < 4) return findings.add('MESSAGE_SNAPPED', bytes.length, snappedText(bytes.length, length))
+  const size = data.getUint16(2)
+  if (size === length) return true
+  return findings.add('SIZE_MISMATCH', 2, `the header says ${size} bytes, the datagram has ${length}`)
+}
+
+function scanVersion0(state: ScanState): void {
+  const { bytes, length, findings } = state
+  if (length < 8)
+    findings.add(
+      'SHORT_HEADER',
+      0,
+      `${length} bytes are too few to tell the version; taken as version 0, no kernel sends it`
+    )
+  // Reserved is 0: whoever wrote version 1 and something else besides meant it not to be read as version 0.
+  const isNone = bytes[0] === 0 && length >= 8
+  const end = scanRecords(state, bytes[0]!, scanRecordsV0, isNone)
+  if (isNone && !isWrapped(end)) reportVersion(state)
+}
+
+function reportVersion({ bytes, data, findings }: ScanState): void {
+  const version = data.getInt8(5)
+  if (bytes[5] !== 1)
+    findings.add(
+      'VERSION_UNKNOWN',
+      5,
+      `version ${version}; receivers know 1, and take this as version 0 without connections`
+    )
+  else
+    findings.add(
+      'SPARE_NOT_ZERO',
+      6,
+      `spare is ${data.getUint16(6)}, not 0: receivers take this as version 0 without connections`
+    )
+}
+
+function scanRecords(state: ScanState, count: number, scan: ScanRecords, isNone = false): ScanEnd {
+  const end = scan(state, count)
+  if (end.stopped === 'dropped') return end
+  if (end.stopped === undefined && (!isNone || isWrapped(end))) reportLeftover(state, end)
+  if (state.bytes.length < state.length) reportSnapped(state, end.count, count)
+  return end
+}
+
+/** The count has one byte: a sender that puts in 256 more than it says has let it wrap. */
+function isWrapped({ further }: ScanEnd): boolean {
+  return further !== undefined && further > 0 && further % 256 === 0
+}
+
+function reportLeftover({ length, findings }: ScanState, scanEnd: ScanEnd): void {
+  const { count, end, further } = scanEnd
+  if (end >= length) return
+  if (isWrapped(scanEnd)) {
+    const all = count + further!
+    findings.add('COUNT_WRAPPED', end, `the header counts ${count} connections, ${all} are there: its 8 bits wrapped`)
+    return
+  }
+  const look = further ? `; they look like ${further} more` : ''
+  findings.add('LEFTOVER_BYTES', end, `${length - end} bytes behind the last of ${count} connections${look}`)
+}
+
+function reportSnapped({ bytes, length, findings }: ScanState, found: number, count: number): void {
+  const rest = found < count ? `; ${found} of ${count} connections are whole` : ''
+  findings.add('MESSAGE_SNAPPED', bytes.length, `${snappedText(bytes.length, length)}${rest}`)
+}
+
+function snappedText(kept: number, length: number): string {
+  return `the capture kept ${kept} of ${length} bytes`
+}
