@@ -35,6 +35,8 @@ export interface TableCount {
 }
 
 const MOST_CONNECTIONS = 0xffffff
+/** A kernel shows what is left in 32 bits of milliseconds (`jiffies_to_msecs`), and so do we: 4294967295 s as 4294966. */
+const SHOWN_MS = 0x100000000
 
 /**
  * A table of connections.
@@ -235,7 +237,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     return {
       ...connectionFromRow(this.#row, 0),
       origin: (this.flags(slot) & FLAG.SYNC) === 0 ? 'LOCAL' : 'SYNC',
-      expires: Math.max(0, Math.floor((this.deadlineMs(slot) - this.#now) / 1000)),
+      expires: Math.floor((Math.max(0, this.deadlineMs(slot) - this.#now) % SHOWN_MS) / 1000),
       syncid: this.word(slot, ENTRY.REST) & 0xff
     }
   }
@@ -396,10 +398,11 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
       const pool = this.pool(slot)
       const chunk = pool.chunk(slot >>> 1)
       const base = pool.base(slot >>> 1)
-      if (!matches(chunk, base, words, from, ipv6, clientPort, engine)) continue
-      if (deadlineOf(chunk, base) <= this.#now) continue
-      if (engine && !sameBytes(this.#engines.get(slot)!.data, rows.engines[index]!.data)) continue
-      return slot
+      const same =
+        matches(chunk, base, words, from, ipv6, clientPort, engine) &&
+        deadlineOf(chunk, base) > this.#now &&
+        (!engine || sameBytes(this.#engines.get(slot)!.data, rows.engines[index]!.data))
+      if (same) return slot
     }
   }
 

@@ -101,7 +101,7 @@ export class SnapshotLoader {
     } catch (error) {
       this.report.faulty++
       if (this.report.faults.length < MOST_FAULTS)
-        this.report.faults.push({ line: this.#line, message: error instanceof Error ? error.message : String(error) })
+        this.report.faults.push({ line: this.#line, message: (error as Error).message })
     }
   }
 
