@@ -71,7 +71,10 @@ export class BackupTally {
   /** A copy that later counting does not change. */
   report(eventsLost: number): BackupCounters {
     const { created, updated, replaced, expired } = this
-    const drops = Object.fromEntries(DROP_NAMES.map((name, i) => [name, this.drops[i]!]).filter(([, n]) => n !== 0))
+    const drops: Record<string, number> = {}
+    DROP_NAMES.forEach((name, i) => {
+      if (this.drops[i] !== 0) drops[name] = this.drops[i]!
+    })
     return {
       received: Array.from({ length: this.#channels }, (_, channel) => [
         this.#received[2 * channel]!,
@@ -92,8 +95,8 @@ export class BackupTally {
   /** What was counted under the numbers from `low` up to, and without, `high`. */
   #named(low: number, high: number): Record<string, number> {
     const counted: Record<string, number> = {}
-    for (let code = low; code < high; code++) if (this.byCode[code] !== 0) counted[NAMES.get(code)!] = this.byCode[code]!
+    for (let code = low; code < high; code++)
+      if (this.byCode[code] !== 0) counted[NAMES.get(code)!] = this.byCode[code]!
     return counted
   }
 }
-

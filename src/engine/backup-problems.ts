@@ -39,7 +39,8 @@ const TEXTS: Readonly<Record<ProblemCode, string>> = {
   PADDING_NOT_ZERO: 'padding is not 0',
   LEFTOVER_BYTES: 'bytes are left behind the last connection that its header counts',
   COUNT_WRAPPED: 'more connections are in it than its header counts',
-  SEQUENCE_WITHOUT_FLAG: 'sequence data come without a sequence flag'
+  SEQUENCE_WITHOUT_FLAG: 'sequence data come without a sequence flag',
+  MESSAGE_SNAPPED: 'the capture holds only its beginning'
 }
 
 const BY_NUMBER = new Map<number, { readonly code: ProblemCode; readonly severity: Severity }>(

@@ -64,8 +64,7 @@ export class SenderBook {
   /** Notes a message, and returns its sender. */
   hear(from: From, syncid: number, version: 0 | 1, now: TimestampMs): Sender {
     const last = this.#last
-    const sender =
-      last !== undefined && last.address === from.address && last.syncid === syncid ? last : this.#find(from, syncid)
+    const sender = last?.address === from.address && last.syncid === syncid ? last : this.#find(from, syncid)
     this.#last = sender
     sender.port = from.port
     sender.version = version

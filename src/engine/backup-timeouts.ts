@@ -16,12 +16,7 @@ const TCP_FIN_WAIT = 4
  *
  * @param changed - What `ipvsadm --set` would have changed.
  */
-export function defaultTimeout(
-  changed: ChangedTimeouts,
-  protocol: number,
-  template: boolean,
-  state: number
-): Seconds {
+export function defaultTimeout(changed: ChangedTimeouts, protocol: number, template: boolean, state: number): Seconds {
   const usual = stateTimeout(protocol, template, state)
   if (template) return usual
   if (protocol === PROTOCOL.UDP) return changed.udp ?? usual

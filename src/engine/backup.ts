@@ -7,7 +7,7 @@
 import { networkHolds, type Network } from '../addresses.js'
 import { ConnectionTable } from '../table/connection-table.js'
 import type { TimestampMs } from '../units.js'
-import { BACKUP_MASK, BACKUP_UPDATE_MASK, FLAG } from '../wire/constants.js'
+import { BACKUP_MASK, BACKUP_UPDATE_MASK, FLAG, MAX_CHANNELS } from '../wire/constants.js'
 import { MessageReader } from '../wire/message-reader.js'
 import { PRESENT, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import { BackupTally, DROP, SKIP, type BackupCounters } from './backup-counters.js'
@@ -98,14 +98,9 @@ export class BackupEngine {
    */
   handleDatagram(bytes: Uint8Array, from: From, nowMs: TimestampMs, channel = 0): void {
     this.#advance(nowMs, EXPIRY_WITH_DATAGRAM)
-    if (this.#closed) return this.#drop(DROP.CLOSED)
-    if (!this.#accepts(from.address)) return this.#drop(DROP.NOT_ACCEPTED)
-    const other = isOfOther(bytes, this.syncid)
-    if (!other) this.#reader.read(bytes)
-    else this.#reader.view.reset(bytes)
-    this.#tally.receive(channel & 63, this.#reader.view.version)
-    if (other) return this.#drop(DROP.OTHER_SYNCID)
-    this.#process(bytes, from)
+    if (this.#closed) this.#drop(DROP.CLOSED)
+    else if (this.#accepts(from.address)) this.#receive(bytes, from, channel)
+    else this.#drop(DROP.NOT_ACCEPTED)
   }
 
   /** Time has passed: connections expire. Does a bounded amount of work; mind `nextTimeout` after it. */
@@ -159,6 +154,15 @@ export class BackupEngine {
     this.#lastFrom = address
     this.#lastAccepted = this.#accepted.some((network) => networkHolds(network, address))
     return this.#lastAccepted
+  }
+
+  #receive(bytes: Uint8Array, from: From, channel: number): void {
+    const other = isOfOther(bytes, this.syncid)
+    if (other) this.#reader.view.reset(bytes)
+    else this.#reader.read(bytes)
+    this.#tally.receive(channel & (MAX_CHANNELS - 1), this.#reader.view.version)
+    if (other) this.#drop(DROP.OTHER_SYNCID)
+    else this.#process(bytes, from)
   }
 
   #process(bytes: Uint8Array, from: From): void {
@@ -215,14 +219,13 @@ export class BackupEngine {
       words[at + ROW.TIMEOUT] = defaultTimeout(timeouts, words[at + ROW.PROTOCOL]!, template, words[at + ROW.STATE]!)
     }
     const found = table.findPrepared(rows, index)
-    if (found === 0) return this.#create(rows, index, flags & mask, 'created')
-    if (template || table.hasDestination(found, rows, index)) return this.#update(found, rows, index, flags)
-    if ((flags & FLAG.INACTIVE) !== 0) {
-      this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
-      return
+    if (found === 0) this.#create(rows, index, flags & mask, 'created')
+    else if (template || table.hasDestination(found, rows, index)) this.#update(found, rows, index, flags)
+    else if ((flags & FLAG.INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
+    else {
+      this.#remove(found)
+      this.#create(rows, index, flags & mask, 'replaced')
     }
-    this.#remove(found)
-    this.#create(rows, index, flags & mask, 'replaced')
   }
 
   #create(rows: Rows, index: number, flags: number, change: 'created' | 'replaced'): void {

@@ -3,6 +3,10 @@
  *
  * @module
  */
+export type { BackupCounters } from './backup-counters.js'
+export type { BackupEngineOptions, BackupSettings, ChangedTimeouts } from './backup-options.js'
+export type { SenderReport } from './backup-senders.js'
+export { BackupEngine } from './backup.js'
 export { decideSync, type DecisionReason, type SyncDecision, type SyncSubject } from './decide-sync.js'
 export {
   EventQueue,
