@@ -1,32 +1,11 @@
 import t from 'tap'
-import type { Connection } from '../../src/wire/connection.js'
 import { MessageReader } from '../../src/wire/message-reader.js'
 import { connectionFromRow } from '../../src/wire/row-values.js'
 import { ROW, ROW_WORDS } from '../../src/wire/rows.js'
+import { procLine } from '../fixtures/support/proc-line.js'
 import { kernelVectors, type KernelVector } from '../fixtures/support/vectors.js'
 
 const SYNCID = 7
-
-/** A line of /proc/net/ip_vs_conn_sync without origin and time; templates of protocol 0 show as IP. */
-function procLine(connection: Connection): string {
-  const { protocol, client, virtual, destination, state } = connection
-  const ends = [client, virtual, destination].flatMap(({ address, port }) => [procAddress(address), hex(port)])
-  const known = !['AH', 'ESP'].includes(protocol)
-  const name = known ? protocol : protocol === 'AH' ? 'IP_51' : 'IP_50'
-  return [name, ...ends, known ? state : 'ERR!'].join(' ')
-}
-
-const hex = (value: number, digits = 4): string => value.toString(16).toUpperCase().padStart(digits, '0')
-
-/** Worked out by the platform's own parser of URLs, not by ours. */
-function procAddress(text: string): string {
-  if (!text.includes(':')) return text.split('.').map((octet) => hex(Number(octet), 2)).join('') // prettier-ignore
-  const [head = '', tail] = new URL(`http://[${text}]`).hostname.slice(1, -1).split('::')
-  const groups = (part: string | undefined): string[] => (part ? part.split(':') : [])
-  const [first, last] = [groups(head), groups(tail)]
-  const middle = new Array<string>(8 - first.length - last.length).fill('0')
-  return [...first, ...middle, ...last].map((group) => group.padStart(4, '0')).join(':')
-}
 
 function applied(reader: MessageReader, vector: KernelVector): string[] {
   const count = reader.read(vector.bytes)
