@@ -65,7 +65,7 @@ export class Completer {
       virtual,
       destination,
       forwarding: forwarding ?? 'MASQ',
-      flags: flagsOf(line, state),
+      flags: flagsOf(line, state, forwarding ?? 'MASQ'),
       state,
       fwmark: fwmarkOf(line),
       timeout: Math.max(persistence ?? tableTimeout(line, state), line.expires),
@@ -122,11 +122,19 @@ function at(protocol: string, address: string, port: number): string {
   return `${protocol} ${address} ${port}`
 }
 
-/** Every entry begins INACTIVE; TCP and SCTP clear it while a connection is active, templates keep it. */
-function flagsOf({ protocol, template, client }: ProcConnection, state: string): string[] {
-  if (template) return ['INACTIVE', 'TEMPLATE']
+/**
+ * Every entry begins INACTIVE; TCP and SCTP clear it while a connection is active, templates keep it. Replies pass the
+ * director only where it rewrites addresses: else NOOUTPUT (`__ip_vs_update_dest`).
+ */
+function flagsOf({ protocol, template, client }: ProcConnection, state: string, forwarding: Forwarding): string[] {
   const active = protocol === 'TCP' ? ACTIVE_TCP.includes(state) : protocol === 'SCTP' && state === 'ESTABLISHED'
-  return [...(active ? [] : ['INACTIVE']), ...(client.port === 0 ? ['NO_CPORT'] : [])]
+  const given: [boolean, string][] = [
+    [forwarding !== 'MASQ', 'NOOUTPUT'],
+    [template || !active, 'INACTIVE'],
+    [!template && client.port === 0, 'NO_CPORT'],
+    [template, 'TEMPLATE']
+  ]
+  return given.flatMap(([isSet, name]) => (isSet ? [name] : []))
 }
 
 /** A template of a service by firewall mark has it in the first four bytes of its virtual address. */

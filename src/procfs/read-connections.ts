@@ -16,11 +16,11 @@ export const CONNECTIONS_FILE = '/proc/net/ip_vs_conn'
  * @param onDamaged - Told of lines that cannot be read, by number from 1; the table goes on.
  * @throws IpvsSyncError `ERR_IO` while iterating, where the first line is no header of such a table.
  * @example
- * for await (const connection of readConnections(readProcLines(CONNECTIONS_FILE))) count(connection.state)
+ * for await (const connection of readConnections(readProcLines(CONNECTIONS_FILE), report)) count(connection.state)
  */
 export async function* readConnections(
   lines: AsyncIterable<string>,
-  onDamaged: (line: number) => void = () => undefined
+  onDamaged: (line: number) => void
 ): AsyncGenerator<ProcConnection, void, undefined> {
   let parse: ConnectionParser | undefined
   let number = 0
