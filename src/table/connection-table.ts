@@ -391,9 +391,8 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const engine = hasEngineData(rows, index)
     // A kernel looks for such a record by its engine's hash, where no connection stands: docs/protocol.md section 7.
     if (engine && (words[from + ROW.FLAGS]! & FLAG.TEMPLATE) === 0) return 0
-    for (let step = 0; ; step++) {
-      const slot = this.#index.probe(hash, step)
-      if (slot === 0) return 0
+    let step = 0
+    for (let slot = this.#index.probe(hash, step); slot !== 0; slot = this.#index.probe(hash, ++step)) {
       if (slot < 0 || (slot & 1) !== (ipv6 ? 1 : 0)) continue
       const pool = this.pool(slot)
       const chunk = pool.chunk(slot >>> 1)
@@ -404,6 +403,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
         (!engine || sameBytes(this.#engines.get(slot)!.data, rows.engines[index]!.data))
       if (same) return slot
     }
+    return 0
   }
 
   /** The second look of a connection with a port, at those whose port is open; templates are not looked for again. */
