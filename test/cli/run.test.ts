@@ -1,0 +1,291 @@
+// The frame of the command: what is loaded, what is told, and the exit codes.
+import { EventEmitter } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { PassThrough } from 'node:stream'
+import t from 'tap'
+import { COMMANDS, type CommandEntry } from '../../src/cli/commands.js'
+import { exitCodeOf, explain } from '../../src/cli/errors.js'
+import { processIo, type ProcessLike } from '../../src/cli/io.js'
+import { addDaemonOptions, addSysctlOptions, readText, settingsOf, udpOptionsOf } from '../../src/cli/options.js'
+import type { DaemonOptions, SysctlOptions } from '../../src/cli/options.js'
+import { collectNetwork, integerOption, parseHostPort, parseListen } from '../../src/cli/parsers.js'
+import { runProgram } from '../../src/cli/program.js'
+import { run } from '../../src/cli/run.js'
+import { IpvsSyncError } from '../../src/errors.js'
+import { sysctlDefaults } from '../../src/sysctl/index.js'
+import { testIo, type TestIo } from '../fixtures/support/test-io.js'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+t.test('--version, -V and help, on standard output', async (t) => {
+  for (const argv of [['--version'], ['-V'], ['--version', 'sysctl']]) {
+    const io = testIo()
+    t.equal(await run(argv, io), 0)
+    t.equal(io.output(), `${version}\n`)
+  }
+  for (const argv of [['--help'], ['help']]) {
+    const io = testIo({ columns: 80 })
+    t.equal(await run(argv, io), 0)
+    for (const { name } of COMMANDS) t.match(io.output(), new RegExp(`^  ${name} `, 'm'))
+    t.equal(io.errors(), '')
+  }
+})
+
+t.test('wrong usage exits 2, in one line with a suggestion and no stack', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [[], /^Usage: ipvs-sync COMMAND/],
+    [['sysctll'], /^ipvs-sync: unknown command 'sysctll'\n\(Did you mean sysctl\?\)/],
+    [['sysctl', '--formt', 'json'], /unknown option '--formt'\n\(Did you mean --format\?\)/],
+    [['sysctl', '--format', 'xml'], /Allowed choices are table, json/],
+    [['sysctl', 'more'], /too many arguments/],
+    [['sysctl', '--sysctl', 'sync_ports=3'], /^ipvs-sync: sync_ports = "3" is not accepted: it takes a power of two/],
+    [['sysctl', '--sysctl', 'sync_ports'], /^ipvs-sync: --sysctl "sync_ports" is not accepted: want NAME=VALUE\n$/],
+    [['--frobnicate'], /unknown option/]
+  ]
+  for (const [argv, expected] of cases) {
+    const io = testIo()
+    t.equal(await run(argv, io), 2, argv.join(' '))
+    t.match(io.errors(), expected)
+    t.notMatch(io.errors(), /\n\s+at /)
+    t.equal(io.output(), '')
+  }
+})
+
+t.test('only the chosen command is loaded', async (t) => {
+  const loaded: string[] = []
+  const entry = (name: string, execute: () => Promise<number>): CommandEntry => ({
+    name,
+    summary: `does ${name}`,
+    load: async () => {
+      loaded.push(name)
+      return { configure: (command) => void command.argument('[file]'), execute }
+    }
+  })
+  const commands = [entry('one', async () => 1), entry('two', async () => Promise.reject(new Error('no')))]
+  const start = async (...argv: string[]): Promise<number> => runProgram(argv, testIo(), '0', commands)
+  t.equal(await start('--help'), 0)
+  t.strictSame(loaded, [])
+  t.equal(await start('one', 'x'), 1)
+  t.equal(await start('help', 'one'), 0)
+  t.equal(await start('one', '--help'), 0)
+  t.strictSame(loaded, ['one', 'one', 'one'])
+  await t.rejects(start('two'), { message: 'no' })
+})
+
+t.test('errors: codes, and one line', async (t) => {
+  const system = Object.assign(new Error('open failed'), { syscall: 'open' })
+  t.strictSame(
+    [
+      new IpvsSyncError('ERR_CONFIG', ''),
+      new IpvsSyncError('ERR_ENCODE', ''),
+      new IpvsSyncError('ERR_IO', ''),
+      system,
+      1
+    ].map(exitCodeOf),
+    [2, 2, 3, 3, 3]
+  )
+  t.equal(explain(new IpvsSyncError('ERR_IO', 'a\n b')), 'a b')
+  t.equal(explain(system), 'open failed')
+  t.match(explain(new TypeError('x')), /^internal error: x; please report/)
+  t.match(explain(null), /^internal error: null/)
+})
+
+t.test('a reader that leaves is no error; a full disk is', async (t) => {
+  const broken = async (reason: string): Promise<[number, TestIo]> => {
+    const io = testIo()
+    io.stdout.write = () => {
+      io.stdout.emit('error', Object.assign(new Error(`write ${reason}`), { code: reason }))
+      return false
+    }
+    const code = run(['sysctl'], io)
+    io.stderr.emit('error', new Error('nobody reads'))
+    return [await code, io]
+  }
+  const [quiet, io] = await broken('EPIPE')
+  t.strictSame([quiet, io.errors()], [0, ''])
+  const [full, told] = await broken('ENOSPC')
+  t.strictSame([full, told.errors()], [3, 'ipvs-sync: standard output: write ENOSPC\n'])
+})
+
+t.test('signals are taken only when somebody asks, and the second one kills', async (t) => {
+  const source = Object.assign(new EventEmitter(), {
+    stdin: process.stdin,
+    stdout: new PassThrough(),
+    stderr: new PassThrough(),
+    env: { A: 'b' }
+  })
+  const io = processIo(source as unknown as ProcessLike)
+  t.equal(io.env['A'], 'b')
+  t.equal(source.listenerCount('SIGINT'), 0)
+  t.equal(io.signal, io.signal)
+  t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM'), io.signal.aborted], [1, 1, false])
+  source.emit('SIGTERM')
+  t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM'), io.signal.aborted], [0, 0, true])
+  let reloads = 0
+  const stop = io.onReload(() => reloads++)
+  source.emit('SIGHUP')
+  stop()
+  source.emit('SIGHUP')
+  t.equal(reloads, 1)
+  t.ok(processIo().stdout === process.stdout)
+})
+
+/** Options as the program would parse them. */
+async function optionsOf(...argv: string[]): Promise<DaemonOptions & SysctlOptions> {
+  let options: unknown
+  const entry: CommandEntry = {
+    name: 'x',
+    summary: 'x',
+    load: async () => ({
+      configure: (command) => void addSysctlOptions(addDaemonOptions(command)),
+      execute: async (command) => {
+        options = command.opts()
+        return 0
+      }
+    })
+  }
+  await runProgram(['x', ...argv], testIo(), '0', [entry])
+  return options as DaemonOptions & SysctlOptions
+}
+
+t.test("a sync daemon's options are ipvsadm's", async (t) => {
+  const plain = await optionsOf('--mcast-interface', 'eth1')
+  t.strictSame(plain, { mcastInterface: 'eth1', syncid: 0, mcastPort: 8848, mcastTtl: 1, peer: [], sysctl: [] })
+  t.strictSame(udpOptionsOf(plain, sysctlDefaults), {
+    mcastInterface: 'eth1',
+    mcastPort: 8848,
+    mcastTtl: 1,
+    peers: [],
+    channels: 1,
+    bufferBytes: 0
+  })
+  const peers = await optionsOf(
+    '--peer',
+    '10.0.0.1',
+    '--peer',
+    '[fd00::1]:9',
+    '--mcast-group',
+    'ff02::1',
+    '--syncid',
+    '255'
+  )
+  t.strictSame(udpOptionsOf(peers, { ...sysctlDefaults, syncPorts: 128, syncSockSize: -1 }), {
+    mcastGroup: 'ff02::1',
+    mcastPort: 8848,
+    mcastTtl: 1,
+    peers: [{ address: '10.0.0.1' }, { address: 'fd00::1', port: 9 }],
+    channels: 64,
+    bufferBytes: 0
+  })
+  t.throws(() => udpOptionsOf({ ...plain, mcastInterface: undefined } as never, sysctlDefaults), { code: 'ERR_CONFIG' })
+  for (const argv of [
+    ['--syncid', '256'],
+    ['--syncid', '-1'],
+    ['--mcast-group', '10.0.0.1'],
+    ['--mcast-ttl', '0'],
+    ['--mcast-port', '65536'],
+    ['--sync-maxlen', '1e3'],
+    ['--peer', 'host'],
+    ['--peer', '10.0.0.1:0'],
+    ['--peer', '']
+  ])
+    await t.rejects(optionsOf(...argv), { code: 'ERR_CONFIG', field: /.+/ }, argv.join(' '))
+})
+
+t.test('settings: our defaults, then the file or the kernel, then each --sysctl', async (t) => {
+  const folder = t.testdir({
+    good: 'net.ipv4.vs.sync_ports = 4\nsync_version=0',
+    bad: '\nsync_ports = 5',
+    live: { sync_ports: '8\n' }
+  })
+  const settings = async (sysctlFrom: string | undefined, ...sysctl: string[]): Promise<number[]> => {
+    const { syncPorts, syncVersion } = await settingsOf(
+      { sysctl, ...(sysctlFrom !== undefined && { sysctlFrom }) },
+      `${folder}/live`
+    )
+    return [syncPorts, syncVersion]
+  }
+  t.strictSame(await settings(undefined), [1, 1])
+  t.strictSame(await settings(`${folder}/good`, 'sync_ports=2', ' net.ipv4.vs.sync_ports = 16'), [16, 0])
+  t.strictSame(await settings('kernel'), [8, 1])
+  await t.rejects(settings(`${folder}/bad`), {
+    code: 'ERR_CONFIG',
+    field: 'sync_ports',
+    message: /bad: line 2: sync_ports/
+  })
+  const strange = t.testdir({ none: '= 1' })
+  await t.rejects(settings(`${strange}/none`), { code: 'ERR_CONFIG', field: undefined })
+  await t.rejects(settings('/no/such'), { code: 'ERR_IO' })
+  await t.rejects(readText('--check', '/no/such'), { code: 'ERR_IO', message: /^--check: ENOENT/ })
+})
+
+t.test('parsers of values', async (t) => {
+  t.strictSame(
+    ['h', 'h:1', '10.0.0.1:65535', '[::1]', '[::1]:2', '::1', 'fd00::1:2'].map((text) => parseHostPort('--x', text)),
+    [
+      { host: 'h' },
+      { host: 'h', port: 1 },
+      { host: '10.0.0.1', port: 65535 },
+      { host: '::1' },
+      { host: '::1', port: 2 },
+      { host: '::1' },
+      { host: 'fd00::1:2' }
+    ]
+  )
+  for (const text of ['', ':1', 'h:', 'h:0', 'h:65536', '[::1', '[]:1'])
+    t.throws(() => parseHostPort('--x', text), { code: 'ERR_CONFIG' })
+  t.strictSame(
+    ['9', '0', 'h:0', '[::]:9'].map((text) => parseListen('--http', text)),
+    [
+      { host: '127.0.0.1', port: 9 },
+      { host: '127.0.0.1', port: 0 },
+      { host: 'h', port: 0 },
+      { host: '::', port: 9 }
+    ]
+  )
+  for (const text of ['h', '65536', 'h:x'])
+    t.throws(() => parseListen('--http', text), { code: 'ERR_CONFIG', field: 'http' })
+  const collect = collectNetwork('--accept')
+  t.match(collect('fd00::/8', collect('10.0.0.0/24', [])), [
+    { family: 4, prefix: 24 },
+    { family: 6, prefix: 8 }
+  ])
+  t.throws(() => collect('10.0.0.0/33', []), { code: 'ERR_CONFIG', field: 'accept' })
+  t.equal(integerOption('--n', 1, Infinity)('7'), 7)
+  t.throws(() => integerOption('--n', 1, Infinity)('0'), {
+    message: '--n "0" is not accepted: want a whole number, 1 or more'
+  })
+  t.throws(() => integerOption('--n', 1, 2)('x'), { message: /want a whole number, 1 to 2$/ })
+})
+
+t.test('sysctl: every variable as a table or JSON Lines, and files checked line by line', async (t) => {
+  const outputOf = async (...argv: string[]): Promise<[number, string, string]> => {
+    const io = testIo()
+    const code = await run(['sysctl', ...argv], io)
+    return [code, io.output(), io.errors()]
+  }
+  const [code, table] = await outputOf('--sysctl', 'sync_threshold=0 20')
+  t.equal(code, 0)
+  t.match(table, 'sync_threshold = 0 20 packets  (changed)\n  default:  3 50\n  accepted: two integers')
+  t.match(table, 'sync_version = 1\n  default:  1\n')
+  const [, json] = await outputOf('--format', 'json')
+  const lines = json
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  t.equal(lines.length, Object.keys(sysctlDefaults).length)
+  t.match(lines[1], { name: 'sync_threshold', value: [3, 50], default: [3, 50], unit: 'packets' })
+  const folder = t.testdir({ good: 'sync_ports=2\n', bad: 'sync_ports=2\nnet.ipv4.vs.sync_ports=3\n' })
+  t.strictSame(await outputOf('--check', `${folder}/good`), [
+    0,
+    '',
+    `${folder}/good: 1 settings of net.ipv4.vs, all good\n`
+  ])
+  const [found, told, summary] = await outputOf('--check', `${folder}/bad`)
+  t.equal(found, 1)
+  t.match(told, `${folder}/bad:2: sync_ports = "3" is not accepted: it takes a power of two`)
+  t.match(summary, '2 settings of net.ipv4.vs, 1 refused')
+  t.strictSame((await outputOf('--check', '/no/such'))[0], 3)
+})
