@@ -3,6 +3,8 @@
  * the file's size bounds.
  */
 
+import { generator } from './random.js'
+
 /** The part of `CaptureReader` that is fuzzed: the caller passes the one it wants tested. */
 interface Reader {
   push(chunk: Uint8Array): readonly { readonly kind: string }[]
@@ -118,15 +120,4 @@ function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
 
 function pick(random: () => number, count: number): number {
   return Math.floor(random() * count)
-}
-
-/** mulberry32: small, seeded, good enough to scatter mutations. */
-function generator(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }
