@@ -33,7 +33,7 @@ export interface AnnouncerParts {
 
 const SLICE: Milliseconds = 10
 /** Connections announced between two looks at the queues: each can close one message at most. */
-const PIECE = 8
+const PIECE: readonly [least: number, most: number] = [8, 256]
 
 /**
  * Announces every connection of the engine's table, templates first.
@@ -52,8 +52,9 @@ export async function announceTable(parts: AnnouncerParts, options: AnnounceOpti
   let announced = 0
   for (;;) {
     const due = Math.ceil(((parts.clock.now() - begin + SLICE) * rate) / 1000)
-    while (taken < due && hasRoom(parts)) {
-      const piece = take(slots, Math.min(PIECE, due - taken))
+    const most = Math.min(Math.max(Math.floor(parts.qlenMax() / 4), PIECE[0]), PIECE[1])
+    while (taken < due && hasRoom(parts, most)) {
+      const piece = take(slots, Math.min(most, due - taken))
       if (piece.length === 0) return announced
       taken += piece.length
       announced += parts.engine.announce(piece, parts.clock.now())
@@ -65,8 +66,8 @@ export async function announceTable(parts: AnnouncerParts, options: AnnounceOpti
 }
 
 /** With a sync_qlen_max below a piece there is never room for one: then what overflows is lost, as the setting asks. */
-function hasRoom({ engine, qlenMax }: AnnouncerParts): boolean {
-  const limit = qlenMax() - PIECE
+function hasRoom({ engine, qlenMax }: AnnouncerParts, piece: number): boolean {
+  const limit = qlenMax() - piece
   return limit < 0 || engine.counters().channels.every(({ queued }) => queued <= limit)
 }
 

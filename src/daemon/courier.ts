@@ -23,14 +23,11 @@ export interface MessageSource {
  */
 export function carryMessages(source: MessageSource, transport: SendingTransport): void {
   for (let channel = 0; channel < transport.channels; channel++) {
-    let writable = transport.writable(channel)
-    source.hold(channel, !writable)
-    while (writable) {
-      const datagram = source.pollTransmit(channel)
-      if (datagram === undefined) break
-      transport.send(channel, datagram.bytes)
-      writable = transport.writable(channel)
-      if (!writable) source.hold(channel, true)
+    source.hold(channel, !transport.writable(channel))
+    // A channel that is held gives nothing.
+    for (let next = source.pollTransmit(channel); next !== undefined; next = source.pollTransmit(channel)) {
+      transport.send(channel, next.bytes)
+      source.hold(channel, !transport.writable(channel))
     }
   }
 }

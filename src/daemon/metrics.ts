@@ -151,10 +151,11 @@ export interface Metrics {
 /**
  * Makes the metrics. They have a registry of their own: nothing global is touched.
  *
- * @param snapshot - Asked once for each metric at each reading; must be cheap.
+ * @param snapshot - Asked once at each reading.
  */
 export function createMetrics(snapshot: () => MetricsSnapshot): Metrics {
   const registry = new Registry()
+  let now: MetricsSnapshot = { table: [] }
   for (const { name, help, type: Metric, labels, samples } of DEFINITIONS) {
     new Metric({
       name,
@@ -165,11 +166,17 @@ export function createMetrics(snapshot: () => MetricsSnapshot): Metrics {
         this.reset()
         // A metric without labels starts at 0 in prom-client; one that is not known is left out by having no sample.
         if (labels.length === 0) this.remove()
-        for (const sample of samples(snapshot())) this.inc(sample.labels, sample.value)
+        for (const sample of samples(now)) this.inc(sample.labels, sample.value)
       }
     })
   }
-  return { contentType: registry.contentType, text: () => registry.metrics() }
+  return {
+    contentType: registry.contentType,
+    text() {
+      now = snapshot()
+      return registry.metrics()
+    }
+  }
 }
 
 function byLabel(label: string, values: ByLabel = {}): Sample[] {

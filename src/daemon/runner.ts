@@ -62,10 +62,15 @@ export class Runner {
   settle(): void {
     if (this.#stopped) return
     this.#outlets.transmit?.()
+    this.drain()
+    this.#arm()
+  }
+
+  /** Drains events alone: after each input where one can bring many, so that their queue never overflows. */
+  drain(): void {
     for (let event = this.#engine.pollEvent(); event !== undefined; event = this.#engine.pollEvent()) {
       this.#outlets.event(event)
     }
-    this.#arm()
   }
 
   /** Drains once more, and never wakes again. */
