@@ -56,10 +56,13 @@ export class BackupEngine {
   readonly #senders: SenderBook
   readonly #legacy: boolean
   readonly #expires: boolean
+  readonly #tellsChanges: boolean
   readonly #onExpired = (slot: number): false => this.#expire(slot)
   #threshold: number
   #backupOnly: boolean
   #now: TimestampMs = 0
+  /** Of the message that is being applied. */
+  #syncid = 0
   #closed = false
   #lastFrom = ''
   #lastAccepted = false
@@ -79,6 +82,7 @@ export class BackupEngine {
     this.#senders = new SenderBook(options.maxSenders ?? 1024)
     this.#legacy = flagChecks === 'legacy'
     this.#expires = options.expires ?? true
+    this.#tellsChanges = options.connectionEvents ?? false
     this.#threshold = thresholdOf(settings)
     this.#backupOnly = (settings.backupOnly ?? 0) !== 0
   }
@@ -199,6 +203,7 @@ export class BackupEngine {
   #apply(rows: Rows, version: 0 | 1, from: From): void {
     const { words, count } = rows
     const mask = version === 0 && this.#legacy ? LEGACY_V0_MASK : BACKUP_MASK
+    this.#syncid = this.#reader.view.syncid
     this.table.prepare(rows)
     for (let i = 0; i < count; i++) {
       const verdict = words[i * ROW_WORDS + ROW.VERDICT]!
@@ -243,25 +248,21 @@ export class BackupEngine {
       return
     }
     this.table.setPackets(slot, this.#threshold)
-    this.table.setSyncid(slot, this.#reader.view.syncid)
+    this.table.setSyncid(slot, this.#syncid)
     this.#tally[change]++
-    this.#tellChange(change, slot)
+    if (this.#tellsChanges) this.#tellChange(change, slot)
   }
 
   #update(slot: number, rows: Rows, index: number, flags: number): void {
     const { table } = this
     const { words } = rows
     const at = index * ROW_WORDS
-    const state = words[at + ROW.STATE]!
-    table.setFlags(slot, (flags & BACKUP_UPDATE_MASK) | (table.flags(slot) & ~BACKUP_UPDATE_MASK))
-    table.setSequence(slot, rows, index)
-    table.setPackets(slot, this.#threshold)
-    table.setState(slot, state)
-    table.setLastSyncedState(slot, state)
-    table.setSyncid(slot, this.#reader.view.syncid)
-    table.restart(slot, (words[at + ROW.TIMEOUT]! >>> 0) * 1000, this.#now)
+    const kept = (flags & BACKUP_UPDATE_MASK) | (table.flags(slot) & ~BACKUP_UPDATE_MASK)
+    const timeoutMs = (words[at + ROW.TIMEOUT]! >>> 0) * 1000
+    table.refresh(slot, kept, words[at + ROW.STATE]!, this.#threshold, this.#syncid, timeoutMs, this.#now)
+    if ((words[at + ROW.PRESENT]! & PRESENT.SEQUENCE) !== 0) table.setSequence(slot, rows, index)
     this.#tally.updated++
-    this.#tellChange('updated', slot)
+    if (this.#tellsChanges) this.#tellChange('updated', slot)
   }
 
   #remove(slot: number): void {
@@ -272,12 +273,11 @@ export class BackupEngine {
   #expire(slot: number): false {
     this.#options.onRemove?.(slot)
     this.#tally.expired++
-    this.#tellChange('expired', slot)
+    if (this.#tellsChanges) this.#tellChange('expired', slot)
     return false
   }
 
   #tellChange(change: ConnectionEvent['change'], slot: number): void {
-    if (this.#options.connectionEvents !== true) return
     if (this.#events.isFull) this.#events.lost++
     else this.#events.push({ type: 'connection', change, connection: this.table.connection(slot) })
   }
