@@ -5,32 +5,44 @@
  */
 
 /** A power of 2. What the pieces are made of comes from the network: a slot is overwritten, and nothing grows. */
-const SLOTS = 1024
+const SLOTS = 4096
+const KEYS = 5
 
-/** A direct-mapped store: three numbers to the bytes of the text that they make. */
+/** Makes a text of five 32-bit numbers. */
+export type MakeText = (a: number, b: number, c: number, d: number, e: number) => string
+
+/** A direct-mapped store: five numbers to the bytes of the text that they make. */
 export class Fragments {
-  readonly #make: (a: number, b: number, c: number) => string
-  readonly #keys = new Int32Array(SLOTS * 3)
+  readonly #make: MakeText
+  readonly #keys = new Int32Array(SLOTS * KEYS)
   readonly #pieces = new Array<Uint8Array | undefined>(SLOTS).fill(undefined)
 
-  /** @param make - Makes the text of three 32-bit numbers. */
-  constructor(make: (a: number, b: number, c: number) => string) {
+  /** @param make - Makes the text; the same numbers always make the same. */
+  constructor(make: MakeText) {
     this.#make = make
   }
 
-  /** The bytes for three 32-bit numbers. */
-  get(a: number, b: number, c: number): Uint8Array {
-    const hash = Math.imul(a ^ Math.imul(b ^ Math.imul(c, 0x85ebca6b), 0xc2b2ae35), 0x9e3779b1)
-    const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1)
+  /** The bytes for five 32-bit numbers. */
+  get(a: number, b: number, c: number, d: number, e: number): Uint8Array {
+    const slot = slotOf(a, b, c, d, e)
     const keys = this.#keys
-    const at = slot * 3
+    const at = slot * KEYS
     const piece = this.#pieces[slot]
-    if (piece !== undefined && keys[at] === a && keys[at + 1] === b && keys[at + 2] === c) return piece
-    keys[at] = a
-    keys[at + 1] = b
-    keys[at + 2] = c
-    const made = Buffer.from(this.#make(a, b, c))
+    const isSame =
+      keys[at] === a && keys[at + 1] === b && keys[at + 2] === c && keys[at + 3] === d && keys[at + 4] === e
+    if (isSame && piece !== undefined) return piece
+    keys.set([a, b, c, d, e], at)
+    const made = Buffer.from(this.#make(a, b, c, d, e))
     this.#pieces[slot] = made
     return made
   }
+}
+
+function slotOf(a: number, b: number, c: number, d: number, e: number): number {
+  let hash = Math.imul(a, 0x9e3779b1) ^ b
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ c
+  hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35) ^ d
+  hash = Math.imul(hash ^ (hash >>> 15), 0x9e3779b1) ^ e
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b)
+  return (hash ^ (hash >>> 13)) & (SLOTS - 1)
 }

@@ -21,9 +21,8 @@ import type { Output } from './output.js'
 const MOST_PER_CONNECTION = 1000
 const MOST = MAX_CONNECTIONS * MOST_PER_CONNECTION + 200
 
-const TIMEOUT = Buffer.from(',"timeout":')
-const NEXT = Buffer.from('},')
 const CLIENT_PORT = Buffer.from('","port":')
+const NEXT = Buffer.from(',')
 const END = Buffer.from('],"problems":[]}\n')
 
 /** Reads messages and prints the plain ones. Keeps pieces of text that come again and again. */
@@ -31,8 +30,7 @@ export class PlainJson {
   readonly #reader: MessageReader
   readonly #out: Output
   readonly #heads = new Fragments(headText)
-  readonly #virtuals = new Fragments(virtualText)
-  readonly #destinations = new Fragments(destinationText)
+  readonly #targets = new Fragments(targetText)
   readonly #tails = new Fragments(tailText)
 
   /** @param options - How messages are read. */
@@ -58,46 +56,46 @@ export class PlainJson {
     out.write(`${head}"version":1,"syncid":${view.syncid},"size":${view.size},"connections":[`)
     out.reserve(MOST)
     for (let index = 0; index < count; index += 1) {
+      if (index > 0) out.put(NEXT)
       this.#connection(rows.words, index * ROW_WORDS)
-      out.put(index === count - 1 ? LAST : NEXT)
     }
     out.put(END)
     return true
   }
 
-  /** A connection but for its closing brace. */
   #connection(words: Int32Array, at: number): void {
     const out = this.#out
     const protocol = words[at + ROW.PROTOCOL]!
-    out.put(this.#heads.get(protocol, 0, 0))
+    out.put(this.#heads.get(protocol, 0, 0, 0, 0))
     out.ipv4(words[at + ROW.CLIENT]!)
     out.put(CLIENT_PORT)
     out.decimal(words[at + ROW.CLIENT_PORT]!)
-    out.put(this.#virtuals.get(words[at + ROW.VIRTUAL]!, words[at + ROW.VIRTUAL_PORT]!, 0))
-    out.put(this.#destinations.get(words[at + ROW.DESTINATION]!, words[at + ROW.DESTINATION_PORT]!, 0))
-    out.put(this.#tails.get(protocol, words[at + ROW.FLAGS]!, words[at + ROW.STATE]!))
-    out.decimal(words[at + ROW.FWMARK]! >>> 0)
-    out.put(TIMEOUT)
-    out.decimal(words[at + ROW.TIMEOUT]! >>> 0)
+    const virtual = words[at + ROW.VIRTUAL]!
+    const destination = words[at + ROW.DESTINATION]!
+    const virtualPort = words[at + ROW.VIRTUAL_PORT]!
+    out.put(this.#targets.get(virtual, virtualPort, destination, words[at + ROW.DESTINATION_PORT]!, 0))
+    const state = words[at + ROW.STATE]!
+    out.put(this.#tails.get(protocol, words[at + ROW.FLAGS]!, state, words[at + ROW.FWMARK]!, words[at + ROW.TIMEOUT]!))
   }
 }
-
-const LAST = Buffer.from('}')
 
 function headText(protocol: number): string {
   return `{"family":"ipv4","protocol":"${protocolName(protocol)}","client":{"address":"`
 }
 
-function virtualText(word: number, port: number): string {
-  return `},"virtual":{"address":"${formatIpv4(word)}","port":${port}`
+/** From the client's end to the destination's: services and real servers are few. */
+function targetText(virtual: number, virtualPort: number, destination: number, destinationPort: number): string {
+  return `},"virtual":${endpoint(virtual, virtualPort)},"destination":${endpoint(destination, destinationPort)}`
 }
 
-function destinationText(word: number, port: number): string {
-  return `},"destination":{"address":"${formatIpv4(word)}","port":${port}`
+function endpoint(word: number, port: number): string {
+  return `{"address":"${formatIpv4(word)}","port":${port}}`
 }
 
-/** From the destination's end to the firewall mark. */
-function tailText(protocol: number, flags: number, state: number): string {
+/** From the destination's end to the connection's: the timeout follows from the state, nearly always. */
+function tailText(protocol: number, flags: number, state: number, fwmark: number, timeout: number): string {
   const stateText = stateName(protocol, (flags & FLAG.TEMPLATE) !== 0, state)
-  return `},"forwarding":"${forwardingName(flags)}","flags":${JSON.stringify(flagNames(flags))},"state":"${stateText}","fwmark":`
+  const names = JSON.stringify(flagNames(flags))
+  const numbers = `"fwmark":${fwmark >>> 0},"timeout":${timeout >>> 0}`
+  return `,"forwarding":"${forwardingName(flags)}","flags":${names},"state":"${stateText}",${numbers}}`
 }
