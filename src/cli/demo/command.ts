@@ -1,0 +1,136 @@
+/**
+ * `ipvs-sync demo`: a master and a backup of ours, in processes of their own, exchanging connections before one's eyes.
+ *
+ * @module
+ */
+import { isIPv4 } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Command } from 'commander'
+import type { Io } from '../io.js'
+import { integerOption } from '../parsers.js'
+import { DemoProcess } from './processes.js'
+import { drawLine, drawScreen } from './screen.js'
+import type { DemoSnapshot } from './snapshot.js'
+
+interface Options {
+  readonly seconds: number
+  readonly unicast?: true
+}
+
+const SYNCID = '7'
+/** q, Ctrl-C, Escape. */
+const ENDING_KEYS: readonly string[] = ['q', 'Q', '\u0003', '\u001b']
+const FRAME_MS = 500
+/** Where there is no terminal a line a second is enough. */
+const LINE_MS = 1000
+
+/** Adds its options. */
+export function configure(command: Command): void {
+  command
+    .option('--seconds <n>', 'how long it lasts', integerOption('--seconds', 1, 86_400), 60)
+    .option('--unicast', 'send to 127.0.0.1 instead of the group: for machines where lo has no multicast')
+    .addHelpText(
+      'after',
+      '\nA master with made-up clients and a backup, two processes on this machine, exchange connections over real UDP\n' +
+        'on the loopback interface. Nothing leaves the machine. q or Ctrl-C ends it.\n\n' +
+        'Examples:\n  ipvs-sync demo\n  ipvs-sync demo --seconds 10 | tail -1'
+    )
+}
+
+/** Runs it; 0 also where it was ended early. */
+export async function execute(command: Command, io: Io): Promise<number> {
+  const { seconds, unicast } = command.opts<Options>()
+  const route = unicast || !hasLoopback() ? UNICAST : MULTICAST
+  io.stderr.write(`ipvs-sync demo: starting a backup and a master on this machine (${route.text}) ...\n`)
+  const backup = await DemoProcess.start('backup', ['--syncid', SYNCID, ...route.backup])
+  try {
+    const master = await DemoProcess.start('master', ['--source', 'demo', '--syncid', SYNCID, ...route.master])
+    try {
+      await show(io, seconds, route.text, { master, backup })
+    } finally {
+      await master.stop()
+    }
+  } finally {
+    await backup.stop()
+  }
+  return 0
+}
+
+/** How the messages travel, and the options that say so. */
+const MULTICAST = {
+  text: 'multicast 224.0.0.81:8848 on lo',
+  backup: ['--mcast-interface', 'lo'],
+  master: ['--mcast-interface', 'lo']
+} as const
+const UNICAST = {
+  text: 'unicast 127.0.0.1:8848',
+  backup: ['--peer', '127.0.0.1'],
+  master: ['--peer', '127.0.0.1']
+} as const
+
+function hasLoopback(): boolean {
+  return networkInterfaces()['lo']?.some(({ address }) => isIPv4(address)) ?? false
+}
+
+interface Processes {
+  readonly master: DemoProcess
+  readonly backup: DemoProcess
+}
+
+/** Draws until the time is over, or somebody ends it. */
+async function show(io: Io, total: number, route: string, { master, backup }: Processes): Promise<void> {
+  const keys = io.stdout.isTTY ? watchKeys(io) : undefined
+  const ending = keys === undefined ? io.signal : AbortSignal.any([io.signal, keys.signal])
+  const begin = Date.now()
+  const draw = io.stdout.isTTY ? painter(io, total, route) : printer(io)
+  try {
+    for (;;) {
+      const seconds = (Date.now() - begin) / 1000
+      const views = {
+        master: await master.look('ipvs_sync_messages_sent_total'),
+        backup: await backup.look('ipvs_sync_messages_received_total')
+      }
+      draw({ ...views, seconds: Math.min(seconds, total) })
+      if (seconds >= total || ending.aborted) return
+      await wait(io.stdout.isTTY ? FRAME_MS : LINE_MS, undefined, { signal: ending }).catch(() => undefined)
+    }
+  } finally {
+    keys?.end()
+  }
+}
+
+function printer(io: Io): (snapshot: DemoSnapshot) => void {
+  return (snapshot) => void io.stdout.write(`${drawLine(snapshot)}\n`)
+}
+
+/** Draws over what it drew before, without clearing first, so that nothing flickers. */
+function painter(io: Io, total: number, route: string): (snapshot: DemoSnapshot) => void {
+  io.stdout.write('\u001b[2J')
+  const color = io.env['NO_COLOR'] === undefined || io.env['NO_COLOR'] === ''
+  return (snapshot) => {
+    const size = { columns: io.stdout.columns ?? 100, rows: (io.stdout as { rows?: number }).rows ?? 30, color }
+    const lines = drawScreen(snapshot, total, route, size)
+    io.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\n')}\u001b[J\n`)
+  }
+}
+
+/** Hears q, and Ctrl-C where the terminal no longer makes a signal of it. */
+function watchKeys(io: Io): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController()
+  const stdin = io.stdin as Io['stdin'] & { setRawMode?: (raw: boolean) => void }
+  const hear = (chunk: Buffer | string): void => {
+    const typed = chunk.toString()
+    if (ENDING_KEYS.some((key) => typed.includes(key))) controller.abort()
+  }
+  stdin.setRawMode?.(true)
+  stdin.on('data', hear)
+  return {
+    signal: controller.signal,
+    end() {
+      stdin.off('data', hear)
+      stdin.setRawMode?.(false)
+      stdin.pause()
+    }
+  }
+}
