@@ -38,9 +38,29 @@ export interface CommandEntry {
 /** Every command that there is. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'demo',
+    summary: 'watch a master and a backup exchange connections on this machine',
+    load: () => import('./demo/command.js')
+  },
+  {
     name: 'decode',
     summary: 'print the messages of a capture, and what is wrong with them',
     load: () => import('./decode/command.js')
+  },
+  {
+    name: 'resync',
+    summary: 'send a whole table once, paced, so that a backup that joined late has it',
+    load: () => import('./resync/command.js')
+  },
+  {
+    name: 'backup',
+    summary: 'join the group and keep the table that masters announce',
+    load: () => import('./backup/command.js')
+  },
+  {
+    name: 'master',
+    summary: 'announce connections: from JSON Lines, the running kernel, or made up',
+    load: () => import('./master/command.js')
   },
   {
     name: 'sysctl',

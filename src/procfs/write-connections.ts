@@ -20,6 +20,12 @@ export type ConnSyncFields = Pick<
   'protocol' | 'client' | 'virtual' | 'destination' | 'state' | 'origin' | 'expires'
 >
 
+/** A whole table as the kernel prints it, line by line, header first: `/connections?format=proc`. */
+export function* connSyncLines(connections: Iterable<ConnSyncFields>): Generator<string, void, undefined> {
+  yield CONN_SYNC_HEADER
+  for (const connection of connections) yield connSyncLine(connection)
+}
+
 /** One connection as a line, newline included. */
 export function connSyncLine({
   protocol,

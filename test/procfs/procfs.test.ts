@@ -7,9 +7,9 @@ import { readCapture } from '../../src/capture/index.js'
 import {
   Completer,
   completeLines,
-  CONN_SYNC_HEADER,
   connectionParser,
   connSyncLine,
+  connSyncLines,
   createNotes,
   explainNotes,
   isConnectionHeader,
@@ -67,8 +67,8 @@ t.test('every line of every recorded table is read, and written back to the same
     const connections = await all(
       readConnections(readProcLines(pathOf(folder, 'backup.ip_vs_conn_sync')), (line) => damaged.push(line))
     )
-    const lines = connections.map((each) => connSyncLine({ origin: 'LOCAL', ...each, state: each.state ?? '9' }))
-    t.equal(CONN_SYNC_HEADER + lines.join(''), text, folder)
+    const fields = connections.map((each) => ({ origin: 'LOCAL' as const, ...each, state: each.state ?? '9' }))
+    t.equal([...connSyncLines(fields)].join(''), text, folder)
     t.strictSame(damaged, [])
   }
 })

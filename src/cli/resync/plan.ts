@@ -1,0 +1,69 @@
+/**
+ * A resync made ready: everything is read and written into messages before the first one leaves, so that a line that
+ * is wrong stops it in time.
+ *
+ * @module
+ */
+
+import { paceFor } from '../../daemon/bulk-sender.js'
+import { linkOf } from '../../daemon/sync-options.js'
+import { BulkMessages } from '../../engine/bulk-messages.js'
+import { createNotes } from '../../procfs/kernel-table.js'
+import type { Sysctls } from '../../sysctl/settings.js'
+import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'
+import type { Bytes } from '../../units.js'
+import { DEFAULT_MAXLEN_IPV4, MAX_CHANNELS, MAX_PAYLOAD } from '../../wire/constants.js'
+import { udpOptionsOf, type DaemonOptions, type SysctlOptions } from '../options.js'
+import type { ResyncPlan } from './report.js'
+import { readSource } from './source.js'
+
+/** What `command.opts()` has. */
+export interface ResyncOptions extends DaemonOptions, SysctlOptions {
+  readonly source: string
+  readonly services?: string
+  readonly rate?: number
+  readonly repeat: number
+  readonly dryRun: boolean
+  readonly syncVersion?: '0' | '1'
+  readonly hz: number
+}
+
+/**
+ * Reads the source into messages.
+ *
+ * @param options - As given on the command line.
+ * @param settings - sync_version and sync_ports count.
+ * @param stdin - For `--source -`.
+ * @throws IpvsSyncError `ERR_CONFIG` or `ERR_ENCODE` for a line that is no connection, `ERR_IO`, `ERR_NO_IPVS`.
+ */
+export async function planResync(
+  options: ResyncOptions,
+  settings: Sysctls,
+  stdin: AsyncIterable<Uint8Array>
+): Promise<ResyncPlan> {
+  const version = Number(options.syncVersion ?? settings.syncVersion) === 0 ? 0 : 1
+  const maxLength = Math.min(maxLengthOf(options, settings), MAX_PAYLOAD)
+  const channels = Math.min(settings.syncPorts, MAX_CHANNELS)
+  const bulk = new BulkMessages({ version, syncid: options.syncid, maxLength, channels })
+  const notes = createNotes()
+  const { source, services, hz, rate, repeat } = options
+  for await (const { connection, path } of readSource({ source, services, hz, stdin }, notes))
+    bulk.add(connection, path)
+  return {
+    messages: bulk.finish(),
+    counts: bulk.counts,
+    notes,
+    pace: paceFor(maxLength, rate),
+    rate,
+    times: repeat,
+    maxLength
+  }
+}
+
+/** A dry run needs no interface; without one nothing is known of its MTU. */
+function maxLengthOf(options: ResyncOptions, settings: Sysctls): Bytes {
+  if (options.syncMaxlen !== undefined) return options.syncMaxlen
+  if (options.mcastInterface === undefined && options.peer.length === 0) return DEFAULT_MAXLEN_IPV4
+  const { family, mtu } = linkOf(udpOptionsOf(options, settings), settings)
+  return masterSyncMaxlen(family, mtu).bytes
+}

@@ -1,0 +1,74 @@
+/**
+ * What a resync says: what it sends, at which pace and why, and what it came to.
+ *
+ * @module
+ */
+
+import type { BulkProgress, Pace } from '../../daemon/bulk-sender.js'
+import type { BulkCounts } from '../../engine/bulk-messages.js'
+import { receiveBufferHolds } from '../../engine/pacer.js'
+import type { Datagram } from '../../engine/send-queue.js'
+import { explainNotes, type KernelTableNotes } from '../../procfs/kernel-table.js'
+import type { Bytes, Milliseconds } from '../../units.js'
+
+/** What was asked for and read. */
+export interface ResyncPlan {
+  readonly messages: readonly Datagram[]
+  readonly counts: BulkCounts
+  readonly notes: KernelTableNotes
+  readonly pace: Pace
+  /** Connections a second, as it was asked for. */
+  readonly rate: number | undefined
+  readonly times: number
+  /** UDP payload of a full message. */
+  readonly maxLength: Bytes
+}
+
+/** IPv4 and UDP headers; IPv6's is 20 bytes longer. */
+const HEADERS: Bytes = 28
+
+/** What is sent, line by line: counts, what was assumed, what was left out, the pace. */
+export function describePlan(plan: ResyncPlan): string[] {
+  const { messages, counts, times } = plan
+  const bytes = messages.reduce((sum, message) => sum + message.bytes.length, 0)
+  const repeats = times === 1 ? '' : `, ${times} times`
+  return [
+    `${counts.connections} connections (${counts.templates} templates, sent first) in ${messages.length} messages, ${bytes} bytes${repeats}`,
+    ...explainNotes(plan.notes),
+    ...leftOut(counts),
+    describePace(plan)
+  ]
+}
+
+/** What it will cost: for `--dry-run`. */
+export function describePrice(plan: ResyncPlan): string {
+  const { messages, times, pace } = plan
+  const cost = messages.reduce((sum, message) => sum + pace.costOf(message), 0) * times
+  const bytes = messages.reduce((sum, message) => sum + message.bytes.length + HEADERS, 0) * times
+  const seconds = Math.max(cost - pace.burst, 0) / pace.rate
+  return `nothing was sent; it would take ${seconds.toFixed(1)} s and put ${bytes} bytes on the wire for each receiver or group, IP headers among them`
+}
+
+/** What it came to. */
+export function describeResult(sent: BulkProgress, plan: ResyncPlan, elapsed: Milliseconds, where: string): string {
+  const total = plan.messages.length * plan.times
+  const seconds = Math.max(elapsed, 1) / 1000
+  const rate = Math.round(sent.connections / seconds)
+  const share = sent.messages === total ? '' : `stopped: ${sent.messages} of ${total} messages, `
+  return `${share}${sent.connections} connections sent to ${where} in ${seconds.toFixed(1)} s, ${rate}/s`
+}
+
+function describePace({ pace, rate, maxLength }: ResyncPlan): string {
+  const holds = receiveBufferHolds(maxLength)
+  if (rate !== undefined)
+    return `pace: ${rate} connections a second; a receiver's default socket buffer holds ${holds} full datagrams`
+  return `pace: ${pace.rate} messages a second: half of the ${holds} full datagrams that a receiver's default socket buffer holds, each 100 ms`
+}
+
+function leftOut({ ipv6, refused }: BulkCounts): string[] {
+  const told: [number, string][] = [
+    [ipv6, 'are IPv6, which version 0 cannot carry: left out'],
+    [refused, 'have a protocol, state or flags that every receiver skips: left out']
+  ]
+  return told.filter(([count]) => count > 0).map(([count, text]) => `${count} ${text}`)
+}

@@ -1,0 +1,332 @@
+// A whole table sent once: what leaves, in which order, at which pace, and what is said.
+import { createSocket } from 'node:dgram'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { run } from '../../src/cli/run.js'
+import { ProgressBar } from '../../src/cli/resync/progress.js'
+import { readSource } from '../../src/cli/resync/source.js'
+import { sendPlan } from '../../src/cli/resync/send.js'
+import type { ResyncPlan } from '../../src/cli/resync/report.js'
+import { paceFor, sendBulk } from '../../src/daemon/bulk-sender.js'
+import { BulkMessages } from '../../src/engine/bulk-messages.js'
+import { Pacer, receiveBufferHolds, safeMessageRate } from '../../src/engine/pacer.js'
+import type { Datagram } from '../../src/engine/send-queue.js'
+import { IpvsSyncError } from '../../src/errors.js'
+import { createNotes } from '../../src/procfs/index.js'
+import type { SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
+import type { Connection } from '../../src/wire/connection.js'
+import { decodeMessage } from '../../src/wire/decode-message.js'
+import { testIo } from '../fixtures/support/test-io.js'
+
+const fixture = (name: string): string => new URL(`../fixtures/captures/${name}`, import.meta.url).pathname
+
+const make = (index: number, more: Partial<Connection> = {}): Connection => ({
+  family: 'ipv4',
+  protocol: 'TCP',
+  client: { address: '10.0.0.1', port: index },
+  virtual: { address: '10.0.0.2', port: 80 },
+  destination: { address: '10.0.0.3', port: 80 },
+  forwarding: 'MASQ',
+  flags: [],
+  state: 'ESTABLISHED',
+  fwmark: 0,
+  timeout: 77,
+  ...more
+})
+const template = make(0, { flags: ['INACTIVE', 'TEMPLATE'], state: 'ASSURED' })
+const ipv6 = make(5, {
+  family: 'ipv6',
+  client: { address: 'fd00::1', port: 5 },
+  virtual: { address: 'fd00::2', port: 80 },
+  destination: { address: 'fd00::3', port: 80 }
+})
+
+t.test('the default rate is half of a default receive buffer each 100 ms', async (t) => {
+  // 212992 / 2304 is 92.4: the same number that a kernel's receiver was seen to hold.
+  t.strictSame([1472, 1452, 1, 1473, 65_507].map(receiveBufferHolds), [92, 92, 92, 46, 2])
+  t.strictSame([1472, 1473, 65_507, 1_000_000].map(safeMessageRate), [460, 230, 10, 10])
+})
+
+t.test('the pacer holds its rate on average and its burst at once', async (t) => {
+  for (const [rate, burst, cost] of [
+    [460, 8, 1],
+    [18_400, 368, 40],
+    [10, 1, 40]
+  ] as const) {
+    let now = 1
+    const pacer = new Pacer(rate, burst, now)
+    let spent = 0
+    let atOnce = 0
+    while (now < 100_000) {
+      const delay = pacer.delay(now)
+      if (delay === 0) {
+        pacer.spend(cost, now)
+        spent += cost
+        if (now === 1) atOnce += cost
+      } else now += delay
+    }
+    t.ok(atOnce < burst + cost, `${rate}: ${atOnce} at once`)
+    t.ok(Math.abs(spent / (now / 1000) - rate) < rate * 0.01 + cost, `${rate}: ${spent} in ${now} ms`)
+  }
+})
+
+t.test('messages: templates first, by channel, full ones, and what no receiver takes left out', async (t) => {
+  const bulk = new BulkMessages({ version: 1, syncid: 9, maxLength: 200, channels: 4 })
+  const given = [
+    ...Array.from({ length: 50 }, (_, i) => make(i + 1)),
+    template,
+    ipv6,
+    make(1, { protocol: 'ICMP', state: '0' })
+  ]
+  for (const connection of given) bulk.add(connection)
+  const messages = bulk.finish()
+  t.strictSame(bulk.counts, { connections: 52, templates: 1, ipv6: 0, refused: 1 })
+  const decoded = messages.map(({ bytes }) => decodeMessage(bytes))
+  t.strictSame(
+    decoded.flatMap(({ problems }) => problems),
+    []
+  )
+  t.ok(decoded.every(({ syncid, size }) => syncid === 9 && size <= 200))
+  t.strictSame(JSON.parse(JSON.stringify(decoded[0]?.connections)), [template])
+  t.strictSame(
+    messages.map(({ connections }) => connections),
+    decoded.map(({ connections }) => connections.length)
+  )
+  t.ok(new Set(messages.map(({ channel }) => channel)).size > 1)
+  t.strictSame(
+    decoded
+      .slice(1)
+      .flatMap(({ connections }) => connections.map(({ client }) => client.port))
+      .sort((a, b) => a - b),
+    [...Array.from({ length: 50 }, (_, i) => i + 1), 5].sort((a, b) => a - b)
+  )
+})
+
+t.test('version 0 leaves out IPv6, and what it has no room for', async (t) => {
+  const bulk = new BulkMessages({ version: 0, syncid: 9, maxLength: 1472, channels: 1 })
+  const sequence = { initial: 1, delta: 2, previousDelta: 3 }
+  bulk.add(ipv6)
+  bulk.add(make(1, { flags: ['IN_SEQ', 'NFCT'] }))
+  bulk.add(make(2, { flags: ['IN_SEQ'], inSequence: sequence, outSequence: sequence }))
+  const [message, ...others] = bulk.finish()
+  t.strictSame(others, [])
+  t.strictSame(bulk.counts, { connections: 2, templates: 0, ipv6: 1, refused: 0 })
+  const { connections, problems } = decodeMessage(message!.bytes)
+  t.strictSame(problems, [])
+  t.strictSame(
+    connections.map(({ flags, inSequence }) => [flags, inSequence]),
+    [
+      [[], undefined],
+      [['IN_SEQ'], sequence]
+    ]
+  )
+})
+
+/** A transport that keeps what it is given, and virtual time. */
+function bench(busyUntil = 0, error?: IpvsSyncError) {
+  const sent: number[] = []
+  let now = 1
+  let handlers: TransportHandlers = {}
+  const transport: SendingTransport = {
+    channels: 1,
+    description: 'nowhere',
+    start: async (given) => {
+      handlers = given
+      handlers.onNotice?.({ code: 'buffer', message: 'a notice' } as never)
+    },
+    close: async () => undefined,
+    flush: async () => undefined,
+    writable: () => now >= busyUntil,
+    send: () => {
+      sent.push(now)
+      if (error !== undefined) handlers.onError?.(error)
+    }
+  }
+  const clock = {
+    now: () => now,
+    after(delay: number, callback: () => void) {
+      now += delay
+      setImmediate(callback)
+      return () => undefined
+    }
+  }
+  return { sent, transport, clock }
+}
+const datagrams = (count: number): Datagram[] =>
+  Array.from({ length: count }, () => ({ channel: 0, bytes: new Uint8Array(1472), connections: 40 }))
+
+t.test('sending keeps the pace, waits for the socket, repeats the whole and can be stopped', async (t) => {
+  const { sent, transport, clock } = bench(50)
+  const signal = new AbortController().signal
+  const seen: number[] = []
+  const result = await sendBulk(datagrams(100), transport, {
+    pace: paceFor(1472),
+    times: 2,
+    clock,
+    signal,
+    onProgress: ({ messages }) => seen.push(messages)
+  })
+  t.strictSame(result, { messages: 200, connections: 8000 })
+  t.equal(seen.at(-1), 200)
+  t.ok(sent[0]! >= 50, 'nothing left before the socket took it')
+  const inWindow = sent.map((from) => sent.filter((at) => at >= from && at < from + 100).length)
+  t.ok(Math.max(...inWindow) <= 92 / 2 + 9, 'never more than half a buffer and a burst in 100 ms')
+  const controller = new AbortController()
+  const stopped = await sendBulk(datagrams(100), bench().transport, {
+    pace: paceFor(1472, 1000),
+    times: 1,
+    clock,
+    signal: controller.signal,
+    onProgress: ({ messages }) => messages === 3 && controller.abort()
+  })
+  t.equal(stopped.messages, 3)
+})
+
+t.test('a pace in connections: a fiftieth of a second at once, and never more than half a buffer', async (t) => {
+  t.match(paceFor(1472), { rate: 460, burst: 8 })
+  t.equal(paceFor(1472).costOf(datagrams(1)[0]!), 1)
+  t.match(paceFor(1472, 1000), { rate: 1000, burst: 20 })
+  t.equal(paceFor(1472, 1000).costOf(datagrams(1)[0]!), 40)
+  t.equal(paceFor(1472, 1).burst, 1)
+  t.ok(paceFor(1472, 1e9).burst <= (92 / 2) * (1472 / 36))
+  t.equal(paceFor(10, 1e9).burst, 46)
+})
+
+t.test('the bar shows rate and time left, and wipes itself away', async (t) => {
+  const written: string[] = []
+  const bar = new ProgressBar((text) => written.push(text), 1000, 1)
+  bar.update(10, 50)
+  bar.update(250, 501)
+  bar.update(260, 550)
+  bar.end()
+  t.strictSame(written, [
+    '\r[######..................] 25 %  250 of 1000 connections, 500/s, 2 s left\u001b[K',
+    '\r\u001b[K'
+  ])
+})
+
+t.test('a person sees bar, notices and result; a refusal of the system is told', async (t) => {
+  const { transport, clock } = bench(0, new IpvsSyncError('ERR_TRANSPORT', 'refused'))
+  const counts = { connections: 8000, templates: 0, ipv6: 0, refused: 0 }
+  const plan: ResyncPlan = {
+    messages: datagrams(200),
+    counts,
+    notes: createNotes(),
+    pace: paceFor(1472),
+    rate: undefined,
+    times: 1,
+    maxLength: 1472
+  }
+  const errors: IpvsSyncError[] = []
+  const io = testIo({ isTTY: true })
+  t.equal(await sendPlan(plan, transport, io, (error) => errors.push(error), clock), true)
+  t.equal(errors.length, 200)
+  t.match(io.output(), /^8000 connections sent to nowhere in 0\.\d s, \d+\/s\n$/)
+  t.match(io.errors(), /a notice\n\r\[#*\.*\] \d+ %  \d+ of 8000 connections/)
+  const quiet = testIo()
+  quiet.abort()
+  t.equal(await sendPlan(plan, transport, quiet, () => undefined, clock), false)
+  t.match(quiet.output(), /^stopped: 0 of 200 messages, 0 connections sent/)
+  t.equal(quiet.errors(), 'ipvs-sync: a notice\n')
+})
+
+async function resync(argv: string[], stdin?: string): Promise<{ code: number; output: string; errors: string }> {
+  const io = testIo({ ...(stdin !== undefined && { stdin }) })
+  const code = await run(['resync', ...argv], io)
+  return { code, output: io.output(), errors: io.errors() }
+}
+
+t.test('--dry-run counts, prices and says what was assumed', async (t) => {
+  const saved = ['--source', fixture('persist/director.ip_vs_conn'), '--dry-run']
+  const { code, output } = await resync([...saved, '--services', fixture('persist/director.ip_vs')])
+  t.equal(code, 0)
+  t.match(output, /^\d+ connections \(\d+ templates, sent first\) in \d+ messages, \d+ bytes\n/)
+  t.match(output, /pace: 460 messages a second: half of the 92 full datagrams/)
+  t.match(output, /nothing was sent; it would take 0\.0 s and put \d+ bytes on the wire/)
+  t.notMatch(output, 'MASQ assumed')
+  const bare = await resync([...saved, '--rate', '10', '--repeat', '3', '--sync-version', '0'])
+  t.match(bare.output, /, 3 times\n\d+ have a real server of no known service: forwarding method MASQ assumed\n/)
+  t.match(bare.output, /\d+ are IPv6, which version 0 cannot carry: left out/)
+  t.match(bare.output, /pace: 10 connections a second/)
+})
+
+t.test('JSON Lines: connections, messages of decode, ends passed over, and what is wrong named by line', async (t) => {
+  const lines = [
+    JSON.stringify({ ...make(1), origin: 'SYNC', expires: 5, change: 'created' }),
+    '',
+    JSON.stringify({ version: 1, connections: [make(2), make(3)] }),
+    JSON.stringify({ ...make(4), change: 'expired' })
+  ].join('\n')
+  const { output } = await resync(['--source', '-', '--dry-run'], lines)
+  t.match(output, /^3 connections \(0 templates/)
+  const wrong: [string, number, RegExp][] = [
+    ['{"a":', 2, /standard input:1: not JSON/],
+    ['\n{"family":"ipv4"}', 2, /standard input:2.protocol: expected text, got nothing/],
+    [JSON.stringify(make(1, { state: 'SLEEPING' })), 2, /standard input:1.state/],
+    ['hello', 3, /not a table of connections/]
+  ]
+  for (const [text, code, message] of wrong) {
+    const failed = await resync(['--source', '-', '--dry-run'], text)
+    t.equal(failed.code, code, text)
+    t.match(failed.errors, message)
+  }
+  const missing = await resync(['--source', '/no/such', '--dry-run'])
+  t.strictSame(
+    [missing.code, missing.errors],
+    [3, "ipvs-sync: --source: ENOENT: no such file or directory, open '/no/such'\n"]
+  )
+  t.equal((await resync([])).code, 2, 'neither interface nor peer')
+})
+
+t.test('the kernel is read where it has IPVS', async (t) => {
+  const options = { source: 'kernel', hz: 250, stdin: testIo().stdin, services: fixture('udp4/director.ip_vs') }
+  const found: string[] = []
+  const table = readSource({ ...options, connections: fixture('udp4/director.ip_vs_conn') }, createNotes())
+  for await (const { path } of table) found.push(path)
+  t.equal(found[0], '/proc/net/ip_vs_conn, connection 1')
+  t.equal(found.length, readFileSync(fixture('udp4/director.ip_vs_conn'), 'latin1').trim().split('\n').length - 1)
+  await t.rejects(
+    readSource(
+      { source: 'kernel', hz: 250, stdin: testIo().stdin, services: undefined, connections: '/no/such' },
+      createNotes()
+    ).next(),
+    { code: 'ERR_NO_IPVS' }
+  )
+})
+
+t.test('to a peer on this host, everything arrives', async (t) => {
+  const socket = createSocket('udp4')
+  t.teardown(() => void socket.close())
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const ports = new Set<number>()
+  let versions = 0
+  const done = new Promise<void>((resolve) => {
+    socket.on('message', (bytes) => {
+      const message = decodeMessage(bytes)
+      versions += message.version
+      for (const { client, timeout } of message.connections) if (timeout === 77) ports.add(client.port)
+      if (ports.size === 500) resolve()
+    })
+  })
+  const lines = Array.from({ length: 500 }, (_, i) => JSON.stringify(make(i + 1))).join('\n')
+  const peer = `127.0.0.1:${socket.address().port}`
+  const { code, output } = await resync(
+    ['--source', '-', '--peer', peer, '--syncid', '3', '--sync-maxlen', '1472'],
+    lines
+  )
+  t.equal(code, 0)
+  t.match(output, `500 connections sent to ${peer} in `)
+  await done
+  t.equal(ports.size, 500)
+  t.equal(versions, 13)
+  const huge = '127.0.0.1:1'
+  const { code: refused } = await resync(['--source', '-', '--peer', huge, '--peer', '255.255.255.255'], lines)
+  t.equal(refused, 3, 'broadcasting is refused by the system')
+})
+
+t.test('a signal stops it: exit code 1', async (t) => {
+  const io = testIo({ stdin: Array.from({ length: 50 }, (_, i) => JSON.stringify(make(i + 1))).join('\n') })
+  io.abort()
+  t.equal(await run(['resync', '--source', '-', '--peer', '127.0.0.1:9'], io), 1)
+  t.match(io.output(), /stopped: 0 of 2 messages/)
+})
