@@ -37,6 +37,7 @@ export type {
   ReadCaptureOptions
 } from './capture/index.js'
 export { parseSysctls, sysctlDefaults, type Sysctls } from './sysctl/index.js'
+export { ConnectionTable, type TableCount, type TableOptions } from './table/connection-table.js'
 export type { Bytes, Milliseconds, Seconds, TimestampMs } from './units.js'
 export type * from './wire/connection.js'
 export {

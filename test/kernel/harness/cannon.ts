@@ -5,22 +5,16 @@ const ETHERNET_HEADER = 14
 const ETHER_TYPE = { 4: 0x0800, 6: 0x86dd } as const
 
 /**
- * The far end of the director's two legs: whole IP packets go in and come out as this program likes. Node has no raw
+ * The far end of the director's two legs: whole IP packets go in, as this program likes. Node has no raw
  * sockets, but a VXLAN tunnel is UDP: a datagram with the tunnel's header and a frame is a packet to the director.
  */
 export class Cannon {
-  /** IP packets that the director sent to the clients. */
-  readonly toClients: Uint8Array[] = []
-  /** IP packets that the director sent to the real servers. */
-  readonly toServers: Uint8Array[] = []
   readonly #clients: Socket
   readonly #servers: Socket
 
   private constructor(clients: Socket, servers: Socket) {
     this.#clients = clients
     this.#servers = servers
-    clients.on('message', (message) => this.toClients.push(innerPacket(message)))
-    servers.on('message', (message) => this.toServers.push(innerPacket(message)))
   }
 
   /** Opens both ends on the loopback, where the director's tunnels send to. */
@@ -68,8 +62,4 @@ function frame(packet: Uint8Array, leg: 1 | 2): Uint8Array {
   bytes.set([type >> 8, type & 0xff], VXLAN_HEADER + 12)
   bytes.set(packet, VXLAN_HEADER + ETHERNET_HEADER)
   return bytes
-}
-
-function innerPacket(message: Uint8Array): Uint8Array {
-  return new Uint8Array(message.subarray(VXLAN_HEADER + ETHERNET_HEADER))
 }

@@ -123,9 +123,16 @@ export class Lab {
     if (setup.length > 0) this.sh(namespace, `ipvsadm --restore <'${file}'`)
   }
 
-  /** The connection table of a namespace: `/proc/net/ip_vs_conn_sync` with the engine's columns of `ip_vs_conn`. */
-  table(namespace: Namespace): KernelRow[] {
-    return parseKernelTable(this.proc(namespace, 'ip_vs_conn_sync'))
+  /**
+   * The connection table of a namespace, `/proc/net/ip_vs_conn_sync`.
+   *
+   * @param column - `engine` adds what only `/proc/net/ip_vs_conn` tells: a template's engine name and data.
+   */
+  table(namespace: Namespace, column?: 'engine'): KernelRow[] {
+    const rows = parseKernelTable(this.proc(namespace, 'ip_vs_conn_sync'))
+    if (column === undefined) return rows
+    const engines = new Map(parseKernelTable(this.proc(namespace, 'ip_vs_conn')).map((row) => [row.key, row.engine]))
+    return rows.map((row) => ({ ...row, engine: engines.get(row.key) ?? '' }))
   }
 
   /** A file of a namespace's `/proc/net`. */

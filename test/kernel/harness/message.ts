@@ -24,6 +24,16 @@ export interface RecordFields {
   readonly parameters?: readonly number[]
 }
 
+/** What stands around the records of a message. */
+export interface Outside {
+  /** 7 unless given. */
+  readonly syncid?: number
+  /** The header's count, if it shall not be the true one; 8 bits of it are written. */
+  readonly count?: number
+  /** Bytes after the last record, inside the message's size. */
+  readonly trailer?: Uint8Array
+}
+
 /** A version 1 record without padding. */
 export function recordV1(fields: RecordFields): Uint8Array {
   const { client = [192, 0, 2, 1], virtual = [10, 1, 0, 100], destination = [10, 2, 0, 2], parameters = [] } = fields
@@ -49,7 +59,7 @@ export function recordV1(fields: RecordFields): Uint8Array {
 /** A version 1 message: records with zeros between them up to multiples of four, the last one not padded. */
 export function messageV1(
   records: readonly Uint8Array[],
-  { syncid = 7, count = records.length, trailer = new Uint8Array(0) } = {}
+  { syncid = 7, count = records.length, trailer = new Uint8Array(0) }: Outside = {}
 ): Uint8Array {
   const bytes = [0, syncid, 0, 0, count & 0xff, 1, 0, 0]
   records.forEach((record, index) => {
@@ -78,7 +88,7 @@ export function recordV0(fields: RecordFields & { readonly sequence?: readonly n
 /** A version 0 message. */
 export function messageV0(
   records: readonly Uint8Array[],
-  { syncid = 7, count = records.length, trailer = new Uint8Array(0) } = {}
+  { syncid = 7, count = records.length, trailer = new Uint8Array(0) }: Outside = {}
 ): Uint8Array {
   const bytes = [count & 0xff, syncid, 0, 0]
   for (const record of records) bytes.push(...record)
@@ -89,4 +99,76 @@ function withSize(bytes: readonly number[]): Uint8Array {
   const message = Uint8Array.from(bytes)
   new DataView(message.buffer).setUint16(2, message.length & 0xffff)
   return message
+}
+
+/** A record as the wire has it, read by hand. */
+export interface WireRecord {
+  readonly ipv6: boolean
+  readonly protocol: number
+  readonly flags: number
+  readonly state: number
+  readonly client: Uint8Array
+  readonly clientPort: number
+  readonly virtual: Uint8Array
+  readonly virtualPort: number
+  readonly destination: Uint8Array
+  readonly destinationPort: number
+  /** -1 in version 0, which has none. */
+  readonly fwmark: number
+  /** -1 in version 0, which has none. */
+  readonly timeout: number
+}
+
+/** Reads the records of a sound message; what a kernel sends is sound. */
+export function readRecords(bytes: Uint8Array): WireRecord[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  return bytes[0] === 0 && bytes[5] === 1 ? readV1(view, bytes) : readV0(view, bytes)
+}
+
+function readV1(view: DataView, bytes: Uint8Array): WireRecord[] {
+  const records: WireRecord[] = []
+  for (let at = 8, left = bytes[4]!; left > 0; left--) {
+    const ipv6 = (bytes[at]! & 1) === 1
+    const wide = ipv6 ? 16 : 4
+    const address = (index: number): Uint8Array => bytes.slice(at + 24 + index * wide, at + 24 + (index + 1) * wide)
+    records.push({
+      ipv6,
+      protocol: bytes[at + 1]!,
+      flags: view.getUint32(at + 4),
+      state: view.getUint16(at + 8),
+      clientPort: view.getUint16(at + 10),
+      virtualPort: view.getUint16(at + 12),
+      destinationPort: view.getUint16(at + 14),
+      fwmark: view.getUint32(at + 16),
+      timeout: view.getUint32(at + 20),
+      client: address(0),
+      virtual: address(1),
+      destination: address(2)
+    })
+    at += ((view.getUint16(at + 2) & 0xfff) + 3) & ~3
+  }
+  return records
+}
+
+function readV0(view: DataView, bytes: Uint8Array): WireRecord[] {
+  const records: WireRecord[] = []
+  for (let at = 4, left = bytes[0]!; left > 0; left--) {
+    const flags = view.getUint16(at + 20)
+    records.push({
+      ipv6: false,
+      protocol: bytes[at + 1]!,
+      flags,
+      state: view.getUint16(at + 22),
+      clientPort: view.getUint16(at + 2),
+      virtualPort: view.getUint16(at + 4),
+      destinationPort: view.getUint16(at + 6),
+      fwmark: -1,
+      timeout: -1,
+      client: bytes.slice(at + 8, at + 12),
+      virtual: bytes.slice(at + 12, at + 16),
+      destination: bytes.slice(at + 16, at + 20)
+    })
+    at += (flags & 0x600) === 0 ? 24 : 48
+  }
+  return records
 }

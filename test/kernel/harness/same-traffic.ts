@@ -1,0 +1,112 @@
+import type { Cannon } from './cannon.js'
+import { readRecords, type WireRecord } from './message.js'
+import type { Lab } from './lab.js'
+import { OurMaster, type TrafficSettings } from './our-master.js'
+import type { Outcome } from './scenario.js'
+import { KINDS, Player, SERVICES, type Observation } from './traffic.js'
+
+/** A run: what the director is set to, and how its clients behave. */
+export interface TrafficRun extends TrafficSettings {
+  /** Packets between a connection's opening and its closing. */
+  readonly packets: number
+  /** Milliseconds between two rounds, in each of which every connection sends one packet. 0: they come in any order. */
+  readonly beat: number
+}
+
+/** Longer than a kernel's open buffer lives (2 s and a wake-up). */
+const FLUSH_MS = 3400
+
+/**
+ * Plays the same traffic under each setting through a kernel's director, and gives what its table showed after each
+ * packet to our engine. Both must announce the same records in the same order.
+ */
+export async function sameTraffic(lab: Lab, runs: readonly TrafficRun[]): Promise<Outcome> {
+  const cannon = await lab.director(SERVICES)
+  const socket = await lab.syncSocket()
+  lab.master('director')
+  const disagreements: string[] = []
+  const notes: string[] = []
+  let [datagrams, compared] = [0, 0]
+  for (const [index, run] of runs.entries()) {
+    lab.sysctl('director', sysctls(run))
+    const observed = await play(lab, cannon, run, index)
+    await lab.pause(FLUSH_MS)
+    const heard = socket.take()
+    const kernel = heard.flatMap(({ bytes }) => readRecords(bytes)).map(show)
+    const ours = decisions(run, observed).map(show)
+    const difference = firstDifference(kernel, ours)
+    if (difference !== undefined) disagreements.push(`${title(run)}: ${difference}`)
+    notes.push(`${title(run)}: ${observed.length} packets, ${kernel.length} records`)
+    datagrams += heard.length
+    compared += observed.length
+  }
+  return { datagrams, compared, disagreements, notes }
+}
+
+async function play(lab: Lab, cannon: Cannon, run: TrafficRun, index: number): Promise<Observation[]> {
+  const observed: Observation[] = []
+  // Hosts and ports of their own for each run: entries of the run before are still there.
+  const player = (kind: number, twin: number): Player =>
+    new Player(
+      lab,
+      cannon,
+      KINDS[kind]!,
+      0x200 + index * 32 + kind,
+      2000 + index * 64 + 2 * kind + twin,
+      run.packets + twin
+    )
+  const players = KINDS.flatMap((kind, number) =>
+    kind.persistence === undefined ? [player(number, 0)] : [player(number, 0), player(number, 1)]
+  )
+  for (let round = 0; players.some(({ more }) => more); round++) {
+    const waiting = players.filter(({ more }) => more)
+    const turn = run.beat > 0 ? waiting : [lab.random.pick(waiting)]
+    const due = Date.now() + run.beat
+    for (const one of turn) {
+      const seen = await one.play()
+      if (seen !== undefined) observed.push(seen)
+    }
+    if (run.beat > 0) await lab.pause(due - Date.now())
+  }
+  return observed
+}
+
+function decisions(run: TrafficRun, observed: readonly Observation[]): WireRecord[] {
+  const master = new OurMaster(run)
+  for (const packet of observed) master.take(packet)
+  return master.records()
+}
+
+function sysctls({ threshold, refresh, retries, persist, version }: TrafficSettings): Record<string, string | number> {
+  return {
+    'net.ipv4.vs.sync_threshold': threshold.join(' '),
+    'net.ipv4.vs.sync_refresh_period': refresh,
+    'net.ipv4.vs.sync_retries': retries,
+    'net.ipv4.vs.sync_persist_mode': persist,
+    'net.ipv4.vs.sync_version': version
+  }
+}
+
+function title({ threshold, refresh, retries, persist, version }: TrafficSettings): string {
+  return `threshold ${threshold.join(' ')}, refresh ${refresh}, retries ${retries}, persist ${persist}, version ${version}`
+}
+
+/** Every field of a record as text. */
+function show(record: WireRecord): string {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  const { protocol, flags, state, fwmark, timeout } = record
+  return [
+    `protocol ${protocol}`,
+    `${hex(record.client)}:${record.clientPort}`,
+    `${hex(record.virtual)}:${record.virtualPort}`,
+    `${hex(record.destination)}:${record.destinationPort}`,
+    `flags ${flags.toString(16)} state ${state} fwmark ${fwmark} timeout ${timeout}`
+  ].join(' ')
+}
+
+function firstDifference(kernel: readonly string[], ours: readonly string[]): string | undefined {
+  const at = kernel.findIndex((line, index) => line !== ours[index])
+  if (at === -1 && ours.length <= kernel.length) return undefined
+  const place = at === -1 ? kernel.length : at
+  return `record ${place} of ${kernel.length} and ${ours.length}: kernel ${kernel[place] ?? 'none'}, ours ${ours[place] ?? 'none'}`
+}

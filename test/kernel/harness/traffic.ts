@@ -1,0 +1,309 @@
+import type { Cannon } from './cannon.js'
+import { kernelAddress, type KernelRow } from './kernel-table.js'
+import type { Lab } from './lab.js'
+import { back, sctp, SCTP, TCP, tcp, udp, type Path } from './packet.js'
+
+/** The services that scripted traffic goes to, for `lab.director`. Real servers: 10.2.0.2…4 and fd00:2::2. */
+export const SERVICES: readonly string[] = [
+  '-A -t 10.1.0.100:80 -s rr',
+  '-a -t 10.1.0.100:80 -r 10.2.0.2:8080 -m',
+  '-A -t 10.1.0.100:8000 -s rr',
+  '-a -t 10.1.0.100:8000 -r 10.2.0.3:8000 -g',
+  '-A -t 10.1.0.101:80 -s rr',
+  '-a -t 10.1.0.101:80 -r 10.2.0.4:80 -i',
+  '-A -u 10.1.0.100:53 -s rr',
+  '-a -u 10.1.0.100:53 -r 10.2.0.3:53 -g',
+  '-A -u 10.1.0.100:514 -s rr -o',
+  '-a -u 10.1.0.100:514 -r 10.2.0.2:514 -m',
+  '-A -t 10.1.0.100:443 -s rr -p 300',
+  '-a -t 10.1.0.100:443 -r 10.2.0.2:443 -m',
+  '-A -u 10.1.0.101:53 -s rr -p 240',
+  '-a -u 10.1.0.101:53 -r 10.2.0.3:53 -g',
+  '-A --sctp-service 10.1.0.100:5060 -s rr',
+  '-a --sctp-service 10.1.0.100:5060 -r 10.2.0.2:5060 -m',
+  '-A -t [fd00:1::100]:80 -s rr',
+  '-a -t [fd00:1::100]:80 -r [fd00:2::2]:80 -m'
+]
+
+/** A kind of connection: where it goes, and its packets one after the other. */
+export interface Kind {
+  readonly name: string
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP'
+  readonly virtual: readonly number[]
+  readonly port: number
+  /** The real server. With direct routing and tunnels its replies do not pass the director. */
+  readonly destination: readonly number[]
+  readonly serverPort?: number
+  /** The template's timeout in seconds, of a persistent service. */
+  readonly persistence?: number
+  readonly onePacket?: true
+  readonly forwarding: 'MASQ' | 'DROUTE' | 'TUNNEL'
+  readonly opening: readonly Step[]
+  readonly middle: Step
+  readonly closing: readonly Step[]
+}
+
+/** Who sends, and TCP's flags or SCTP's chunk. */
+export type Step = readonly ['client' | 'server', number]
+
+const V6 = (tail: number, net: number): number[] => [
+  0xfd,
+  0,
+  0,
+  net,
+  ...new Array<number>(10).fill(0),
+  tail >> 8,
+  tail & 0xff
+]
+const TCP_OPENING: readonly Step[] = [
+  ['client', TCP.SYN],
+  ['server', TCP.SYN | TCP.ACK],
+  ['client', TCP.ACK]
+]
+const TCP_CLOSING: readonly Step[] = [
+  ['client', TCP.FIN | TCP.ACK],
+  ['server', TCP.FIN | TCP.ACK],
+  ['client', TCP.ACK]
+]
+const SERVER_CLOSES: readonly Step[] = [
+  ['server', TCP.FIN | TCP.ACK],
+  ['client', TCP.ACK],
+  ['client', TCP.FIN | TCP.ACK],
+  ['server', TCP.ACK]
+]
+const TCP_DATA: Step = ['client', TCP.ACK]
+const NAT = { destination: [10, 2, 0, 2], forwarding: 'MASQ' } as const
+
+/** One of each kind that the decision of a master tells apart. */
+export const KINDS: readonly Kind[] = [
+  {
+    name: 'tcp',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 100],
+    port: 80,
+    ...NAT,
+    serverPort: 8080,
+    opening: TCP_OPENING,
+    middle: TCP_DATA,
+    closing: TCP_CLOSING
+  },
+  {
+    name: 'tcp that the server closes',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 100],
+    port: 80,
+    ...NAT,
+    serverPort: 8080,
+    opening: TCP_OPENING,
+    middle: TCP_DATA,
+    closing: SERVER_CLOSES
+  },
+  {
+    name: 'tcp that is reset',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 100],
+    port: 80,
+    ...NAT,
+    serverPort: 8080,
+    opening: TCP_OPENING,
+    middle: TCP_DATA,
+    closing: [['client', TCP.RST]]
+  },
+  {
+    name: 'tcp by direct routing',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 100],
+    port: 8000,
+    destination: [10, 2, 0, 3],
+    forwarding: 'DROUTE',
+    opening: [
+      ['client', TCP.SYN],
+      ['client', TCP.ACK]
+    ],
+    middle: TCP_DATA,
+    closing: [
+      ['client', TCP.FIN | TCP.ACK],
+      ['client', TCP.ACK]
+    ]
+  },
+  {
+    name: 'tcp by tunnel',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 101],
+    port: 80,
+    destination: [10, 2, 0, 4],
+    forwarding: 'TUNNEL',
+    opening: [
+      ['client', TCP.SYN],
+      ['client', TCP.ACK]
+    ],
+    middle: TCP_DATA,
+    closing: [['client', TCP.RST]]
+  },
+  {
+    name: 'tcp over IPv6',
+    protocol: 'TCP',
+    virtual: [...V6(0, 1).slice(0, 14), 1, 0],
+    port: 80,
+    destination: V6(2, 2),
+    forwarding: 'MASQ',
+    serverPort: 80,
+    opening: TCP_OPENING,
+    middle: TCP_DATA,
+    closing: TCP_CLOSING
+  },
+  {
+    name: 'persistent tcp',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 100],
+    port: 443,
+    ...NAT,
+    serverPort: 443,
+    persistence: 300,
+    opening: TCP_OPENING,
+    middle: TCP_DATA,
+    closing: TCP_CLOSING
+  },
+  {
+    name: 'persistent udp',
+    protocol: 'UDP',
+    virtual: [10, 1, 0, 101],
+    port: 53,
+    destination: [10, 2, 0, 3],
+    forwarding: 'DROUTE',
+    persistence: 240,
+    opening: [],
+    middle: ['client', 0],
+    closing: []
+  },
+  {
+    name: 'udp',
+    protocol: 'UDP',
+    virtual: [10, 1, 0, 100],
+    port: 53,
+    destination: [10, 2, 0, 3],
+    forwarding: 'DROUTE',
+    opening: [],
+    middle: ['client', 0],
+    closing: []
+  },
+  {
+    name: 'udp, one packet a connection',
+    protocol: 'UDP',
+    virtual: [10, 1, 0, 100],
+    port: 514,
+    ...NAT,
+    serverPort: 514,
+    onePacket: true,
+    opening: [],
+    middle: ['client', 0],
+    closing: []
+  },
+  {
+    name: 'sctp',
+    protocol: 'SCTP',
+    virtual: [10, 1, 0, 100],
+    port: 5060,
+    ...NAT,
+    serverPort: 5060,
+    opening: [
+      ['client', SCTP.INIT],
+      ['server', SCTP.INIT_ACK],
+      ['client', SCTP.COOKIE_ECHO],
+      ['server', SCTP.COOKIE_ACK]
+    ],
+    middle: ['client', SCTP.DATA],
+    closing: [
+      ['client', SCTP.SHUTDOWN],
+      ['server', SCTP.SHUTDOWN_ACK],
+      ['client', SCTP.SHUTDOWN_COMPLETE]
+    ]
+  }
+]
+
+/** A packet from a client as the director's kernel took it. */
+export interface Observation {
+  readonly kind: Kind
+  /** `Date.now()` when it was sent. */
+  readonly at: number
+  /** The connection in the kernel's table after it; nothing for one-packet connections. */
+  readonly row: KernelRow | undefined
+  /** The template that it belongs to. */
+  readonly template: KernelRow | undefined
+  readonly client: readonly number[]
+  readonly clientPort: number
+}
+
+/** A connection that is played packet by packet. */
+export class Player {
+  readonly kind: Kind
+  readonly client: readonly number[]
+  readonly port: number
+  readonly #lab: Lab
+  readonly #cannon: Cannon
+  readonly #steps: Step[]
+
+  /** @param middle - How many packets between opening and closing. */
+  constructor(lab: Lab, cannon: Cannon, kind: Kind, host: number, port: number, middle: number) {
+    this.kind = kind
+    this.client = kind.virtual.length === 16 ? V6(host, 1) : [10, 1, host >> 8, host & 0xff]
+    this.port = port
+    this.#lab = lab
+    this.#cannon = cannon
+    this.#steps = [...kind.opening, ...new Array<Step>(middle).fill(kind.middle), ...kind.closing]
+  }
+
+  /** Whether there are packets left. */
+  get more(): boolean {
+    return this.#steps.length > 0
+  }
+
+  /** Plays the next packet of the client, replies before it included. */
+  async play(): Promise<Observation | undefined> {
+    for (let step = this.#steps.shift(); step !== undefined; step = this.#steps.shift()) {
+      const [who, what] = step
+      if (who === 'server') {
+        await this.#cannon.fromServer(this.#packet(this.#reply(), what))
+        continue
+      }
+      const at = Date.now()
+      await this.#cannon.fromClient(this.#packet(this.#path(), what))
+      return this.#observe(at)
+    }
+    return undefined
+  }
+
+  #path(): Path {
+    return { from: this.client, to: this.kind.virtual, fromPort: this.port, toPort: this.kind.port }
+  }
+
+  #reply(): Path {
+    return back({ ...this.#path(), to: this.kind.destination, toPort: this.kind.serverPort! })
+  }
+
+  #packet(path: Path, what: number): Uint8Array {
+    if (this.kind.protocol === 'UDP') return udp(path)
+    return this.kind.protocol === 'TCP' ? tcp(path, what) : sctp(path, what)
+  }
+
+  #observe(at: number): Observation {
+    const { kind, client, port } = this
+    const rows = this.#lab
+      .table('director')
+      .filter(
+        (row) =>
+          row.protocol === kind.protocol &&
+          row.client === kernelAddress(Uint8Array.from(client)) &&
+          row.virtual === kernelAddress(Uint8Array.from(kind.virtual)) &&
+          row.virtualPort === kind.port
+      )
+    return {
+      kind,
+      at,
+      client,
+      clientPort: port,
+      row: rows.find((row) => row.clientPort === port),
+      template: rows.find((row) => row.clientPort === 0)
+    }
+  }
+}

@@ -1,0 +1,180 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { BackupEngine } from 'ipvs-sync/engine'
+import { Generator, SYNCID } from '../harness/generator.js'
+import { compareTables } from '../harness/kernel-table.js'
+import type { Lab } from '../harness/lab.js'
+import { asKernelRows } from '../harness/our-table.js'
+import { reasonOf, ROWS, splitByDatagram } from '../harness/reasons.js'
+import type { Scenario } from '../harness/scenario.js'
+
+const DATAGRAMS = Number(process.env['LAB_DATAGRAMS'] ?? 20_480)
+const BATCH = 128
+/** Batches between two comparisons of the whole table. */
+const COMPARE_EVERY = 8
+const AT_LEAST = 50
+/**
+ * A kernel ends an entry that it replaced at its next clock tick; until then records still find it. That is an artefact
+ * of ticks (10 ms here), so nothing is sent meanwhile.
+ */
+const TICKS_MS = 25
+const FROM = { address: '10.9.0.254', port: 40000 }
+
+/** Codes that this kernel logs nothing about, or applies all the same: counted by what was generated, not by the log. */
+const STRICT = new BackupEngine({ syncid: SYNCID, flagChecks: 'strict', maxConnections: 100_000 })
+
+export const scenario: Scenario = {
+  title: 'the same bytes to both backups: the same connections, and the same reasons',
+  timeLimit: 240,
+  async run(lab) {
+    lab.backup('backup', { syncid: SYNCID })
+    // A kernel that knows no engine of a name would look for a module, with a process for each record.
+    lab.sysctl('root', { 'net.ipv4.vs.debug_level': 7, 'kernel.modprobe': '/nonexistent' })
+    await lab.syncSocket()
+    lab.log.take()
+    const ours = new BackupEngine({ syncid: SYNCID, flagChecks: 'legacy', maxConnections: 1_000_000 })
+    const generator = new Generator(lab.random)
+    const trial = new Trial(lab, ours)
+    for (let batch = 0; batch < DATAGRAMS / BATCH && trial.disagreements.length < 20; batch++) {
+      await trial.judge(Array.from({ length: BATCH }, () => generator.next()))
+      if (batch % COMPARE_EVERY === COMPARE_EVERY - 1) await trial.compare()
+    }
+    return trial.outcome()
+  }
+}
+
+/** A run's books: what was sent, what both sides said. */
+class Trial {
+  readonly disagreements: string[] = []
+  readonly #lab: Lab
+  readonly #ours: BackupEngine
+  readonly #hits = new Map<string, number>()
+  readonly #recent: string[] = []
+  #datagrams = 0
+  #pastHeader = 0
+  #compared = 0
+  #replaced = 0
+
+  constructor(lab: Lab, ours: BackupEngine) {
+    this.#lab = lab
+    this.#ours = ours
+  }
+
+  /** Sends a batch, gives ours the same, and holds the reasons of each datagram side by side. */
+  async judge(batch: readonly Uint8Array[]): Promise<void> {
+    const own: string[][] = []
+    for (const bytes of batch) {
+      own.push(problemsOf(this.#ours, bytes))
+      for (const code of problemsOf(STRICT, bytes))
+        if (code === 'FLAGS_REFUSED' || code === 'TEMPLATE_STATE') this.#hit(code)
+      await this.#lab.announce(bytes)
+      await this.#afterReplacement()
+      if (getsPastHeader(bytes)) this.#pastHeader++
+    }
+    const heard = await this.#kernelReasons(batch.length)
+    batch.forEach((bytes, index) => this.#hold(bytes, heard[index] ?? ['no trace of it'], own[index]!))
+  }
+
+  /**
+   * Holds the two tables side by side. A table in /proc is read piece by piece while entries come and go, so that one
+   * reading can miss some: what counts is a difference that every one of three readings shows.
+   */
+  async compare(): Promise<void> {
+    let lasting: readonly string[] | undefined
+    for (let reading = 0; reading < 3 && lasting?.length !== 0; reading++) {
+      if (reading > 0) await this.#lab.pause(100)
+      const kernel = this.#lab.table('backup')
+      this.#ours.handleTimeout(Date.now())
+      const differences = compareTables(kernel, asKernelRows(this.#ours.table))
+      const keys = new Set(differences.map(keyOf))
+      lasting = lasting?.filter((line) => keys.has(keyOf(line))) ?? differences
+      if (reading === 0) this.#compared += kernel.length
+    }
+    if (lasting === undefined || lasting.length === 0) return
+    const path = join(this.#lab.folder, 'datagrams')
+    writeFileSync(path, this.#recent.map((hex) => `${hex}\n`).join(''))
+    this.disagreements.push(...lasting.map((line) => `table after ${this.#datagrams} datagrams: ${line}`))
+  }
+
+  /** Says what was reached, and counts as disagreement what was not reached often enough. */
+  outcome(): Awaited<ReturnType<Scenario['run']>> {
+    const rows = ROWS.map(
+      ([row, codes]) => [row, codes.reduce((sum, code) => sum + (this.#hits.get(code) ?? 0), 0)] as const
+    )
+    const thin = rows
+      .filter(([, hits]) => hits < AT_LEAST)
+      .map(([row, hits]) => `generator: "${row}" hit ${hits} times, wanted ${AT_LEAST}`)
+    if (2 * this.#pastHeader < this.#datagrams)
+      thin.push(`generator: ${this.#pastHeader} of ${this.#datagrams} got past the header`)
+    return {
+      datagrams: this.#datagrams,
+      compared: this.#compared,
+      disagreements: [...this.disagreements, ...thin],
+      notes: [
+        `${this.#replaced} entries replaced by another destination`,
+        `${this.#pastHeader} of ${this.#datagrams} datagrams got past the header; rows of docs/protocol.md section 4:`,
+        ...rows.map(([row, hits]) => `${String(hits).padStart(6)}  ${row}`)
+      ]
+    }
+  }
+
+  async #afterReplacement(): Promise<void> {
+    const { replaced } = this.#ours.counters()
+    if (replaced === this.#replaced) return
+    this.#replaced = replaced
+    await this.#lab.pause(TICKS_MS)
+  }
+
+  /** The kernel reads in its own thread: its log tells when it is through. */
+  async #kernelReasons(count: number): Promise<string[][]> {
+    const lines: string[] = []
+    await this.#lab.until(`${count} datagrams are read`, () => {
+      lines.push(...this.#lab.log.take())
+      return splitByDatagram(lines).length >= count && lines.at(-1)?.includes('Enter') === false
+    })
+    await this.#lab.pause(2)
+    lines.push(...this.#lab.log.take())
+    return splitByDatagram(lines).map((said) => said.map(reasonOf).filter((reason) => reason !== undefined))
+  }
+
+  #hold(bytes: Uint8Array, kernel: readonly string[], ours: readonly string[]): void {
+    this.#datagrams++
+    for (const reason of kernel) this.#hit(reason)
+    const hex = Buffer.from(bytes).toString('hex')
+    this.#recent.push(hex)
+    if (!judgesStaleBytes(bytes) && kernel.join() !== ours.join()) {
+      this.disagreements.push(`reasons for ${hex}: kernel ${kernel.join() || 'none'}, ours ${ours.join() || 'none'}`)
+    }
+  }
+
+  #hit(code: string): void {
+    this.#hits.set(code, (this.#hits.get(code) ?? 0) + 1)
+  }
+}
+
+/** The codes with which an engine drops or skips, in order. */
+function problemsOf(engine: BackupEngine, bytes: Uint8Array): string[] {
+  const codes: string[] = []
+  engine.handleDatagram(bytes, FROM, Date.now())
+  for (let event = engine.pollEvent(); event !== undefined; event = engine.pollEvent()) {
+    if (event.type === 'problem' && event.problem.severity !== 'warning') codes.push(event.problem.code)
+  }
+  return codes
+}
+
+/** Whether a receiver with our syncid looks at one record at least. By hand: docs/protocol.md section 2. */
+function getsPastHeader(bytes: Uint8Array): boolean {
+  if (bytes.length < 4 || ((bytes[2]! << 8) | bytes[3]!) !== bytes.length || bytes[1] !== SYNCID) return false
+  if (bytes[0] !== 0) return true
+  return bytes.length >= 8 && bytes[5] === 1 && bytes[6] === 0 && bytes[7] === 0 && bytes[4] !== 0
+}
+
+/** Of 4…7 bytes a kernel looks for the version behind their end: what it logs then tells of an earlier datagram. */
+function judgesStaleBytes(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && bytes.length < 8 && bytes[0] === 0
+}
+
+/** A difference begins with the key of its connection. */
+function keyOf(difference: string): string {
+  return difference.slice(0, difference.indexOf(': kernel'))
+}
