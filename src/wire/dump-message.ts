@@ -17,9 +17,10 @@ import {
   TYPE_IPV6,
   VERSION_SHIFT
 } from './layout.js'
-import { MessageView, type ReadOptions } from './message-view.js'
+import { MessageView } from './message-view.js'
 import { PROBLEMS } from './problems.js'
 import { protocolName, stateName } from './protocols.js'
+import type { DecodeOptions } from './scan-message.js'
 
 /** Some bytes of a message and what they mean. */
 export interface LabelledBytes {
@@ -38,13 +39,14 @@ export interface LabelledBytes {
  *
  * What a receiver does not read is labelled so: the rest of a message that it gives up, and bytes behind the last connection.
  *
- * @param bytes - One datagram's payload.
+ * @param bytes - One datagram's payload, or the part of it that a capture kept (`wireLength` tells).
  * @param options - How it is read.
  */
-export function labelBytes(bytes: Uint8Array, options: ReadOptions = {}): readonly LabelledBytes[] {
+export function labelBytes(bytes: Uint8Array, options: DecodeOptions = {}): readonly LabelledBytes[] {
   const view = new MessageView(options)
-  const labeller = new Labeller(bytes, options.sequenceByteOrder !== 'big')
-  const sound = view.reset(bytes)
+  const whole = wholeMessage(bytes, options.wireLength ?? 0)
+  const labeller = new Labeller(bytes, whole, options.sequenceByteOrder !== 'big')
+  const sound = view.reset(whole)
   labelHeader(labeller, view)
   while (sound && view.next()) labelRecord(labeller, view)
   if (view.fault === 0) labeller.take(bytes.length, 'behind the last connection, not read')
@@ -53,6 +55,16 @@ export function labelBytes(bytes: Uint8Array, options: ReadOptions = {}): readon
     labeller.take(bytes.length, `not read: the receiver gives up at byte ${view.faultOffset}, ${codeOf(view.fault)}`)
   }
   return labeller.lines
+}
+
+const MAX_DATAGRAM = 65535
+
+/** Zeros stand in for what a capture did not keep, so that the bytes before are read as they were on the wire. */
+function wholeMessage(bytes: Uint8Array, wireLength: number): Uint8Array {
+  if (wireLength <= bytes.length || bytes.length > MAX_DATAGRAM) return bytes
+  const whole = new Uint8Array(Math.min(wireLength, MAX_DATAGRAM))
+  whole.set(bytes)
+  return whole
 }
 
 /** Walks over the bytes. Whatever is asked of it, it stays inside the message and leaves nothing out. */
@@ -66,9 +78,9 @@ class Labeller {
   readonly littleEndian: boolean
   readonly #bytes: Uint8Array
 
-  constructor(bytes: Uint8Array, littleEndian: boolean) {
+  constructor(bytes: Uint8Array, whole: Uint8Array, littleEndian: boolean) {
     this.#bytes = bytes
-    this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.data = new DataView(whole.buffer, whole.byteOffset, whole.length)
     this.littleEndian = littleEndian
   }
 
@@ -154,7 +166,7 @@ function labelV1(labeller: Labeller, view: MessageView): void {
 /** Parameters as far as they can be told apart; what follows them is no longer this connection's. */
 function labelParameters(labeller: Labeller, end: number): void {
   const { u8 } = labeller
-  while (labeller.at + PARAMETER_HEADER.DATA <= end && labeller.slice(labeller.at, end).length === end - labeller.at) {
+  while (labeller.at + PARAMETER_HEADER.DATA <= end && end <= labeller.data.byteLength) {
     const type = u8(labeller.at)
     const length = u8(labeller.at + PARAMETER_HEADER.LENGTH)
     if (length === 0 || labeller.at + PARAMETER_HEADER.DATA + length > end) return

@@ -13,10 +13,15 @@ export interface ScannedParameters {
   readonly end: number
   /** Whether one of them makes the receiver skip the connection: it looks at nothing else then. */
   readonly isSkipped: boolean
-  /** Byte offset of the sequence data; 0 where there are none. */
-  readonly sequenceAt: number
-  /** Reports an engine that the receiver does not know, or data without one. */
-  judgeEngine(): void
+  /** Where those stand that a receiver knows, by type. */
+  readonly seen: ReadonlyMap<number, Place>
+}
+
+/** Byte offsets of a parameter, of its data, and behind them. */
+export interface Place {
+  readonly at: number
+  readonly data: number
+  readonly end: number
 }
 
 /**
@@ -42,28 +47,30 @@ export function scanParameters(
       seen.set(type, place)
     } else if ((bytes[at]! & PARAMETER.OPTIONAL) === 0) {
       findings.add('PARAMETER_UNKNOWN', at, `parameter ${type} is unknown and not marked as optional`, index)
-      return {
-        end: at,
-        isSkipped: true,
-        sequenceAt: seen.get(PARAMETER.SEQUENCE)?.data ?? 0,
-        judgeEngine: () => undefined
-      }
+      return { end: at, isSkipped: true, seen }
     }
     at = place.end
   }
-  return {
-    end: to,
-    isSkipped: false,
-    sequenceAt: seen.get(PARAMETER.SEQUENCE)?.data ?? 0,
-    judgeEngine: () => judgeEngine(state, seen, index)
-  }
+  return { end: to, isSkipped: false, seen }
 }
 
-/** Byte offsets of a parameter, of its data, and behind them. */
-interface Place {
-  readonly at: number
-  readonly data: number
-  readonly end: number
+/** Reports engine data without a name, or with one that the receiver does not know; names end at their first zero byte. */
+export function judgeEngine(
+  { bytes, engines, findings }: ScanState,
+  seen: ReadonlyMap<number, Place>,
+  index: number
+): void {
+  const data = seen.get(PARAMETER.ENGINE_DATA)
+  if (data === undefined) return
+  const name = seen.get(PARAMETER.ENGINE_NAME)
+  if (name === undefined) {
+    findings.add('ENGINE_NAME_MISSING', data.data, 'engine data without an engine name', index)
+    return
+  }
+  const [text = ''] = toText(bytes.subarray(name.data, name.end)).split('\0')
+  if (engines.includes(text)) return
+  const known = engines.join(', ')
+  findings.add('ENGINE_UNKNOWN', name.data, `engine ${JSON.stringify(text)}; the receiver knows ${known}`, index)
 }
 
 const NAMES = new Map<number, string>([
@@ -110,19 +117,4 @@ function checkKnown(
         ? 'ENGINE_DATA_REPEATED'
         : 'ENGINE_NAME_REPEATED'
   return findings.add(code, at, `${NAMES.get(type)!} for the second time`, index)
-}
-
-/** Engine data want a name that the receiver knows; names end at their first zero byte. */
-function judgeEngine({ bytes, engines, findings }: ScanState, seen: ReadonlyMap<number, Place>, index: number): void {
-  const data = seen.get(PARAMETER.ENGINE_DATA)
-  if (data === undefined) return
-  const name = seen.get(PARAMETER.ENGINE_NAME)
-  if (name === undefined) {
-    findings.add('ENGINE_NAME_MISSING', data.data, 'engine data without an engine name', index)
-    return
-  }
-  const [text = ''] = toText(bytes.subarray(name.data, name.end)).split('\0')
-  if (engines.includes(text)) return
-  const known = engines.join(', ')
-  findings.add('ENGINE_UNKNOWN', name.data, `engine ${JSON.stringify(text)}; the receiver knows ${known}`, index)
 }

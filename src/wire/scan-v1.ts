@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { FLAG } from './constants.js'
-import { scanParameters } from './scan-parameters.js'
+import { FLAG, PARAMETER } from './constants.js'
+import { judgeEngine, scanParameters } from './scan-parameters.js'
 import type { ScanEnd, ScanState } from './scan-message.js'
 import { addRun, refuse } from './scan-record.js'
 
@@ -76,9 +76,10 @@ function takeRecord(state: ScanState, at: number, size: number, index: number): 
   }
   const found = scanParameters(state, at + fixed, at + size, index)
   if (found === undefined) return false
-  if (found.sequenceAt !== 0 && (flags & FLAG.SEQUENCE) === 0)
-    state.findings.add('SEQUENCE_WITHOUT_FLAG', found.sequenceAt, 'sequence data, but neither flag says so', index)
-  if (!found.isSkipped && !refuse(state, judged)) found.judgeEngine()
+  const sequence = found.seen.get(PARAMETER.SEQUENCE)
+  if (sequence !== undefined && (flags & FLAG.SEQUENCE) === 0)
+    state.findings.add('SEQUENCE_WITHOUT_FLAG', sequence.data, 'sequence data, but neither flag says so', index)
+  if (!found.isSkipped && !refuse(state, judged)) judgeEngine(state, found.seen, index)
   addRun(state.runs, 'parameters', at, at + size, found.end)
   return true
 }
