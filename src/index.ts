@@ -23,6 +23,23 @@ export {
   type MasterEngineOptions,
   type MasterSettings
 } from './engine/index.js'
+export { SyncBackup, type SyncBackupEvents, type SyncBackupOptions } from './daemon/sync-backup.js'
+export { SyncMaster, type SyncMasterEvents, type SyncMasterOptions } from './daemon/sync-master.js'
+export type { AnnounceOptions } from './daemon/announcer.js'
+export type { Clock } from './daemon/clock.js'
+export type { CloseOptions } from './daemon/lifecycle.js'
+export type { SyncOptions } from './daemon/sync-options.js'
+export type { Peer } from './transport/udp-options.js'
+export type { NetworkSystem } from './transport/system.js'
+export type {
+  ChannelTransport,
+  ReceivingTransport,
+  Sender,
+  SendingTransport,
+  Transport,
+  TransportHandlers,
+  TransportNotice
+} from './transport/transport.js'
 export { IpvsSyncError, type ErrorCode, type IpvsSyncErrorDetails } from './errors.js'
 export { CAPTURE_PROBLEMS, CaptureReader, CaptureTime, readCapture } from './capture/index.js'
 export type {

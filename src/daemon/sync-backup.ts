@@ -89,16 +89,12 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     this.table = tableOf(options)
     this.#transport = options.transport ?? new UdpReceiver(udpOptionsOf(options, this.#sysctls), options.system)
     demandChannels(this.#transport, this.#sysctls)
-    const wantsChanges = (): boolean => this.listenerCount('connection') + this.listenerCount('expired') > 0
     this.#engine = new BackupEngine({
       ...engineOptionsOf(options),
       table: this.table,
-      settings: this.#sysctls,
-      // Asked at each change: events cost an object, and listeners come and go.
-      get connectionEvents() {
-        return wantsChanges()
-      }
+      settings: this.#sysctls
     })
+    this.#followListeners()
     this.#runner = new Runner(this.#engine, this.#clock, { event: (event) => this.#tell(event) })
     this.#life = new Lifecycle({
       open: () => this.#open(),
@@ -192,6 +188,18 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     this.#engine.close()
     this.#runner.stop()
     this.emit('close')
+  }
+
+  /** Events of changes cost an object each: the engine makes them as long as somebody listens for them. */
+  #followListeners(): void {
+    const update = (added?: string | symbol): void => {
+      const wanted = this.listenerCount('connection') + this.listenerCount('expired') > 0
+      this.#engine.tellChanges(wanted || added === 'connection' || added === 'expired')
+    }
+    // Node's own two events are not in the map of ours.
+    const plain = this as unknown as EventEmitter
+    plain.on('newListener', update)
+    plain.on('removeListener', () => update())
   }
 
   #tell(event: EngineEvent): void {

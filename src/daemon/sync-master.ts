@@ -16,6 +16,9 @@ import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import type { SendingTransport } from '../transport/transport.js'
 import { UdpSender } from '../transport/udp-sender.js'
 import type { Milliseconds } from '../units.js'
+import type { Connection } from '../wire/connection.js'
+import { createRows, type Rows } from '../wire/rows.js'
+import { announceConnection } from './announce-connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
 import type { Clock } from './clock.js'
 import { carryMessages } from './courier.js'
@@ -76,6 +79,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   readonly #startNotice: string
   #sysctls: Sysctls
   #inputs = 0
+  readonly #row: Rows = createRows(1)
 
   /**
    * @param options - What it is told.
@@ -141,9 +145,27 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
    */
   handleConnection(change: ConnectionChange): MasterAnswer {
     const answer = this.#engine.handleConnection(change, this.#clock.now())
-    if (++this.#inputs % INPUTS_A_LOOK === 0) this.#runner.settle()
-    else this.#runner.soon()
+    this.#settle()
     return answer
+  }
+
+  /**
+   * Announces one connection whatever the rules say: for sources that show connections, not packets.
+   *
+   * @param connection - As it is now; it is put into the table, or brought up to date there.
+   * @returns Whether it was put into a message: not where the table is full, or no message can carry it.
+   * @throws IpvsSyncError `ERR_ENCODE`, whose `field` names what cannot be understood.
+   */
+  announceConnection(connection: Connection): boolean {
+    const announced = announceConnection(this.#engine, this.#row, connection, this.#clock.now())
+    this.#settle()
+    return announced
+  }
+
+  /** How full the fullest queue is: messages that wait, as a part of sync_qlen_max. Hold back before it is 1. */
+  get pressure(): number {
+    const longest = Math.max(...this.#engine.counters().channels.map(({ queued }) => queued))
+    return longest / Math.max(this.#sysctls.syncQlenMax, 1)
   }
 
   /**
@@ -230,6 +252,11 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
       await new Promise<void>((resolve) => void this.#clock.after(CLOSE_LOOK, resolve))
     }
     await this.#transport.flush()
+  }
+
+  #settle(): void {
+    if (++this.#inputs % INPUTS_A_LOOK === 0) this.#runner.settle()
+    else this.#runner.soon()
   }
 
   /** Before the start and after the end messages stay where they are. */

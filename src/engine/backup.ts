@@ -56,7 +56,7 @@ export class BackupEngine {
   readonly #senders: SenderBook
   readonly #legacy: boolean
   readonly #expires: boolean
-  readonly #tellsChanges: boolean
+  #tellsChanges: boolean
   readonly #onExpired = (slot: number): false => this.#expire(slot)
   #threshold: number
   #backupOnly: boolean
@@ -115,6 +115,11 @@ export class BackupEngine {
   /** When to call {@link BackupEngine.handleTimeout} next; Infinity if there is nothing to wait for. Not before the last time given. */
   nextTimeout(): TimestampMs {
     return this.#expires ? Math.max(this.#now, this.table.nextDeadline()) : Infinity
+  }
+
+  /** Whether changes of connections are told as events from now on: each one costs an object. */
+  tellChanges(wanted: boolean): void {
+    this.#tellsChanges = wanted
   }
 
   /** The oldest event that was not yet polled, or nothing. */
@@ -205,11 +210,19 @@ export class BackupEngine {
     const mask = version === 0 && this.#legacy ? LEGACY_V0_MASK : BACKUP_MASK
     this.#syncid = this.#reader.view.syncid
     this.table.prepare(rows)
-    for (let i = 0; i < count; i++) {
+    for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
       const verdict = words[i * ROW_WORDS + ROW.VERDICT]!
       if (verdict === 0) this.#applyRow(rows, i, mask)
       else this.#tellProblem(verdict, words[i * ROW_WORDS + ROW.OFFSET]!, i, from)
     }
+  }
+
+  /** Applies the connections that only go on, without a look at each; the number of the first that needs one. */
+  #skipKnown(rows: Rows, first: number): number {
+    if (this.#tellsChanges) return first
+    const next = this.table.refreshRun(rows, first, BACKUP_UPDATE_MASK, this.#threshold, this.#syncid)
+    this.#tally.updated += next - first
+    return next
   }
 
   /** One connection: `ip_vs_proc_conn`. */

@@ -59,10 +59,19 @@ t.test('what a master announces is in the table, told as created, updated and ex
   await backup.close()
 })
 
-t.test('nobody listens for changes, and none is made', async (t) => {
+t.test('nobody listens for changes any more, and none is made', async (t) => {
   const { backup, send } = await setUp()
+  const told: string[] = []
+  const note = ({ change }: ConnectionEvent): void => void told.push(change)
+  backup.once('expired', note)
+  backup.on('connection', note)
+  send(MESSAGE)
+  backup.off('connection', note)
+  backup.off('expired', note)
+  t.strictSame(told, ['created'])
   for (let i = 0; i < 2000; i++) send(MESSAGE)
-  t.match(backup.counters(), { applied: 2000, eventsLost: 0 })
+  t.match(backup.counters(), { applied: 2001, eventsLost: 0 })
+  t.strictSame(told, ['created'])
   await backup.close()
 })
 

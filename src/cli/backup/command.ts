@@ -1,0 +1,108 @@
+/**
+ * `ipvs-sync backup`: keeps the table that masters announce.
+ *
+ * @module
+ */
+
+import { Option, type Command } from 'commander'
+import { parseNetwork } from '../../addresses.js'
+import type { ConnectionEvent } from '../../engine/events.js'
+import { SyncBackup } from '../../daemon/sync-backup.js'
+import type { Io } from '../io.js'
+import { settingsOf } from '../options.js'
+import { refuse } from '../parsers.js'
+import {
+  aborted,
+  addServiceOptions,
+  runService,
+  syncOptionsOf,
+  tellOn,
+  type ServiceOptions,
+  type Tell
+} from '../service.js'
+import { LineWriter } from './line-writer.js'
+import { ProblemTeller } from './problem-teller.js'
+
+interface Options extends ServiceOptions {
+  readonly accept: readonly string[]
+  readonly format?: 'json'
+}
+
+/** Adds its options. */
+export function configure(command: Command): void {
+  addServiceOptions(command)
+    .option(
+      '--accept <network>',
+      'take messages of these sources only, such as 10.9.0.0/24; may be repeated',
+      collectAccept,
+      []
+    )
+    .addOption(new Option('--format <format>', 'print each change of a connection as a line of JSON').choices(['json']))
+    .addHelpText(
+      'after',
+      '\nWhoever can send to the group can make connections: --accept is what limits it.\n' +
+        'With --peer it listens at those addresses that are its own, or else takes messages of those peers alone.'
+    )
+}
+
+/** Runs until it is told to end. */
+export async function execute(command: Command, io: Io): Promise<number> {
+  const options = command.opts<Options>()
+  const settings = await settingsOf(options)
+  const backup = new SyncBackup({
+    ...syncOptionsOf(options, settings),
+    syncid: options.syncid,
+    ...(options.accept.length > 0 && { accept: options.accept })
+  })
+  const problems = new ProblemTeller(tellOn(io, 'backup'))
+  backup.on('problem', (event) => problems.tell(event))
+  const lines = options.format === 'json' ? printChanges(backup, io) : undefined
+  return runService(
+    {
+      name: 'backup',
+      daemon: backup,
+      roles: { backup },
+      options,
+      work: async (tell) => {
+        await aborted(io.signal)
+        tellLost(lines, tell)
+        return 0
+      },
+      summary: () => summaryOf(backup)
+    },
+    io
+  )
+}
+
+function printChanges(backup: SyncBackup, io: Io): LineWriter {
+  const lines = new LineWriter(io.stdout)
+  const print = ({ change, connection }: ConnectionEvent): void =>
+    lines.write(JSON.stringify({ change, ...connection }))
+  backup.on('connection', print)
+  backup.on('expired', print)
+  return lines
+}
+
+function tellLost(lines: LineWriter | undefined, tell: Tell): void {
+  if (lines !== undefined && lines.lost > 0) tell(`${lines.lost} lines were left out: standard output did not keep up`)
+}
+
+function summaryOf(backup: SyncBackup): string {
+  const { applied, dropped, skipped } = backup.counters()
+  const messages = backup.counters().received.reduce((sum, [one, other]) => sum + one + other, 0)
+  const drops = backup.receiveDrops() ?? 0
+  return (
+    `${messages} messages, ${sum(dropped)} dropped; ${applied} connections applied, ${sum(skipped)} skipped; ` +
+    `${backup.table.size} in the table${drops > 0 ? `; ${drops} messages lost to a full receive buffer` : ''}`
+  )
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0)
+}
+
+function collectAccept(text: string, before: readonly string[]): string[] {
+  if (parseNetwork(text) === undefined)
+    refuse('--accept', text, 'an address or a network: 10.0.0.1, 10.0.0.0/24 or fd00::/8')
+  return [...before, text]
+}

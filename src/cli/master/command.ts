@@ -1,0 +1,109 @@
+/**
+ * `ipvs-sync master`: announces connections.
+ *
+ * @module
+ */
+
+import { Option, type Command } from 'commander'
+import { systemClock } from '../../daemon/clock.js'
+import { SyncMaster } from '../../daemon/sync-master.js'
+import type { Io } from '../io.js'
+import { settingsOf } from '../options.js'
+import { integerOption } from '../parsers.js'
+import { addServiceOptions, runService, syncOptionsOf, type ServiceOptions, type Tell } from '../service.js'
+import { DemoTraffic } from './demo-traffic.js'
+import { pause } from './flow.js'
+import { followKernel } from './kernel-source.js'
+import { followLines } from './line-source.js'
+
+interface Options extends ServiceOptions {
+  readonly source: 'stdin' | 'kernel' | 'demo'
+  readonly strict: boolean
+  /** Milliseconds. */
+  readonly interval: number
+  /** Connections a second. */
+  readonly rate: number
+}
+
+/** Time between two steps of made-up traffic, in milliseconds. */
+const DEMO_STEP = 100
+
+/** Adds its options. */
+export function configure(command: Command): void {
+  addServiceOptions(command)
+    .addOption(
+      new Option('--source <source>', 'what to announce').choices(['stdin', 'kernel', 'demo']).default('stdin')
+    )
+    .option('--strict', 'end at the first line of standard input that is wrong', false)
+    .option('--interval <ms>', 'kernel: from one look to the next', integerOption('--interval', 10, 3_600_000), 1000)
+    .option('--rate <number>', 'demo: connections a second', integerOption('--rate', 1, 100_000), 20)
+    .addHelpText(
+      'after',
+      `
+stdin takes a connection as an object of JSON a line, which counts as one packet of its client:
+  {"family":"ipv4","protocol":"TCP","client":{"address":"10.1.0.2","port":38988},"virtual":{"address":"10.1.0.1","port":80},
+   "destination":{"address":"10.2.0.2","port":80},"forwarding":"MASQ","flags":[],"state":"ESTABLISHED","packets":3}
+It is announced when the kernel's rules say so (sync_threshold: by default at packets 3, 53, 103, …). Optional keys:
+"packets", the counter itself; "event": "packet" or "expire"; "controlledBy", the key of its template.
+kernel follows /proc/net/ip_vs_conn; demo makes traffic up. At the end of the input, and when it is told to end, what is
+held is sent first.`
+    )
+}
+
+/** Runs to the end of its source, or until it is told to end. */
+export async function execute(command: Command, io: Io): Promise<number> {
+  const options = command.opts<Options>()
+  const settings = await settingsOf(options)
+  const master = new SyncMaster({ ...syncOptionsOf(options, settings), syncid: options.syncid })
+  return runService(
+    {
+      name: 'master',
+      daemon: master,
+      roles: { master },
+      options,
+      work: async (tell) => {
+        await follow(master, options, io, tell)
+        return 0
+      },
+      summary: () => summaryOf(master)
+    },
+    io
+  )
+}
+
+async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell): Promise<void> {
+  const { signal } = io
+  switch (options.source) {
+    case 'stdin':
+      return followLines(io.stdin, master, { strict: options.strict, signal, tell })
+    case 'kernel':
+      return followKernel(master, {
+        interval: options.interval,
+        signal,
+        tell,
+        refreshPeriod: () => master.sysctls.syncRefreshPeriod,
+        now: () => systemClock.now()
+      })
+    case 'demo':
+      return followDemo(master, options.rate, signal)
+  }
+}
+
+async function followDemo(master: SyncMaster, rate: number, signal: AbortSignal): Promise<void> {
+  const traffic = new DemoTraffic()
+  const begin = systemClock.now()
+  let born = 0
+  while (!signal.aborted) {
+    const now = systemClock.now()
+    const due = Math.ceil(((now - begin + 1) * rate) / 1000)
+    for (const change of traffic.step(now, due - born)) master.handleConnection(change)
+    born = due
+    await pause(DEMO_STEP, signal)
+  }
+}
+
+function summaryOf(master: SyncMaster): string {
+  const { sent, suppressed, dropped, channels } = master.counters()
+  const messages = channels.reduce((sum, { messagesSent }) => sum + messagesSent, 0)
+  return `${sent - dropped} connections in ${messages} messages; ${suppressed} not due, ${dropped} dropped`
+}
