@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isAgentMessage } from './agent-message.js'
 import { HEADER_V0, HEADER_V1, RECORD_V1 } from '../wire/layout.js'
 import type { MessageReader } from '../wire/message-reader.js'
 import { PROBLEMS, type Problem, type ProblemCode, type Severity } from '../wire/problems.js'
@@ -78,7 +79,8 @@ export function warningOf({ view, rows }: MessageReader, bytes: Uint8Array): num
     if (bytes.length < HEADER_V1.LENGTH) return PROBLEMS.SHORT_HEADER.number
     return bytes[HEADER_V1.VERSION] === 1 ? PROBLEMS.SPARE_NOT_ZERO.number : PROBLEMS.VERSION_UNKNOWN.number
   }
-  if (rows.count === 0) return bytes.length > HEADER_V1.LENGTH ? PROBLEMS.LEFTOVER_BYTES.number : 0
+  if (rows.count === 0)
+    return bytes.length > HEADER_V1.LENGTH && !isAgentMessage(bytes) ? PROBLEMS.LEFTOVER_BYTES.number : 0
   return endOf(view.index < 0, view.end, rows.words[(rows.count - 1) * ROW_WORDS + ROW.OFFSET]!) < bytes.length
     ? PROBLEMS.LEFTOVER_BYTES.number
     : 0

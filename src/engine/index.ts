@@ -3,6 +3,10 @@
  *
  * @module
  */
+export { AgentEngine, type AgentReport, type KnownAgent } from './agent.js'
+export type { AgentId } from './agent-message.js'
+export type { AgentEngineOptions, AgentEvent, AgentOutcome, AgentTimes } from './agent-options.js'
+export type { AskingReport } from './agent-asking.js'
 export type { BackupCounters } from './backup-counters.js'
 export type { BackupEngineOptions, BackupSettings, ChangedTimeouts } from './backup-options.js'
 export type { SenderReport } from './backup-senders.js'

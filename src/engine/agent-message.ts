@@ -1,0 +1,140 @@
+/**
+ * What agents say to each other in the group: version 1 messages that count no connections, which every kernel accepts
+ * and ignores (docs/protocol.md section 14).
+ *
+ * ```
+ *  0 header of version 1: 0, syncid, size, 0 connections, version 1, spare 0
+ *  8 u32 magic "IVSA"         12 u8 version = 1     13 u8 kind      14 u16 bits (1 = the speaker is ready)
+ * 16 u64 who speaks           24 u64 to whom; 0 is everybody
+ * 32 u32 request number       36 u32 connections
+ * ```
+ * Integers are big-endian. Bytes behind the 40th are for later versions of ours, and ignored.
+ *
+ * @module
+ */
+
+import { HEADER_V1 } from '../wire/layout.js'
+
+/** An agent's name: 64 random bits as 16 lower-case hex digits. */
+export type AgentId = string
+
+/** Addressed to every agent. */
+export const EVERYBODY: AgentId = '0000000000000000'
+
+/**
+ * What a message is.
+ *
+ * - `hello` the speaker is there; `connections` are in its table
+ * - `request` the speaker wants a table: from everybody, offers; from one, the table itself
+ * - `offer` the speaker has a table of `connections` for whoever asked
+ * - `begin` it starts; `connections` are planned
+ * - `progress` it goes on; `connections` were sent so far
+ * - `done` it is over; `connections` were sent in all
+ * - `cancel` the one who asked wants no more of it
+ */
+export type AgentMessageKind = 'hello' | 'request' | 'offer' | 'begin' | 'progress' | 'done' | 'cancel'
+
+/** A message between agents. */
+export interface AgentMessage {
+  readonly kind: AgentMessageKind
+  /** Who speaks. */
+  readonly from: AgentId
+  /** To whom; {@link EVERYBODY}, or one. */
+  readonly to: AgentId
+  /** The number of the request that this belongs to, 0…4294967295; 0 in a hello. */
+  readonly request: number
+  /** 0…4294967295: see {@link AgentMessageKind}. */
+  readonly connections: number
+  /** The speaker holds its own table for complete. */
+  readonly ready: boolean
+}
+
+const MAGIC = 0x49565341
+const VERSION = 1
+const READY = 1
+const AT = {
+  MAGIC: 8,
+  VERSION: 12,
+  KIND: 13,
+  BITS: 14,
+  FROM: 16,
+  TO: 24,
+  REQUEST: 32,
+  CONNECTIONS: 36,
+  LENGTH: 40
+} as const
+const KINDS: readonly (AgentMessageKind | undefined)[] = [
+  undefined,
+  'hello',
+  'request',
+  'offer',
+  'begin',
+  'progress',
+  'done',
+  'cancel'
+]
+
+/**
+ * Writes a message.
+ *
+ * @param message - Numbers are cut to their 32 bits.
+ * @param syncid - 0…255: agents of other syncids pass it over, as kernels do.
+ */
+export function encodeAgentMessage(message: AgentMessage, syncid: number): Uint8Array {
+  const bytes = new Uint8Array(AT.LENGTH)
+  const view = new DataView(bytes.buffer)
+  bytes[HEADER_V1.SYNCID] = syncid
+  view.setUint16(HEADER_V1.SIZE, AT.LENGTH)
+  bytes[HEADER_V1.VERSION] = 1
+  view.setUint32(AT.MAGIC, MAGIC)
+  bytes[AT.VERSION] = VERSION
+  bytes[AT.KIND] = KINDS.indexOf(message.kind)
+  view.setUint16(AT.BITS, message.ready ? READY : 0)
+  view.setBigUint64(AT.FROM, BigInt(`0x${message.from}`))
+  view.setBigUint64(AT.TO, BigInt(`0x${message.to}`))
+  view.setUint32(AT.REQUEST, message.request)
+  view.setUint32(AT.CONNECTIONS, message.connections)
+  return bytes
+}
+
+/** Whether a datagram is a message between agents, of whatever version: it is none of a kernel's, and nothing is wrong with it. */
+export function isAgentMessage(bytes: Uint8Array): boolean {
+  return bytes.length >= AT.VERSION && isEmptyVersion1(bytes) && viewOf(bytes).getUint32(AT.MAGIC) === MAGIC
+}
+
+/**
+ * Reads a datagram.
+ *
+ * @returns Nothing for what is no such message, is cut off, or is of a version or kind that is not known.
+ */
+export function decodeAgentMessage(bytes: Uint8Array): AgentMessage | undefined {
+  if (bytes.length < AT.LENGTH || !isAgentMessage(bytes) || bytes[AT.VERSION] !== VERSION) return undefined
+  const kind = KINDS[bytes[AT.KIND]!]
+  if (kind === undefined) return undefined
+  const view = viewOf(bytes)
+  return {
+    kind,
+    from: idAt(view, AT.FROM),
+    to: idAt(view, AT.TO),
+    request: view.getUint32(AT.REQUEST),
+    connections: view.getUint32(AT.CONNECTIONS),
+    ready: (view.getUint16(AT.BITS) & READY) !== 0
+  }
+}
+
+function isEmptyVersion1(bytes: Uint8Array): boolean {
+  const view = viewOf(bytes)
+  return (
+    view.getUint16(HEADER_V1.SIZE) === bytes.length &&
+    view.getUint32(HEADER_V1.COUNT) === 0x00010000 &&
+    bytes[HEADER_V1.RESERVED] === 0
+  )
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function idAt(view: DataView, offset: number): AgentId {
+  return view.getBigUint64(offset).toString(16).padStart(16, '0')
+}
