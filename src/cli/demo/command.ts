@@ -19,6 +19,8 @@ interface Options {
 }
 
 const SYNCID = '7'
+/** New clients a second: slow enough to follow each with the eye. */
+const RATE = '3'
 /** q, Ctrl-C, Escape. */
 const ENDING_KEYS: readonly string[] = ['q', 'Q', '\u0003', '\u001b']
 const FRAME_MS = 500
@@ -45,7 +47,15 @@ export async function execute(command: Command, io: Io): Promise<number> {
   io.stderr.write(`ipvs-sync demo: starting a backup and a master on this machine (${route.text}) ...\n`)
   const backup = await DemoProcess.start('backup', ['--syncid', SYNCID, ...route.backup])
   try {
-    const master = await DemoProcess.start('master', ['--source', 'demo', '--syncid', SYNCID, ...route.master])
+    const master = await DemoProcess.start('master', [
+      '--source',
+      'demo',
+      '--rate',
+      RATE,
+      '--syncid',
+      SYNCID,
+      ...route.master
+    ])
     try {
       await show(io, seconds, route.text, { master, backup })
     } finally {
@@ -69,8 +79,9 @@ const UNICAST = {
   master: ['--peer', '127.0.0.1']
 } as const
 
-function hasLoopback(): boolean {
-  return networkInterfaces()['lo']?.some(({ address }) => isIPv4(address)) ?? false
+/** Whether there is an interface `lo` with an IPv4 address: what the group needs here. */
+export function hasLoopback(interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces()): boolean {
+  return (interfaces['lo'] ?? []).some(({ address }) => isIPv4(address))
 }
 
 interface Processes {
@@ -87,11 +98,11 @@ async function show(io: Io, total: number, route: string, { master, backup }: Pr
   try {
     for (;;) {
       const seconds = (Date.now() - begin) / 1000
-      const views = {
-        master: await master.look('ipvs_sync_messages_sent_total'),
-        backup: await backup.look('ipvs_sync_messages_received_total')
-      }
-      draw({ ...views, seconds: Math.min(seconds, total) })
+      const [ours, theirs] = await Promise.all([
+        master.look('ipvs_sync_messages_sent_total'),
+        backup.look('ipvs_sync_messages_received_total')
+      ])
+      draw({ master: ours, backup: theirs, seconds: Math.min(seconds, total) })
       if (seconds >= total || ending.aborted) return
       await wait(io.stdout.isTTY ? FRAME_MS : LINE_MS, undefined, { signal: ending }).catch(() => undefined)
     }
@@ -104,13 +115,19 @@ function printer(io: Io): (snapshot: DemoSnapshot) => void {
   return (snapshot) => void io.stdout.write(`${drawLine(snapshot)}\n`)
 }
 
-/** Draws over what it drew before, without clearing first, so that nothing flickers. */
-function painter(io: Io, total: number, route: string): (snapshot: DemoSnapshot) => void {
+/**
+ * Draws over what it drew before, without clearing first, so that nothing flickers.
+ *
+ * @param total - Seconds that the demonstration lasts.
+ * @param route - How the messages travel.
+ */
+export function painter(io: Io, total: number, route: string): (snapshot: DemoSnapshot) => void {
   io.stdout.write('\u001b[2J')
   const color = io.env['NO_COLOR'] === undefined || io.env['NO_COLOR'] === ''
+  const order = new Map<string, number>()
   return (snapshot) => {
     const size = { columns: io.stdout.columns ?? 100, rows: (io.stdout as { rows?: number }).rows ?? 30, color }
-    const lines = drawScreen(snapshot, total, route, size)
+    const lines = drawScreen(snapshot, order, total, route, size)
     io.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\n')}\u001b[J\n`)
   }
 }

@@ -40,7 +40,7 @@ export class DemoProcess {
    */
   static async start(name: 'master' | 'backup', args: readonly string[]): Promise<DemoProcess> {
     const port = await freePort()
-    const main = fileURLToPath(new URL(`../main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url))
+    const main = fileURLToPath(import.meta.url.replace(/demo\/processes(\.[jt]s)$/, 'main$1'))
     const command = [...process.execArgv, main, name, ...args, '--http', `127.0.0.1:${port}`]
     const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] })
     const started = new DemoProcess(name, child, `http://127.0.0.1:${port}`)
@@ -81,11 +81,11 @@ export class DemoProcess {
 
   async #ready(): Promise<void> {
     for (let waited = 0; waited < START_LIMIT_MS && !this.ended; waited += POLL_MS) {
-      const answered = await this.#get('/readyz').then(
-        () => true,
+      const ready = await fetch(`${this.#url}/readyz`).then(
+        ({ ok }) => ok,
         () => false
       )
-      if (answered) return
+      if (ready) return
       await wait(POLL_MS)
     }
     const error = this.#ended(undefined)
@@ -94,14 +94,12 @@ export class DemoProcess {
   }
 
   async #get(path: string): Promise<string> {
-    const response = await fetch(`${this.#url}${path}`)
-    if (!response.ok) throw new Error(`${path}: ${response.status}`)
-    return response.text()
+    return (await fetch(`${this.#url}${path}`)).text()
   }
 
   #ended(cause: unknown): IpvsSyncError {
-    const said = this.#said.trim() === '' ? 'it said nothing' : this.#said.trim()
-    return new IpvsSyncError('ERR_TRANSPORT', `the demonstration's ${this.#name} does not answer: ${said}`, { cause })
+    const message = `the demonstration's ${this.#name} does not answer; it said: ${this.#said.trim()}`
+    return new IpvsSyncError('ERR_TRANSPORT', message, { cause })
   }
 }
 

@@ -21,14 +21,21 @@ const FEWEST = 5
  * Draws one picture.
  *
  * @param snapshot - Both processes.
+ * @param order - See {@link pairUp}.
  * @param total - Seconds that the demonstration lasts.
  * @param route - Where the messages travel: `multicast 224.0.0.81 on lo`.
  * @returns Lines, none wider than the screen.
  */
-export function drawScreen(snapshot: DemoSnapshot, total: number, route: string, size: ScreenSize): string[] {
+export function drawScreen(
+  snapshot: DemoSnapshot,
+  order: Map<string, number>,
+  total: number,
+  route: string,
+  size: ScreenSize
+): string[] {
   const { master, backup, seconds } = snapshot
   const paint = size.color ? styled : plain
-  const pairs = pairUp(snapshot)
+  const pairs = pairUp(snapshot, order)
   const room = Math.max(FEWEST, size.rows - FRAME)
   const half = Math.floor((size.columns - 3) / 2)
   const both = pairs.filter((pair) => pair.master !== undefined && pair.backup !== undefined).length
@@ -82,11 +89,11 @@ function drawPair({ master, backup }: Pair, half: number, paint: Paint): string 
 }
 
 function heading(last: string): string {
-  return `${'protocol'.padEnd(9)}${'client'.padEnd(22)}${'state'.padEnd(13)}${last}`
+  return `${'prot'.padEnd(5)}${'client'.padEnd(24)}${'state'.padEnd(12)}${last}`
 }
 
 function row({ protocol, client, state }: TableConnection, last: string): string {
-  return `${protocol.padEnd(9)}${text(client).padEnd(22)}${state.padEnd(13)}${last}`
+  return `${protocol.padEnd(5)}${text(client).padEnd(24)}${state.padEnd(12)}${last}`
 }
 
 function target({ destination }: TableConnection): string {

@@ -27,17 +27,23 @@ export interface Pair {
   readonly backup: TableConnection | undefined
 }
 
-/** Pairs the two tables by protocol, client and virtual service, in the master's order, newest first; then the backup's own. */
-export function pairUp({ master, backup }: DemoSnapshot): Pair[] {
-  const theirs = new Map(backup.connections.map((connection) => [keyOf(connection), connection]))
-  const pairs = master.connections.map((connection) => {
+/**
+ * Pairs the two tables by protocol, client and virtual service, newest first.
+ *
+ * @param order - When each pair was first seen, by key: kept by the caller from picture to picture, so that lines stay.
+ */
+export function pairUp({ master, backup }: DemoSnapshot, order: Map<string, number>): Pair[] {
+  const pairs = new Map<string, Pair>()
+  for (const connection of master.connections) {
     const key = keyOf(connection)
-    const pair = { key, master: connection, backup: theirs.get(key) }
-    theirs.delete(key)
-    return pair
-  })
-  const alone = [...theirs].map(([key, connection]) => ({ key, master: undefined, backup: connection }))
-  return [...pairs.reverse(), ...alone]
+    pairs.set(key, { key, master: connection, backup: undefined })
+  }
+  for (const connection of backup.connections) {
+    const key = keyOf(connection)
+    pairs.set(key, { key, master: pairs.get(key)?.master, backup: connection })
+  }
+  for (const key of pairs.keys()) if (!order.has(key)) order.set(key, order.size)
+  return [...pairs.values()].sort((a, b) => order.get(b.key)! - order.get(a.key)!)
 }
 
 function keyOf({ protocol, client, virtual }: TableConnection): string {

@@ -1,0 +1,136 @@
+import { PassThrough } from 'node:stream'
+import t from 'tap'
+import { Command } from 'commander'
+import { configure, execute, hasLoopback, painter } from '../../src/cli/demo/command.js'
+import { DemoProcess } from '../../src/cli/demo/processes.js'
+import { drawLine, drawScreen } from '../../src/cli/demo/screen.js'
+import { pairUp, sumOf, type DemoSnapshot } from '../../src/cli/demo/snapshot.js'
+import type { Io } from '../../src/cli/io.js'
+import type { TableConnection } from '../../src/wire/connection.js'
+import { tcpConnection } from '../fixtures/support/connections.js'
+import { testIo } from '../fixtures/support/test-io.js'
+
+const at = (i: number, rest: Partial<TableConnection> = {}): TableConnection => ({
+  ...tcpConnection(i),
+  origin: 'LOCAL',
+  expires: 899,
+  syncid: 7,
+  ...rest
+})
+const ipv6 = at(3, {
+  family: 'ipv6',
+  client: { address: '2001:db8::7', port: 4000 },
+  destination: { address: 'fd00::1', port: 80 }
+})
+
+const snapshot: DemoSnapshot = {
+  master: { connections: [at(0), at(1), at(2, { state: 'SYN_RECV' }), ipv6], messages: 4 },
+  backup: { connections: [at(0), at(1, { state: 'FIN_WAIT' }), at(9)], messages: 4 },
+  seconds: 62
+}
+
+t.test('pairs are laid side by side, newest first, and stay where they were', async (t) => {
+  const order = new Map<string, number>()
+  const ports = (now: DemoSnapshot): number[] =>
+    pairUp(now, order).map(({ master, backup }) => (master ?? backup)!.client.port)
+  t.strictSame(ports(snapshot), [1009, 4000, 1002, 1001, 1000])
+  t.strictSame(ports({ ...snapshot, master: { connections: [at(5), at(0)], messages: 0 } }), [1005, 1009, 1001, 1000])
+})
+
+t.test('metrics are summed over their labels', async (t) => {
+  const text = '# HELP a_total x\na_total{channel="0"} 3\na_total{channel="1"} 4\na_total_more 9\na_total 1\n'
+  t.equal(sumOf(text, 'a_total'), 8)
+  t.equal(sumOf(text, 'b'), 0)
+})
+
+t.test('the screen says what is on both, and no line is wider than it', async (t) => {
+  const draw = (columns: number, rows: number, color: boolean): string[] =>
+    drawScreen(snapshot, new Map(), 120, 'multicast 224.0.0.81 on lo', { columns, rows, color })
+  const lines = draw(120, 30, false)
+  const text = lines.join('\n')
+  t.match(text, /MASTER {2}4 connections .*BACKUP {2}3 connections/)
+  t.match(text, /1:02 of 2:00/)
+  t.match(text, /2 on both/)
+  t.match(text, /2 not announced/)
+  t.match(text, /\(gone\)/)
+  t.match(text, /\[2001:db8::7\]:4000/)
+  t.match(text, /SYN_RECV.*·\s+not announced yet/)
+  t.ok(lines.every((line) => line.length <= 120))
+  t.ok(draw(60, 30, false).every((line) => line.length <= 60))
+  t.match(draw(120, 8, false).join('\n'), /TCP/)
+  const many = { connections: Array.from({ length: 40 }, (_, i) => at(i)), messages: 1 }
+  const full = drawScreen({ ...snapshot, master: many }, new Map(), 60, 'x', { columns: 100, rows: 20, color: false })
+  t.match(full.join('\n'), /… and 31 more/)
+  const painted = draw(40, 30, true).join('\n')
+  t.ok(painted.includes('\u001b[32m'))
+  t.notOk(text.includes('\u001b'))
+})
+
+t.test('a terminal of unknown size has 100 columns; NO_COLOR is honoured unless it is empty', async (t) => {
+  for (const [NO_COLOR, painted] of [
+    ['1', false],
+    ['', true]
+  ] as const) {
+    const io = testIo({ isTTY: true, env: { NO_COLOR } })
+    painter(io, 60, 'x')(snapshot)
+    t.equal(io.output().includes('\u001b[32m'), painted)
+  }
+})
+
+t.test('the group needs an interface lo with an IPv4 address', async (t) => {
+  t.equal(hasLoopback({}), false)
+  t.equal(hasLoopback({ lo: [] }), false)
+})
+
+t.test('elsewhere a line says it all', async (t) => {
+  t.equal(
+    drawLine({ ...snapshot, backup: { connections: [at(0)], messages: 1 } }),
+    '1:02  master: 4 connections, 4 messages sent  ->  backup: 1 connection learned from 1 messages'
+  )
+})
+
+async function demo(io: Io, ...args: string[]): Promise<number> {
+  const command = new Command('demo')
+  configure(command)
+  command.parse(args, { from: 'user' })
+  return execute(command, io)
+}
+
+t.test('two real processes exchange connections, in lines', async (t) => {
+  const io = testIo()
+  t.equal(await demo(io, '--seconds', '4', '--unicast'), 0)
+  t.match(io.errors(), /unicast 127\.0\.0\.1/)
+  const last = io.output().trim().split('\n').at(-1)!
+  t.match(last, /^0:04 {2}master: \d+ connections/)
+  t.ok(Number(/backup: (\d+)/.exec(last)?.[1]) > 0, last)
+})
+
+t.test('on a terminal q ends it', async (t) => {
+  const keys = Object.assign(new PassThrough(), {
+    raw: [] as boolean[],
+    setRawMode: (on: boolean) => keys.raw.push(on)
+  })
+  const io = { ...testIo({ isTTY: true, columns: 110 }), stdin: keys as unknown as Io['stdin'] }
+  const ended = demo(io, ...(hasLoopback() ? [] : ['--unicast']))
+  const typed = setInterval(() => {
+    if (!io.output().includes('MASTER')) return
+    keys.write('x')
+    keys.write('q')
+  }, 100)
+  t.equal(await ended, 0)
+  clearInterval(typed)
+  t.strictSame(keys.raw, [true, false])
+  t.match(io.output(), /BACKUP/)
+})
+
+t.test('a process that does not come up says why', async (t) => {
+  await t.rejects(DemoProcess.start('backup', ['--mcast-interface', 'no-such-interface']), {
+    code: 'ERR_TRANSPORT',
+    message: /no-such-interface/
+  })
+  const backup = await DemoProcess.start('backup', ['--peer', '127.0.0.1', '--mcast-port', '18848'])
+  await backup.stop()
+  await backup.stop()
+  t.equal(backup.ended, true)
+  await t.rejects(backup.look('x'), { code: 'ERR_TRANSPORT', message: /does not answer/ })
+})
