@@ -131,8 +131,12 @@ export class Lab {
   table(namespace: Namespace, column?: 'engine'): KernelRow[] {
     const rows = parseKernelTable(this.proc(namespace, 'ip_vs_conn_sync'))
     if (column === undefined) return rows
-    const engines = new Map(parseKernelTable(this.proc(namespace, 'ip_vs_conn')).map((row) => [row.key, row.engine]))
-    return rows.map((row) => ({ ...row, engine: engines.get(row.key) ?? '' }))
+    // One key can stand more than once (`sip`: by call); both files walk the same hash, so the order tells them apart.
+    const engines = new Map<string, string[]>()
+    for (const { key, engine } of parseKernelTable(this.proc(namespace, 'ip_vs_conn'))) {
+      engines.set(key, [...(engines.get(key) ?? []), engine])
+    }
+    return rows.map((row) => ({ ...row, engine: engines.get(row.key)?.shift() ?? '' }))
   }
 
   /** A file of a namespace's `/proc/net`. */
@@ -184,6 +188,11 @@ export class Lab {
     for (const child of [...this.#children, ...this.#holders.values()]) child.kill('SIGKILL')
     this.#socket?.close()
     return Promise.resolve()
+  }
+
+  /** Stops a kernel sync daemon. */
+  stop(namespace: Namespace, role: 'master' | 'backup'): void {
+    this.sh(namespace, `ipvsadm --stop-daemon ${role}`)
   }
 
   #daemon(namespace: Namespace, role: 'master' | 'backup', { syncid = 7, maxlen, group, port }: DaemonOptions): void {

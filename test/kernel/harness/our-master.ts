@@ -69,7 +69,10 @@ export class OurMaster {
       timeout: kind.persistence!
     }
     rowFromConnection(template, this.#rows, 0)
-    if (known !== undefined) return this.#table.setState(known, Number(row.state === 'ASSURED'))
+    if (known !== undefined) {
+      this.#table.setState(known, Number(row.state === 'ASSURED'))
+      return
+    }
     const slot = this.#table.add(this.#rows, 0, at)
     this.#table.setPackets(slot, 0)
     this.#table.setSynced(slot, 0, at, 0)

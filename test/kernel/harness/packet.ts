@@ -35,10 +35,11 @@ export function tcp(path: Path, flags: number): Uint8Array {
   return ip(path, 6, segment)
 }
 
-/** A UDP datagram of 8 bytes of data. */
-export function udp(path: Path): Uint8Array {
-  const datagram = new Uint8Array(16)
+/** A UDP datagram. */
+export function udp(path: Path, payload: Uint8Array = new Uint8Array(8)): Uint8Array {
+  const datagram = new Uint8Array(8 + payload.length)
   ports(datagram, path).setUint16(4, datagram.length)
+  datagram.set(payload, 8)
   return ip(path, 17, datagram)
 }
 

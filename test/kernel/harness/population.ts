@@ -137,6 +137,8 @@ function adjustment(random: Random): SequenceAdjustment {
   return { initial: random.word(), delta: random.word(), previousDelta: random.word() }
 }
 
-function withoutNews({ fwmark: _fwmark, timeout: _timeout, ...rest }: Connection): Connection {
-  return rest
+function withoutNews(connection: Connection): Connection {
+  return Object.fromEntries(
+    Object.entries(connection).filter(([name]) => name !== 'fwmark' && name !== 'timeout')
+  ) as unknown as Connection
 }

@@ -37,6 +37,8 @@ export interface Kind {
   /** The template's timeout in seconds, of a persistent service. */
   readonly persistence?: number
   readonly onePacket?: true
+  /** Text of each datagram, of UDP; NUMBER stands for the connection's port. */
+  readonly payload?: string
   readonly forwarding: 'MASQ' | 'DROUTE' | 'TUNNEL'
   readonly opening: readonly Step[]
   readonly middle: Step
@@ -221,6 +223,79 @@ export const KINDS: readonly Kind[] = [
   }
 ]
 
+/** Services that need more than an address: firewall marks (see {@link MARKS}) and the `sip` engine. */
+export const FURTHER_SERVICES: readonly string[] = [
+  '-A -f 5 -s rr -p 300',
+  '-a -f 5 -r 10.2.0.2:0 -m',
+  '-A -f 6 -s rr',
+  '-a -f 6 -r 10.2.0.3:0 -g',
+  '-A -f 7 -6 -s rr -p 300',
+  '-a -f 7 -6 -r [fd00:2::2]:0 -m',
+  '-A -u 10.1.0.100:5060 -s rr -p 300 --pe sip',
+  '-a -u 10.1.0.100:5060 -r 10.2.0.2:5060 -m'
+]
+
+/** Shell that marks what comes in from clients by its port. */
+export const MARKS = `tc qdisc add dev clients ingress
+for rule in 'ip 9000 5' 'ip 9001 6' 'ipv6 9000 7'; do
+  set -- $rule
+  tc filter add dev clients parent ffff: protocol $1 prio $3 flower ip_proto tcp dst_port $2 action skbedit mark $3
+done`
+
+const TOGETHER = { opening: TCP_OPENING, middle: TCP_DATA, closing: TCP_CLOSING } as const
+
+/** Kinds for {@link FURTHER_SERVICES}. */
+export const FURTHER_KINDS: readonly Kind[] = [
+  {
+    name: 'firewall mark, persistent',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 100],
+    port: 9000,
+    ...NAT,
+    serverPort: 9000,
+    persistence: 300,
+    ...TOGETHER
+  },
+  {
+    name: 'firewall mark',
+    protocol: 'TCP',
+    virtual: [10, 1, 0, 101],
+    port: 9001,
+    destination: [10, 2, 0, 3],
+    forwarding: 'DROUTE',
+    opening: [
+      ['client', TCP.SYN],
+      ['client', TCP.ACK]
+    ],
+    middle: TCP_DATA,
+    closing: []
+  },
+  {
+    name: 'firewall mark over IPv6',
+    protocol: 'TCP',
+    virtual: [...V6(0, 1).slice(0, 14), 1, 0],
+    port: 9000,
+    destination: V6(2, 2),
+    forwarding: 'MASQ',
+    serverPort: 9000,
+    persistence: 300,
+    ...TOGETHER
+  },
+  {
+    name: 'sip',
+    protocol: 'UDP',
+    virtual: [10, 1, 0, 100],
+    port: 5060,
+    ...NAT,
+    serverPort: 5060,
+    persistence: 300,
+    opening: [],
+    middle: ['client', 0],
+    closing: [],
+    payload: 'OPTIONS sip:lab@10.1.0.100 SIP/2.0\r\nCall-ID: call-NUMBER@10.1.0.2\r\n\r\n'
+  }
+]
+
 /** A packet from a client as the director's kernel took it. */
 export interface Observation {
   readonly kind: Kind
@@ -282,8 +357,12 @@ export class Player {
   }
 
   #packet(path: Path, what: number): Uint8Array {
-    if (this.kind.protocol === 'UDP') return udp(path)
+    if (this.kind.protocol === 'UDP') return udp(path, this.#payload())
     return this.kind.protocol === 'TCP' ? tcp(path, what) : sctp(path, what)
+  }
+
+  #payload(): Uint8Array {
+    return new TextEncoder().encode((this.kind.payload ?? 'anything').replace('NUMBER', String(this.port)))
   }
 
   #observe(at: number): Observation {
