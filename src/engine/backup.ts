@@ -220,7 +220,8 @@ export class BackupEngine {
   /** Applies the connections that only go on, without a look at each; the number of the first that needs one. */
   #skipKnown(rows: Rows, first: number): number {
     if (this.#tellsChanges) return first
-    const next = this.table.refreshRun(rows, first, BACKUP_UPDATE_MASK, this.#threshold, this.#syncid)
+    const { known, now } = this.table
+    const next = known.run(rows, first, BACKUP_UPDATE_MASK, this.#threshold, this.#syncid, now)
     this.#tally.updated += next - first
     return next
   }

@@ -16,6 +16,7 @@ import { EntryFields } from './entry-fields.js'
 import { ENTRY, EXTRA } from './entry.js'
 import { copyAddresses, copyToRow } from './entry-rows.js'
 import { hasEngineData, hashEntry, hashRow, isEngineKey, matches, sameBytes } from './key.js'
+import { RefreshRun } from './refresh-run.js'
 import { SlotIndex } from './slot-index.js'
 import { deadlineOf, setDeadline, setEndTime, TimerWheel } from './timer-wheel.js'
 
@@ -53,6 +54,8 @@ const SHOWN_MS = 0x100000000
 export class ConnectionTable extends EntryFields implements Iterable<TableConnection> {
   /** The most connections it holds. */
   readonly maxConnections: number
+  /** As {@link ConnectionTable.refresh}, for prepared rows that need no look at each. */
+  readonly known: RefreshRun
   /** Connections that were refused because the table was full, or its hash too crowded at their place. */
   refused = 0
 
@@ -81,6 +84,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.maxConnections = maxConnections
     this.#seed = seed | 0
     this.#index = new SlotIndex(maxConnections, (maxConnections << 1) | 1)
+    this.known = new RefreshRun(this.#index, this.ipv4, this.#wheel)
   }
 
   /** Connections in the table; some may be past their deadline by less than a second. */
@@ -191,16 +195,12 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   /** Removes a connection. A slot that is not in use is let pass. */
   remove(slot: number): void {
     if (!this.isUsed(slot)) return
-    const pool = this.pool(slot)
-    const number = slot >>> 1
-    const chunk = pool.chunk(number)
-    const base = pool.base(number)
     this.#index.remove(this.#hashOf(slot), slot, this.#homeOf)
     this.#wheel.remove(slot)
-    this.#count(this.flags(slot), (chunk[base + ENTRY.REST]! >>> 8) & 0xff, -1)
+    this.#count(this.flags(slot), this.protocol(slot), -1)
     this.#sequences.delete(slot)
     this.#engines.delete(slot)
-    pool.release(number)
+    this.pool(slot).release(slot >>> 1)
   }
 
   /** Removes every connection; counters stay. */
