@@ -49,7 +49,7 @@ function rowOf(shape: Shape): ReturnType<typeof createRows> {
   words[ROW.FLAGS] = shape.flags ?? 0
   words[ROW.STATE] = shape.state ?? 1
   // A connection has a client's port; without one it would need NO_CPORT to be found again.
-  words[ROW.CLIENT_PORT] = words[ROW.FLAGS] & TEMPLATE ? 0 : 40_000
+  words[ROW.CLIENT_PORT] = (shape.flags ?? 0) & TEMPLATE ? 0 : 40_000
   words[ROW.CLIENT] = shape.client
   words[ROW.DESTINATION] = shape.destination ?? 0x0a020002
   words[ROW.TIMEOUT] = shape.timeout ?? 900

@@ -323,7 +323,7 @@ const few = fc.record({
   client: fc.integer({ min: 1, max: 2 }),
   port: fc.constantFrom(0, 4000),
   virtual: fc.integer({ min: 1, max: 2 }),
-  flags: fc.constantFrom([], ['NO_CPORT'], ['TEMPLATE'], ['NO_CPORT', 'TEMPLATE']),
+  flags: fc.constantFrom<readonly string[]>([], ['NO_CPORT'], ['TEMPLATE'], ['NO_CPORT', 'TEMPLATE']),
   engine: fc.constantFrom(undefined, '61', '6162'),
   destination: fc.integer({ min: 1, max: 2 })
 })
