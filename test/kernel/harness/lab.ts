@@ -11,6 +11,9 @@ import { SyncSocket } from './sync-socket.js'
 /** The namespaces. `root` is the guest's first one: the scenario runs there. */
 export type Namespace = 'root' | 'director' | 'backup' | 'ours'
 
+/** Where a program can run: a namespace of the laboratory, or one of a scenario's own. */
+export type Place = Namespace | 'client' | 'server'
+
 /** How a kernel sync daemon is started: ipvsadm's own words. */
 export interface DaemonOptions {
   readonly syncid?: number
@@ -49,7 +52,7 @@ export class Lab {
   }
 
   /** Runs POSIX shell in a namespace; throws with what it printed if it fails. */
-  sh(namespace: Namespace, script: string): string {
+  sh(namespace: Place, script: string): string {
     const shell = ['sh', '-e', '-c', script]
     const [program, ...words] = namespace === 'root' ? shell : ['ip', 'netns', 'exec', namespace, ...shell]
     return execFileSync(program!, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 })
@@ -158,7 +161,7 @@ export class Lab {
   }
 
   /** Starts a program in a namespace; its output goes to a file of the scenario's folder. */
-  start(namespace: Namespace, program: string, words: readonly string[], name = program): ChildProcess {
+  start(namespace: Place, program: string, words: readonly string[], name = program): ChildProcess {
     const all = namespace === 'root' ? [program, ...words] : ['ip', 'netns', 'exec', namespace, program, ...words]
     const child = spawn(
       'sh',

@@ -20,7 +20,7 @@ export interface Outcome {
  * export const scenario: Scenario = {
  *   title: 'a message without connections changes nothing',
  *   async run(lab) {
- *     await lab.backup('backup', { syncid: 7 })
+ *     lab.backup('backup', { syncid: 7 })
  *     await lab.announce(Uint8Array.of(0, 7, 0, 8, 0, 1, 0, 0))
  *     const table = lab.table('backup')
  *     return { datagrams: 1, compared: 1, disagreements: table.map((row) => `unexpected: ${row.key}`) }

@@ -1,0 +1,42 @@
+// Long-lived TCP connections, for takeover drills:
+//   node echo.js serve PORT…
+//   node echo.js hold ADDRESS PORT COUNT SOURCE FILE   writes {"alive":…,"dead":…,"echoes":[…]} to FILE again and again
+import { renameSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+
+/** Milliseconds between two lines of a connection. */
+const BEAT_MS = 100
+
+/** What the holder of connections writes down. */
+export interface Holding {
+  readonly alive: number
+  readonly dead: number
+  /** Lines that came back, by connection. */
+  readonly echoes: readonly number[]
+}
+
+const [role, ...words] = process.argv.slice(2)
+if (role === 'serve')
+  for (const port of words) createServer((socket) => socket.on('error', ignore).pipe(socket)).listen(Number(port))
+else if (role === 'hold') hold(words)
+
+function hold([address, port, count, source, file]: readonly string[]): void {
+  const echoes = new Array<number>(Number(count)).fill(0)
+  const dead = new Set<number>()
+  echoes.forEach((_, index) => {
+    const socket = connect({ host: address!, port: Number(port), localAddress: source! })
+    socket.on('data', () => echoes[index]!++)
+    socket.on('error', ignore)
+    socket.on('close', () => dead.add(index))
+    setInterval(() => socket.writable && socket.write('x'), BEAT_MS)
+  })
+  setInterval(() => {
+    const holding: Holding = { alive: echoes.length - dead.size, dead: dead.size, echoes }
+    writeFileSync(`${file!}.part`, JSON.stringify(holding))
+    renameSync(`${file!}.part`, file!)
+  }, BEAT_MS)
+}
+
+function ignore(): void {
+  // A connection that fails is counted by its close.
+}
