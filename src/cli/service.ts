@@ -55,8 +55,6 @@ export interface Service {
   readonly options: ServiceOptions
   /** What it does between start and end; resolves to the exit code. */
   readonly work: (tell: Tell) => Promise<number>
-  /** Hears of settings that were read again. */
-  readonly onSettings?: (settings: Sysctls) => void
   /** The whole run in a line. */
   readonly summary: () => string
 }
@@ -83,13 +81,8 @@ export function addServiceOptions(command: Command): Command {
 
 /** The options of a ready-made master or backup. */
 export function syncOptionsOf(options: ServiceOptions, settings: Sysctls): SyncOptions {
-  const { mcastInterface, mcastGroup, mcastPort, mcastTtl, peers } = udpOptionsOf(options, settings)
   return {
-    ...(mcastInterface !== undefined && { mcastInterface }),
-    ...(mcastGroup !== undefined && { mcastGroup }),
-    ...(mcastPort !== undefined && { mcastPort }),
-    ...(mcastTtl !== undefined && { mcastTtl }),
-    ...(peers !== undefined && { peers }),
+    ...udpOptionsOf(options, settings),
     ...(options.syncMaxlen !== undefined && { syncMaxlen: options.syncMaxlen }),
     sysctls: settings,
     maxConnections: options.maxConnections
@@ -145,8 +138,8 @@ async function serve({ options, roles }: Service, tell: Tell): Promise<HttpServe
     import('../daemon/http-server.js'),
     import('../daemon/sync-view.js')
   ])
-  const { host, port = 0 } = options.http
-  const server = await serveHttp({ host, port }, viewOf(roles, procLines))
+  const { host, port } = options.http
+  const server = await serveHttp({ host, port: port! }, viewOf(roles, procLines))
   tell(`HTTP at ${server.url}`)
   return server
 }
@@ -156,12 +149,11 @@ function* procLines(connections: Iterable<TableConnection>): Generator<string> {
   for (const connection of connections) yield connSyncLine(connection).trimEnd()
 }
 
-async function reload({ name, daemon, options, onSettings }: Service, tell: Tell): Promise<void> {
+async function reload({ name, daemon, options }: Service, tell: Tell): Promise<void> {
   try {
     const before = daemon.sysctls
     const settings = await settingsOf(options)
     daemon.configure(settings)
-    onSettings?.(settings)
     tell('settings were read again')
     // A master's engine says the same of sync_ports by itself.
     const late =

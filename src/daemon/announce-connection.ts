@@ -8,8 +8,10 @@ import type { MasterEngine } from '../engine/master.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import type { TimestampMs } from '../units.js'
 import type { Connection } from '../wire/connection.js'
+import { FLAG } from '../wire/constants.js'
+import { stateTimeout } from '../wire/protocols.js'
 import { rowFromConnection } from '../wire/row-values.js'
-import type { Rows } from '../wire/rows.js'
+import { ROW, type Rows } from '../wire/rows.js'
 
 /**
  * Brings a connection into the engine's table, or up to date there, and announces it.
@@ -28,8 +30,16 @@ export function announceConnection(
   now: TimestampMs
 ): boolean {
   rowFromConnection(connection, rows, 0)
+  fillTimeout(rows)
   const slot = place(engine, rows, now)
   return slot !== 0 && engine.announce([slot], now) === 1
+}
+
+/** A timeout that is 0 or not given is the state's own. */
+function fillTimeout({ words }: Rows): void {
+  if (words[ROW.TIMEOUT] !== 0) return
+  const template = (words[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
+  words[ROW.TIMEOUT] = stateTimeout(words[ROW.PROTOCOL]!, template, words[ROW.STATE]!)
 }
 
 /** A connection with another destination is another connection. */

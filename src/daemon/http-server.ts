@@ -16,6 +16,8 @@ import { createMetrics, type Metrics, type MetricsSnapshot } from './metrics.js'
 export interface HttpView {
   /** Whether the sockets are open: what `/readyz` answers. */
   ready(): boolean
+  /** A line that goes with it. By default it speaks of the sockets alone. */
+  status?(): string
   /** The table, in any order; may change while it is read. */
   connections(): Iterable<TableConnection>
   /** The table as `/proc/net/ip_vs_conn_sync` has it: lines without their ends, the header first. */
@@ -100,7 +102,9 @@ async function replyTo({ method, url }: IncomingMessage, view: HttpView, metrics
     case '/healthz':
       return say(200, 'ok')
     case '/readyz':
-      return view.ready() ? say(200, 'ready') : say(503, 'the sockets are not open')
+      return view.ready()
+        ? say(200, view.status?.() ?? 'ready')
+        : say(503, view.status?.() ?? 'the sockets are not open')
     default:
       return say(404, 'there are /metrics, /connections, /connections?format=proc, /healthz and /readyz')
   }

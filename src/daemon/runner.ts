@@ -12,28 +12,28 @@ import type { Clock } from './clock.js'
 const LONGEST: Milliseconds = 3_600_000
 
 /** What the engines have in common. */
-export interface RunnableEngine {
+export interface RunnableEngine<Event = EngineEvent> {
   /** The time has come; calling early is harmless. */
   handleTimeout(now: TimestampMs): void
   /** When it wants to be called; undefined or Infinity for never. */
   nextTimeout(): TimestampMs | undefined
   /** The oldest event that waits. */
-  pollEvent(): EngineEvent | undefined
+  pollEvent(): Event | undefined
 }
 
 /** Where the runner takes what comes out of the engine. */
-export interface RunnerOutlets {
+export interface RunnerOutlets<Event = EngineEvent> {
   /** Takes messages out of the engine as far as the transport accepts them. */
   readonly transmit?: () => void
   /** Takes one event. */
-  readonly event: (event: EngineEvent) => void
+  readonly event: (event: Event) => void
 }
 
 /** Runs one engine. After every input to the engine call {@link Runner.settle}, or {@link Runner.soon} where inputs come thick. */
-export class Runner {
-  readonly #engine: RunnableEngine
+export class Runner<Event = EngineEvent> {
+  readonly #engine: RunnableEngine<Event>
   readonly #clock: Clock
-  readonly #outlets: RunnerOutlets
+  readonly #outlets: RunnerOutlets<Event>
   #cancel: (() => void) | undefined
   #armedAt: TimestampMs = Infinity
   #immediate: NodeJS.Immediate | undefined
@@ -44,7 +44,7 @@ export class Runner {
    * @param clock - Its time.
    * @param outlets - Where messages and events go.
    */
-  constructor(engine: RunnableEngine, clock: Clock, outlets: RunnerOutlets) {
+  constructor(engine: RunnableEngine<Event>, clock: Clock, outlets: RunnerOutlets<Event>) {
     this.#engine = engine
     this.#clock = clock
     this.#outlets = outlets

@@ -195,7 +195,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     const settings = verifySysctls({ ...this.#sysctls, ...sysctls })
     this.#engine.configure(settings)
     this.#sysctls = settings
-    this.#runner.settle()
+    if (this.listening) this.#runner.settle()
   }
 
   /** Hears of a slot that somebody else removes from a shared table: a backup's `onRemove`. */
@@ -254,12 +254,13 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     await this.#transport.flush()
   }
 
+  /** Before the start nothing leaves, and no timer keeps the process. */
   #settle(): void {
+    if (!this.listening) return
     if (++this.#inputs % INPUTS_A_LOOK === 0) this.#runner.settle()
     else this.#runner.soon()
   }
 
-  /** Before the start and after the end messages stay where they are. */
   #transmit(): void {
     carryMessages(this.#engine, this.#transport)
   }

@@ -257,3 +257,21 @@ t.test('options that cannot be are refused', async (t) => {
   const table = new ConnectionTable({ maxConnections: 5 })
   t.equal(new SyncMaster({ transport, table, expires: false }).table, table)
 })
+
+t.test(
+  'one connection is announced whatever the rules say, again with a new destination, and not if there is no room',
+  async (t) => {
+    const { master, sent, network } = await setUp({ maxConnections: 1 })
+    await master.start()
+    t.equal(master.announceConnection(tcpConnection(1, { state: 'SYN_RECV' })), true)
+    t.equal(master.announceConnection(tcpConnection(1)), true)
+    t.equal(master.announceConnection({ ...tcpConnection(1), destination: { address: '10.3.0.2', port: 80 } }), true)
+    t.match([...master.table], [{ destination: { address: '10.3.0.2' } }])
+    t.equal(master.announceConnection(tcpConnection(2)), false)
+    t.throws(() => master.announceConnection({ ...tcpConnection(3), state: 'ASLEEP' }), { code: 'ERR_ENCODE' })
+    t.equal(master.pressure, 0)
+    await master.close()
+    network.advance(network.now)
+    t.equal(connectionsIn(sent), 3)
+  }
+)

@@ -10,7 +10,7 @@ import { freePorts } from '../fixtures/support/loopback.js'
 const COUNT = 100_000
 const BUFFER = 4 * 1024 * 1024
 const MASTER = fileURLToPath(new URL('../fixtures/support/announcing-master.ts', import.meta.url))
-// Where the receive buffer can hold all of it the pace does not matter; elsewhere the default pace keeps it from overflowing.
+// Where the receive buffer can hold all of it the pace does not matter; elsewhere a slower pace keeps it from overflowing.
 const rmemMax = Number(readFileSync('/proc/sys/net/core/rmem_max', 'utf8'))
 const RATE = rmemMax >= BUFFER ? 1_000_000 : 50_000
 

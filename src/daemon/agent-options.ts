@@ -1,0 +1,56 @@
+/**
+ * What an agent is told.
+ *
+ * @module
+ */
+
+import type { AgentId } from '../engine/agent-message.js'
+import type { AgentTimes } from '../engine/agent-options.js'
+import type { KernelTableOptions } from '../procfs/kernel-table.js'
+import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
+import type { Milliseconds, TimestampMs } from '../units.js'
+import type { SyncOptions } from './sync-options.js'
+
+/** Options of an {@link Agent}. */
+export interface AgentOptions extends SyncOptions {
+  /** 0…255: that of the kernels' sync daemons, which pass over answers of another one. 0 by default. */
+  readonly syncid?: number
+  /** Networks whose messages and requests are heard; all where there is none. */
+  readonly accept?: readonly string[]
+  /** Connections a second of an answer. By default what a receiver with the default buffer bears: 460 messages a second. */
+  readonly rate?: number
+  /** Whether it gives its table to others. True by default. */
+  readonly answers?: boolean
+  /** How long it looks for a table, and other times: see {@link AgentTimes}. */
+  readonly times?: Partial<AgentTimes>
+  /** A file that keeps the table over a restart. */
+  readonly store?: string
+  /** How often it is written. 60,000 ms by default, and never more than a tenth of the time. */
+  readonly storeInterval?: Milliseconds
+  /** A file that says whether it is ready: see `readReadyFile`. */
+  readonly readyFile?: string
+  /** Whether to look at the kernel's own table, where there is one. True by default. */
+  readonly kernel?: boolean
+  /** Where the kernel's table is. */
+  readonly kernelFiles?: KernelTableOptions
+  /** How often to look at it. 5,000 ms by default; 1,000 while it announces; never more than a quarter of the time. */
+  readonly kernelInterval?: Milliseconds
+  /** Whether an answer counts as complete only when the kernel's own backup daemon has it too. False by default. */
+  readonly verifyKernel?: boolean
+  /** keepalived's notify FIFO. While it says MASTER, the kernel's (or the warm) table is announced. */
+  readonly notifyFifo?: string
+  /** The VRRP instance that counts; by default any that is MASTER. */
+  readonly instance?: string
+  /** Whether to announce as master. True by default; false where the kernel's own master daemon does. */
+  readonly announce?: boolean
+  /** Its name among agents: random by default. */
+  readonly id?: AgentId
+  /** Brings messages instead of UDP. */
+  readonly receiver?: ReceivingTransport
+  /** Carries answers and what agents say instead of UDP: one channel. */
+  readonly sender?: SendingTransport
+  /** Carries what is announced as master instead of UDP. */
+  readonly announcer?: SendingTransport
+  /** Milliseconds since 1970: a stored table's age is counted by it. The system's by default. */
+  readonly wallClock?: () => TimestampMs
+}

@@ -1,0 +1,59 @@
+/**
+ * A file that says whether an agent is ready: for checks that have no HTTP at hand.
+ *
+ * @module
+ */
+
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import type { Milliseconds, TimestampMs } from '../units.js'
+
+/** What stands in the file: one object of JSON. */
+export interface ReadyState {
+  readonly ready: boolean
+  /** A line for a person. */
+  readonly status: string
+  /** When it was written, in milliseconds since 1970. */
+  readonly writtenAt: TimestampMs
+}
+
+/** An agent writes its file this often, also when nothing has changed. */
+export const READY_FILE_PERIOD: Milliseconds = 5000
+/** A file older than this was left behind by an agent that is gone. */
+export const READY_FILE_LIFE: Milliseconds = 20_000
+
+/**
+ * Writes the file, whole or not at all.
+ *
+ * @throws The system's error where it cannot.
+ */
+export function writeReadyFile(path: string, state: ReadyState): void {
+  const temporary = `${path}.new`
+  writeFileSync(temporary, `${JSON.stringify(state)}\n`)
+  renameSync(temporary, path)
+}
+
+/** Removes the file: who waits for it waits on. */
+export function removeReadyFile(path: string): void {
+  rmSync(path, { force: true })
+}
+
+/**
+ * Reads the file.
+ *
+ * @param path - Of the file.
+ * @param wallClock - Milliseconds since 1970.
+ * @returns Not ready where there is no file, none of ours, or one that an agent left behind.
+ */
+export function readReadyFile(path: string, wallClock: TimestampMs): Pick<ReadyState, 'ready' | 'status'> {
+  let state: Partial<ReadyState>
+  try {
+    state = JSON.parse(readFileSync(path, 'utf8')) as Partial<ReadyState>
+  } catch (cause) {
+    return { ready: false, status: `no agent has written ${path}: ${(cause as Error).message}` }
+  }
+  const { ready, status, writtenAt } = state
+  if (typeof writtenAt !== 'number' || wallClock - writtenAt > READY_FILE_LIFE) {
+    return { ready: false, status: `the agent that wrote ${path} is gone` }
+  }
+  return { ready: ready === true, status: String(status) }
+}

@@ -1,0 +1,189 @@
+// `ipvs-sync backup`, run in this process over the loopback interface.
+import { createSocket } from 'node:dgram'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import t from 'tap'
+import { LineWriter } from '../../src/cli/backup/line-writer.js'
+import { ProblemTeller } from '../../src/cli/backup/problem-teller.js'
+import { run } from '../../src/cli/run.js'
+import { freePorts } from '../fixtures/support/loopback.js'
+import { testIo, type TestIo } from '../fixtures/support/test-io.js'
+
+// One version 1 message by hand (docs/protocol.md section 4): syncid 5, TCP 10.1.0.2:5000 -> 10.2.0.1:80 at
+// 10.3.0.1:8080, MASQ, CLOSE, 1 s.
+const MESSAGE =
+  '0005002c01010000' + '000600240000000000061388' + '00501f900000000000000001' + '0a0100020a0200010a030001'
+
+/** Waits until a command has said something. */
+async function said(io: TestIo, pattern: RegExp): Promise<RegExpExecArray> {
+  for (;;) {
+    const found = pattern.exec(io.errors())
+    if (found) return found
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+async function startBackup(...more: string[]) {
+  const port = await freePorts(1)
+  const io = testIo({ env: { NOTIFY_SOCKET: '/nowhere/notify' } })
+  const code = run(['backup', '--peer', `127.0.0.1:${port}`, ...more], io)
+  await said(io, /listening at 127/)
+  const socket = createSocket('udp4')
+  const send = async (hex: string): Promise<void> =>
+    new Promise((resolve) => socket.send(Buffer.from(hex, 'hex'), port, '127.0.0.1', () => resolve()))
+  const end = async (): Promise<number> => {
+    socket.close()
+    io.abort()
+    return code
+  }
+  return { io, send, end, code, port }
+}
+
+/** Waits until standard output has so many lines. */
+async function linesOf(io: TestIo, count: number): Promise<string[]> {
+  for (;;) {
+    const lines = io.output().split('\n').slice(0, -1)
+    if (lines.length >= count) return lines
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+t.test('each change of a connection is a line of JSON with what changed', async (t) => {
+  const { io, send, end } = await startBackup('--format', 'json', '--syncid', '5')
+  await send(MESSAGE)
+  await send(MESSAGE)
+  const lines = (await linesOf(io, 3)).map((line) => JSON.parse(line) as unknown)
+  t.match(lines, [{ change: 'created' }, { change: 'updated' }, { change: 'expired' }])
+  t.match(lines[0], {
+    family: 'ipv4',
+    protocol: 'TCP',
+    client: { address: '10.1.0.2', port: 5000 },
+    state: 'CLOSE',
+    flags: ['SYNC'],
+    timeout: 1,
+    origin: 'SYNC',
+    expires: 1,
+    syncid: 5
+  })
+  t.equal(await end(), 0)
+  t.match(io.errors(), /2 messages, 0 dropped; 2 connections applied, 0 skipped; 0 in the table\n$/)
+})
+
+t.test('what is wrong with messages is said, and the rest goes on; others are not accepted', async (t) => {
+  const { io, send, end } = await startBackup('--accept', '10.0.0.0/8', '--accept', '127.0.0.1')
+  await send('00')
+  await said(io, /127\.0\.0\.1: SHORT_MESSAGE, drop: /)
+  t.equal(await end(), 0)
+  t.match(io.errors(), /1 messages, 1 dropped/)
+  t.equal(io.output(), '')
+
+  const strangers = await startBackup('--accept', '10.0.0.0/8')
+  await strangers.send(MESSAGE)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  await strangers.end()
+  t.match(strangers.io.errors(), /1 dropped; 0 connections applied/)
+})
+
+t.test('HTTP shows metrics, the table, as JSON and as the kernel prints it, and health', async (t) => {
+  const { io, send, end } = await startBackup('--http', '0')
+  const [, url] = await said(io, /HTTP at (http:\/\/127\.0\.0\.1:\d+)\n/)
+  await send(MESSAGE.replace('00000001' + '0a01', '00000384' + '0a01'))
+  const get = async (path: string): Promise<string> => (await fetch(`${url}${path}`)).text()
+  while ((await get('/connections')) === '') await new Promise((resolve) => setTimeout(resolve, 5))
+  t.match(await get('/connections'), /^\{"family":"ipv4",.*"origin":"SYNC","expires":\d+,"syncid":5\}\n$/)
+  t.match(
+    await get('/connections?format=proc'),
+    /^Pro FromIP .* Expires\nTCP 0A010002 1388 0A020001 0050 0A030001 1F90 CLOSE {7}SYNC {7}\d+\n$/
+  )
+  t.match(await get('/metrics'), /^ipvs_sync_connections_applied_total 1$/m)
+  t.match(await get('/readyz'), 'ready\n')
+  t.equal(await end(), 0)
+  await t.rejects(get('/healthz'))
+})
+
+t.test('SIGHUP reads the settings again; what cannot be read changes nothing', async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), 'ipvs-sync-')), 'sysctl.conf')
+  writeFileSync(file, 'net.ipv4.vs.sync_threshold = 3 50\n')
+  const { io, end } = await startBackup('--sysctl-from', file)
+  writeFileSync(file, 'sync_threshold = 0 20\n')
+  io.reload()
+  await said(io, /settings were read again/)
+  t.notMatch(io.errors(), /at the start only/)
+  writeFileSync(file, 'sync_sock_size = 65536\n')
+  io.reload()
+  await said(io, /sync_sock_size are read at the start only/)
+  writeFileSync(file, 'sync_ports = 2\n')
+  io.reload()
+  await said(io, /(?:at the start only[\s\S]*){2}/)
+  writeFileSync(file, 'sync_threshold = 5 3\n')
+  io.reload()
+  await said(io, /settings stay as they were: .*line 1: sync_threshold/)
+  t.equal(await end(), 0)
+})
+
+t.test('wrong options exit with 2, what the network refuses with 3', async (t) => {
+  const port = await freePorts(1)
+  const taken = createSocket('udp4')
+  await new Promise<void>((resolve) => taken.bind(port, '127.0.0.1', resolve))
+  const cases: readonly [string[], number, RegExp][] = [
+    [[], 2, /--mcast-interface/],
+    [['--peer', '127.0.0.1', '--accept', 'everybody'], 2, /--accept "everybody"/],
+    [['--peer', '127.0.0.1', '--http', 'here'], 2, /--http/],
+    [['--peer', '127.0.0.1', '--max-connections', '0'], 2, /--max-connections/],
+    [['--peer', '127.0.0.1', '--sysctl', 'sync_ports=3'], 2, /sync_ports/],
+    [['--peer', '127.0.0.1', '--format', 'xml'], 2, /json/],
+    [['--mcast-interface', 'none0'], 3, /there is no interface "none0"/],
+    [['--peer', `127.0.0.1:${port}`], 3, /in use|taken/]
+  ]
+  for (const [argv, code, message] of cases) {
+    const io = testIo()
+    t.equal(await run(['backup', ...argv], io), code, argv.join(' '))
+    t.match(io.errors(), message)
+  }
+  await new Promise<void>((resolve) => taken.close(() => resolve()))
+})
+
+t.test('told to end before it began, it ends', async (t) => {
+  const port = await freePorts(1)
+  const io = testIo()
+  io.abort()
+  t.equal(await run(['backup', '--peer', `127.0.0.1:${port}`], io), 0)
+})
+
+t.test('a reader who does not keep up costs lines, not memory, and is told how many', async (t) => {
+  const stuck = new Writable({ write: () => undefined })
+  const lines = new LineWriter(stuck, 100)
+  for (let i = 0; i < 100; i++) lines.write('123456789')
+  t.strictSame([lines.lost, stuck.writableLength], [90, 100])
+
+  const port = await freePorts(1)
+  const io = testIo()
+  const stdout = new Writable({ highWaterMark: 1, write: () => undefined })
+  stdout.write('x'.repeat(17 * 1024 * 1024))
+  const code = run(['backup', '--peer', `127.0.0.1:${port}`, '--format', 'json'], { ...io, signal: io.signal, stdout })
+  await said(io, /listening at/)
+  const socket = createSocket('udp4')
+  socket.send(Buffer.from(MESSAGE, 'hex'), port, '127.0.0.1')
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  socket.close()
+  io.abort()
+  t.equal(await code, 0)
+  t.match(io.errors(), /1 lines were left out: standard output did not keep up/)
+})
+
+t.test('a problem is said the first time, the tenth, the hundredth; strangers cannot fill the log', async (t) => {
+  const told: string[] = []
+  const teller = new ProblemTeller((text) => told.push(text))
+  const problem = { code: 'SIZE_MISMATCH', severity: 'drop', message: 'says 5 bytes, has 4' } as const
+  const from = { address: '10.0.0.9', port: 5 }
+  for (let i = 0; i < 150; i++) teller.tell({ type: 'problem', problem, from })
+  t.strictSame(told, [
+    '10.0.0.9: SIZE_MISMATCH, drop: says 5 bytes, has 4',
+    '10.0.0.9: SIZE_MISMATCH (10 times), drop: says 5 bytes, has 4',
+    '10.0.0.9: SIZE_MISMATCH (100 times), drop: says 5 bytes, has 4'
+  ])
+  for (let i = 0; i < 1000; i++) teller.tell({ type: 'problem', problem, from: { address: `made-up-${i}`, port: 5 } })
+  t.equal(told.length, 3 + 255)
+})
