@@ -176,8 +176,10 @@ export class Lab {
 
   /** Waits until `holds` does. Throws with `what` after `seconds`. */
   async until(what: string, holds: () => boolean, seconds = 20): Promise<void> {
-    for (const end = Date.now() + seconds * 1000; !holds(); await sleep(20)) {
+    const end = Date.now() + seconds * 1000
+    while (!holds()) {
       if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
+      await sleep(20)
     }
   }
 

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Cannon } from './cannon.js'
 import { readRecords, type WireRecord } from './message.js'
 import type { Lab } from './lab.js'
@@ -33,6 +35,7 @@ export async function sameTraffic(lab: Lab, runs: readonly TrafficRun[]): Promis
     await lab.pause(FLUSH_MS)
     const heard = socket.take()
     const kernel = heard.flatMap(({ bytes }) => readRecords(bytes)).map(show)
+    writeFileSync(join(lab.folder, `observed-${index}.json`), JSON.stringify({ run, observed, kernel }))
     const ours = decisions(run, observed).map(show)
     const difference = firstDifference(kernel, ours)
     if (difference !== undefined) disagreements.push(`${title(run)}: ${difference}`)
@@ -71,7 +74,8 @@ async function play(lab: Lab, cannon: Cannon, run: TrafficRun, index: number): P
   return observed
 }
 
-function decisions(run: TrafficRun, observed: readonly Observation[]): WireRecord[] {
+/** The records that our engine announces for what was observed. */
+export function decisions(run: TrafficRun, observed: readonly Observation[]): WireRecord[] {
   const master = new OurMaster(run)
   for (const packet of observed) master.take(packet)
   return master.records()
@@ -92,7 +96,7 @@ function title({ threshold, refresh, retries, persist, version }: TrafficSetting
 }
 
 /** Every field of a record as text. */
-function show(record: WireRecord): string {
+export function show(record: WireRecord): string {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
   const { protocol, flags, state, fwmark, timeout } = record
   return [
