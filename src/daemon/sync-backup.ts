@@ -14,6 +14,7 @@ import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '..
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import { backupSyncMaxlen } from '../transport/sync-maxlen.js'
+import { ownAddresses } from '../transport/interfaces.js'
 import { nodeSystem } from '../transport/system.js'
 import type { ReceivingTransport } from '../transport/transport.js'
 import { UdpReceiver } from '../transport/udp-receiver.js'
@@ -227,7 +228,7 @@ function engineOptionsOf(options: SyncBackupOptions): BackupEngineOptions {
 
 /** Those whom a unicast backup listens to: an own address is where it listens, and limits nobody. */
 function remotePeers({ peers = [], system = nodeSystem }: SyncBackupOptions): string[] {
-  const own = new Set(Object.values(system.interfaces()).flatMap((infos) => (infos ?? []).map((info) => info.address)))
+  const own = ownAddresses(system)
   const remote = peers.map(({ address }) => address.replace(/%.*$/, '')).filter((address) => !own.has(address))
   return remote.length === peers.length ? remote : []
 }

@@ -57,6 +57,12 @@ export function interfaceMtu(system: NetworkSystem, name: string): Bytes | undef
   return Number.isNaN(mtu) ? undefined : mtu
 }
 
+/** Every address of this host. */
+export function ownAddresses(system: NetworkSystem): ReadonlySet<string | undefined> {
+  const all = Object.values(system.interfaces()).flat()
+  return new Set(all.map((info) => info?.address))
+}
+
 function missing(message: string): IpvsSyncError {
   return new IpvsSyncError('ERR_INTERFACE', message, { field: 'mcastInterface' })
 }

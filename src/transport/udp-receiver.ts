@@ -12,7 +12,7 @@ import type { Socket } from 'node:dgram'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, type BindTo } from './channel-sockets.js'
 import { watchInterface } from './interface-watch.js'
-import { findInterface, type InterfaceAddress } from './interfaces.js'
+import { findInterface, ownAddresses, type InterfaceAddress } from './interfaces.js'
 import { sizeReceiveBuffer } from './socket-buffers.js'
 import { socketDrops } from './socket-drops.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
@@ -188,9 +188,4 @@ function listenAt(
   if (here.length > 0) return here
   const address = interfaceAddress === undefined ? {} : { address: interfaceAddress }
   return [...new Set(peers.map(({ port }) => port))].map((port) => ({ ...address, port }))
-}
-
-function ownAddresses(system: NetworkSystem): ReadonlySet<string | undefined> {
-  const all = Object.values(system.interfaces()).flat()
-  return new Set(all.map((info) => info?.address))
 }

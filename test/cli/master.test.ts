@@ -1,6 +1,6 @@
 // `ipvs-sync master` and its sources, run in this process over the loopback interface.
 import { createSocket, type Socket } from 'node:dgram'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -209,7 +209,12 @@ const line = (port: number, state: string): string =>
 function kernel() {
   const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-'))
   const files = { connections: join(folder, 'ip_vs_conn'), services: join(folder, 'ip_vs') }
-  const show = (...lines: string[]): void => writeFileSync(files.connections, [HEADER, ...lines, ''].join('\n'))
+  // A look must never see half of a table.
+  const put = (text: string): void => {
+    writeFileSync(`${files.connections}.new`, text)
+    renameSync(`${files.connections}.new`, files.connections)
+  }
+  const show = (...lines: string[]): void => put([HEADER, ...lines, ''].join('\n'))
   const announced: string[] = []
   const told: string[] = []
   const hands = new AbortController()
@@ -226,7 +231,7 @@ function kernel() {
     pressure: 0,
     announceConnection: ({ client, state }: Connection) => announced.push(`${client.port} ${state}`) > 0
   }
-  return { files, show, announced, told, hands, options, master }
+  return { put, show, announced, told, hands, options, master }
 }
 
 t.test('the kernel is followed: what is new and what changed is announced, what is assumed is said once', async (t) => {
@@ -259,11 +264,11 @@ t.test('no kernel table at the start is an error; later it is told, and the kern
   const missing = kernel()
   await t.rejects(followKernel(missing.master, missing.options), { code: 'ERR_NO_IPVS' })
 
-  const { files, show, announced, told, hands, options, master } = kernel()
+  const { put, show, announced, told, hands, options, master } = kernel()
   show(line(1, 'ESTABLISHED'))
   const following = followKernel(master, options)
   await until(() => announced.length === 1)
-  writeFileSync(files.connections, 'this is no table\n')
+  put('this is no table\n')
   await until(() => told.some((text) => !text.includes('assumed')))
   show(line(2, 'ESTABLISHED'))
   await until(() => announced.length === 2)
