@@ -39,7 +39,10 @@ export class OurMaster {
   /** One packet from a client, as the director's kernel took it. */
   take({ kind, at, row, template, client, clientPort }: Observation): void {
     this.#last = at
-    if (row === undefined) return
+    if (row === undefined) {
+      if (kind.onePacket) this.#engine.handleConnection(onePacket(kind, client, clientPort), at)
+      return
+    }
     if (template !== undefined) this.#bringTemplate(kind, template, client, at)
     const change = describe(kind, row, client, clientPort)
     const controlledBy = template && {
@@ -94,6 +97,12 @@ function describe(kind: Kind, row: KernelRow, client: readonly number[], clientP
     state: row.state,
     fwmark: 0
   }
+}
+
+/** Such a connection never stands in a kernel's table; it lives for one packet and is announced by nobody. */
+function onePacket(kind: Kind, client: readonly number[], clientPort: number): ConnectionChange {
+  const row = { state: 'UDP', destinationPort: kind.serverPort! } as KernelRow
+  return { ...describe(kind, row, client, clientPort), flags: ['INACTIVE', 'ONE_PACKET'] }
 }
 
 function noOutput({ forwarding }: Kind): readonly string[] {

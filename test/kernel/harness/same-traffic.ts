@@ -17,6 +17,8 @@ export interface TrafficRun extends TrafficSettings {
 
 /** Longer than a kernel's open buffer lives (2 s and a wake-up). */
 const FLUSH_MS = 3400
+/** A packet this late in its beat may be across a limit of time. */
+const LATE_MS = 60
 
 /**
  * Plays the same traffic under each setting through a kernel's director, and gives what its table showed after each
@@ -29,25 +31,37 @@ export async function sameTraffic(lab: Lab, runs: readonly TrafficRun[]): Promis
   const disagreements: string[] = []
   const notes: string[] = []
   let [datagrams, compared] = [0, 0]
-  for (const [index, run] of runs.entries()) {
+  let index = 0
+  for (const run of runs) {
     lab.sysctl('director', sysctls(run))
-    const observed = await play(lab, cannon, run, index)
-    await lab.pause(FLUSH_MS)
-    const heard = socket.take()
-    const kernel = heard.flatMap(({ bytes }) => readRecords(bytes)).map(show)
-    writeFileSync(join(lab.folder, `observed-${index}.json`), JSON.stringify({ run, observed, kernel }))
-    const ours = decisions(run, observed).map(show)
-    const difference = firstDifference(kernel, ours)
-    if (difference !== undefined) disagreements.push(`${title(run)}: ${difference}`)
-    notes.push(`${title(run)}: ${observed.length} packets, ${kernel.length} records`)
-    datagrams += heard.length
-    compared += observed.length
+    for (let attempt = 1; ; attempt++) {
+      const { observed, lateMs } = await play(lab, cannon, run, index)
+      await lab.pause(FLUSH_MS)
+      const heard = socket.take()
+      const kernel = heard.flatMap(({ bytes }) => readRecords(bytes)).map(show)
+      writeFileSync(join(lab.folder, `observed-${index++}.json`), JSON.stringify({ run, observed, kernel }))
+      const difference = firstDifference(kernel, decisions(run, observed).map(show))
+      datagrams += heard.length
+      compared += observed.length
+      // A machine too busy to keep the beat moves packets across the limits: that says nothing about either side.
+      if (difference !== undefined && lateMs > LATE_MS && attempt < 3) continue
+      if (difference !== undefined) disagreements.push(`${title(run)}: ${difference}; at most ${lateMs} ms late`)
+      notes.push(`${title(run)}: ${observed.length} packets, ${kernel.length} records`)
+      break
+    }
   }
   return { datagrams, compared, disagreements, notes }
 }
 
-async function play(lab: Lab, cannon: Cannon, run: TrafficRun, index: number): Promise<Observation[]> {
+async function play(
+  lab: Lab,
+  cannon: Cannon,
+  run: TrafficRun,
+  index: number
+): Promise<{ observed: Observation[]; lateMs: number }> {
   const observed: Observation[] = []
+  const began = Date.now()
+  let lateMs = 0
   // Hosts and ports of their own for each run: entries of the run before are still there.
   const player = (kind: number, twin: number): Player =>
     new Player(
@@ -64,14 +78,16 @@ async function play(lab: Lab, cannon: Cannon, run: TrafficRun, index: number): P
   for (let round = 0; players.some(({ more }) => more); round++) {
     const waiting = players.filter(({ more }) => more)
     const turn = run.beat > 0 ? waiting : [lab.random.pick(waiting)]
-    const due = Date.now() + run.beat
+    const due = began + (round + 1) * run.beat
     for (const one of turn) {
       const seen = await one.play()
       if (seen !== undefined) observed.push(seen)
     }
-    if (run.beat > 0) await lab.pause(due - Date.now())
+    if (run.beat === 0) continue
+    lateMs = Math.max(lateMs, Date.now() - due + run.beat)
+    await lab.pause(Math.max(0, due - Date.now()))
   }
-  return observed
+  return { observed, lateMs }
 }
 
 /** The records that our engine announces for what was observed. */

@@ -34,7 +34,7 @@ const FACTS: readonly Fact[] = [
     name: 'an unknown parameter that must be known (0x05): that record is skipped, the next stands',
     message: messageV1([recordV1({ cport: 4, parameters: [0x05, 4, 1, 2, 3, 4] }), recordV1({ cport: 5 })]),
     ports: [5],
-    logged: 1
+    logged: 2
   },
   { name: 'a message without connections', message: messageV1([]), ports: [], logged: 0 },
   {

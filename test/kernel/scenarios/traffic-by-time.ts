@@ -2,7 +2,7 @@ import { sameTraffic, type TrafficRun } from '../harness/same-traffic.js'
 import type { Scenario } from '../harness/scenario.js'
 
 // Every limit (the refresh period, and an eighth of it) lies between two beats, so that a clock tick decides nothing.
-const BASE = { threshold: [3, 50], refresh: 4, retries: 0, persist: 0, version: 1, packets: 17, beat: 300 } as const
+const BASE = { threshold: [3, 50], refresh: 5, retries: 0, persist: 0, version: 1, packets: 17, beat: 400 } as const
 
 const RUNS: readonly TrafficRun[] = [
   BASE,
