@@ -168,7 +168,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const pool = ipv6 ? this.ipv6 : this.ipv4
     const number = pool.take()
     const slot = (number << 1) | (ipv6 ? 1 : 0)
-    if (!this.#index.add(hash, slot)) {
+    if (!this.#index.add(hash, slot, this.#homeOf)) {
       pool.release(number)
       return this.#refuse()
     }
@@ -203,11 +203,12 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.pool(slot).release(slot >>> 1)
   }
 
-  /** Removes every connection; counters stay. */
+  /** Removes every connection, also those whose time is over; the count of refusals stays. */
   clear(): void {
-    for (const slot of this.slots()) this.remove(slot)
-    this.#index.clear()
-    this.#wheel.clear()
+    const parts = [this.ipv4, this.ipv6, this.#index, this.#wheel, this.#sequences, this.#engines]
+    for (const part of parts) part.clear()
+    this.#counts.fill(0)
+    this.#openPorts = 0
   }
 
   /** Whether a slot holds a connection. */

@@ -104,6 +104,12 @@ export class EntryPool {
     return number >= 1 && number <= this.last && this.chunk(number)[this.base(number) + ENTRY.PREVIOUS] !== FREE
   }
 
+  /** Gives all entries back, and their memory. */
+  clear(): void {
+    this.#chunks.length = 0
+    this.#free = this.size = this.last = 0
+  }
+
   #grow(): number {
     this.last++
     if (this.last >>> CHUNK_BITS === this.#chunks.length) this.#chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))

@@ -39,7 +39,7 @@ export function hashRow(rows: Rows, index: number, seed: number, clientPort: num
   hash = mix(hash, ((engine ? 0 : clientPort) << 16) | words[from + ROW.VIRTUAL_PORT]!)
   hash = mix(hash, words[from + ROW.VIRTUAL]!)
   hash = mix(hash, (words[from + ROW.PROTOCOL]! << 1) | (ipv6 ? 1 : 0))
-  if (ipv6) for (let i = 1; i < 4; i++) hash = mix(hash, words[from + ROW.CLIENT + i]!)
+  if (ipv6) hash = mixTails(hash, words, from + ROW.CLIENT, words[from + ROW.PROTOCOL] === 0)
   if (engine) hash = mixBytes(hash, rows.engines[index]!.data)
   return finish(hash)
 }
@@ -58,7 +58,7 @@ export function hashEntry(
   hash = mix(hash, engine === undefined ? ports : ports & 0xffff)
   hash = mix(hash, chunk[client + (ipv6 ? 4 : 1)]!)
   hash = mix(hash, (((chunk[base + ENTRY.REST]! >>> 8) & 0xff) << 1) | (ipv6 ? 1 : 0))
-  if (ipv6) for (let i = 1; i < 4; i++) hash = mix(hash, chunk[client + i]!)
+  if (ipv6) hash = mixTails(hash, chunk, client, ((chunk[base + ENTRY.REST]! >>> 8) & 0xff) === 0)
   if (engine !== undefined) hash = mixBytes(hash, engine.data)
   return finish(hash)
 }
@@ -110,6 +110,17 @@ function sameTail(chunk: Int32Array, client: number, words: Int32Array, from: nu
 function mix(hash: number, word: number): number {
   const mixed = Math.imul(hash ^ word, 0x9e3779b1)
   return mixed ^ (mixed >>> 15)
+}
+
+/**
+ * The words of IPv6 client and virtual address, which lie side by side, behind the first of each. All of the key counts:
+ * what did not could be varied at will by whoever wants a search to be long.
+ */
+function mixTails(hash: number, words: Int32Array, client: number, fwmark: boolean): number {
+  let mixed = hash
+  for (let i = 1; i < 4; i++) mixed = mix(mixed, words[client + i]!)
+  if (!fwmark) for (let i = 5; i < 8; i++) mixed = mix(mixed, words[client + i]!)
+  return mixed
 }
 
 function mixBytes(hash: number, bytes: Uint8Array): number {

@@ -45,17 +45,26 @@ export class SlotIndex {
   }
 
   /**
-   * Adds a slot, before those of the same hash.
+   * Adds a slot, before those of the same hash. Others stay where they are, so that none is pushed out of a search's reach.
    *
+   * @param homeOf - The home cell of another slot's key.
    * @returns False where the neighbourhood is too crowded; nothing is changed then.
    */
-  add(hash: number, slot: number): boolean {
+  add(hash: number, slot: number, homeOf: (slot: number) => number): boolean {
     const cells = this.#cells
     const mask = this.#mask
     let length = 0
     while (cells[(hash + length) & mask] !== 0) if (++length >= MOST_PROBES) return false
-    for (let i = length; i > 0; i--) cells[(hash + i) & mask] = cells[(hash + i - 1) & mask]!
-    cells[hash & mask] = (hash & ~this.#slotMask) | slot
+    const tag = hash & ~this.#slotMask
+    let cell = tag | slot
+    for (let i = 0; i < length; i++) {
+      const at = (hash + i) & mask
+      const here = cells[at]!
+      if ((here & ~this.#slotMask) !== tag || homeOf(here & this.#slotMask) !== (hash & mask)) continue
+      cells[at] = cell
+      cell = here
+    }
+    cells[(hash + length) & mask] = cell
     return true
   }
 

@@ -53,6 +53,8 @@ export interface SnapshotReport {
   complete: boolean
 }
 
+/** The longest timeout there is. */
+const MOST_SECONDS = 0xffffffff
 /** Faults that are kept word by word. */
 const MOST_FAULTS = 100
 
@@ -77,6 +79,7 @@ export class SnapshotLoader {
   readonly #now: TimestampMs
   readonly #wallClock: TimestampMs
   readonly #rows = createRows(1)
+  readonly #found = createRows(1)
   #line = 0
   #connections = 0
   #begun = false
@@ -125,8 +128,18 @@ export class SnapshotLoader {
     const expires = expiryOf(connection)
     const left = expires * 1000 - this.report.ageMs
     if (left <= 0) this.report.expired++
-    else if (this.#table.find(rows, 0) !== 0) this.report.known++
+    else if (this.#isKnown()) this.report.known++
     else this.#add(connection, this.#now + left)
+  }
+
+  /** A connection whose port is open is found for others too, and is none of them. */
+  #isKnown(): boolean {
+    const slot = this.#table.find(this.#rows, 0)
+    if (slot === 0) return false
+    this.#table.readRow(slot, this.#found, 0)
+    const wanted = this.#rows.words
+    const template = (wanted[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
+    return template || wanted[ROW.CLIENT_PORT] === this.#found.words[ROW.CLIENT_PORT]
   }
 
   #add(connection: TableConnection, deadline: TimestampMs): void {
@@ -147,6 +160,8 @@ export class SnapshotLoader {
 /** Seconds that a connection had left; a line without them counts as fresh. */
 function expiryOf({ expires, timeout }: Partial<TableConnection>): number {
   const seconds = expires ?? timeout ?? 0
-  if (typeof seconds === 'number' && seconds >= 0) return seconds
-  throw new IpvsSyncError('ERR_ENCODE', `expires: expected seconds, got ${String(seconds)}`, { field: 'expires' })
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= MOST_SECONDS) return seconds
+  throw new IpvsSyncError('ERR_ENCODE', `expires: expected seconds, 0 to ${MOST_SECONDS}, got ${String(seconds)}`, {
+    field: 'expires'
+  })
 }

@@ -39,6 +39,20 @@ t.test('what has expired meanwhile is left out, and a clock that went back makes
   t.match(load(new ConnectionTable({ maxConnections: 100 }), text, 1, 500_000), { loaded: 10, ageMs: 0 })
 })
 
+t.test('a connection beside one with an open port is another one', async (t) => {
+  const before = new ConnectionTable({ maxConnections: 10 })
+  const open = { ...tcpConnection(1, { timeout: 60, flags: ['NO_CPORT'] }) }
+  for (const each of [{ ...open, client: { ...open.client, port: 0 } }, tcpConnection(1, { timeout: 60 })]) {
+    rowFromConnection(each, rows, 0)
+    before.add(rows, 0, 1)
+  }
+  const text = [...writeSnapshot(before, 1)].join('')
+  const after = new ConnectionTable({ maxConnections: 10 })
+  t.match(load(after, text, 1, 1), { loaded: 2, known: 0 })
+  t.strictSame([...after], [...before])
+  t.match(load(after, text, 1, 1), { loaded: 0, known: 2 })
+})
+
 t.test('a file that was cut off is known for one', async (t) => {
   const text = [...writeSnapshot(tableOf(5, 1000), 1000)].join('')
   const lines = text.trimEnd().split('\n')
@@ -63,13 +77,14 @@ t.test('lines that are no connection are told by number, and the rest is read', 
     JSON.stringify({ ...tcpConnection(1), expires: 'soon' }),
     JSON.stringify(tcpConnection(2)),
     JSON.stringify({ ...tcpConnection(3), expires: 5, syncid: 'x' }),
-    JSON.stringify({ ...tcpConnection(4), expires: -1 })
+    JSON.stringify({ ...tcpConnection(4), expires: -1 }),
+    JSON.stringify({ ...tcpConnection(4), expires: 4294967296 })
   ].join('\n')
   const report = load(table, text, 1, 1000)
-  t.match(report, { loaded: 1, refused: 1, expired: 1, faulty: 6, complete: false })
+  t.match(report, { loaded: 1, refused: 1, expired: 1, faulty: 7, complete: false })
   t.strictSame(
     report.faults.map(({ line }) => line),
-    [1, 2, 5, 6, 7, 10]
+    [1, 2, 5, 6, 7, 10, 11]
   )
   t.match(report.faults[3]?.message, /connection\.state/)
   t.match(load(new ConnectionTable(), 'x\n'.repeat(150), 1, 1), { faulty: 150, faults: { length: 100 } })

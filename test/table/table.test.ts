@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { IpvsSyncError } from '../../src/errors.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
-import { hasEngineData, matches, sameBytes } from '../../src/table/key.js'
+import { hasEngineData, hashRow, matches, sameBytes } from '../../src/table/key.js'
 import { SlotIndex } from '../../src/table/slot-index.js'
 import type { Connection } from '../../src/wire/connection.js'
 import { connectionFromRow, rowFromConnection } from '../../src/wire/row-values.js'
@@ -48,7 +48,9 @@ t.test('what was added is found, read back whole, and gone when removed', async 
   ]
   for (const each of cases) {
     const table = new ConnectionTable({ maxConnections: 4 })
-    const slot = table.add(row(each), 0, 1000)
+    table.prepare(row(each))
+    t.equal(table.findPrepared(rows, 0), 0)
+    const slot = table.add(rows, 0, 1000)
     t.ok(slot > 0)
     t.equal(table.find(row(each), 0), slot)
     table.prepare(row(each))
@@ -163,15 +165,44 @@ t.test('a full table refuses and counts, and still knows what it has', async (t)
 
 t.test('a crowded place refuses too, without losing what stands there', async (t) => {
   const index = new SlotIndex(1000, 2000)
+  const home = (): number => 7
   let added = 0
-  while (index.add(7, added + 2)) added++
+  while (index.add(7, added + 2, home)) added++
   t.equal(added, 512)
   t.equal(index.probe(7, 511), 2, 'the oldest is the last')
   t.equal(index.probe(7, 512), 0)
-  index.remove(7, 999, () => 7)
-  index.remove(7, 2, () => 7)
-  t.ok(index.add(7, 600))
-  index.remove(9000, 4, () => 7)
+  index.remove(7, 999, home)
+  index.remove(7, 2, home)
+  t.ok(index.add(7, 600, home))
+  index.remove(9000, 4, home)
+})
+
+t.test('a crowded place pushes nobody out of reach', async (t) => {
+  const index = new SlotIndex(2000, 4000)
+  const hashes = new Map<number, number>()
+  const add = (hash: number, slot: number): boolean => {
+    hashes.set(slot, hash)
+    return index.add(hash, slot, (other) => hashes.get(other)!)
+  }
+  for (let i = 0; i < 512; i++) add(7, i + 2)
+  for (let i = 0; i < 20; i++) t.ok(add(8 + i, 1000 + i), 'a neighbour')
+  const newestFirst = Array.from({ length: 512 }, (_, step) => 513 - step)
+  t.strictSame(
+    newestFirst.map((_, step) => index.probe(7, step)),
+    newestFirst
+  )
+})
+
+t.test('every word of a key counts in its hash, whatever the seed', async (t) => {
+  for (const seed of [0, 7, -1]) {
+    const hashes = new Set<number>()
+    for (let i = 1; i <= 100; i++)
+      for (const side of ['client', 'virtual'] as const)
+        for (const address of [`2001:db8::${i}`, `2001:db8:0:0:${i}::`, `2001:db8:${i}::`, `${i}::1`])
+          hashes.add(hashRow(row(ipv6({ [side]: { address, port: 80 } })), 0, seed, 80))
+    // One key comes up twice: the client and the virtual address that the others have beside them.
+    t.equal(hashes.size, 799)
+  }
 })
 
 t.test('a crowded place is a refusal of the table', async (t) => {
@@ -301,10 +332,19 @@ t.test('slots tolerate removal and addition, and clear leaves nothing', async (t
     table.remove(slot)
   }
   t.ok(seen >= 20)
+  table.add(row(connection({ flags: ['TEMPLATE'], state: 'NONE', engine: SIP })), 0, 1)
+  table.add(row(connection({ flags: ['NO_CPORT'], client: { address: '10.1.0.0', port: 0 }, timeout: 1 })), 0, 1)
+  table.add(row(ipv6()), 0, 1500)
   table.clear()
-  t.equal(table.size, 0)
+  t.equal(table.size, 0, 'also what is over and was not visited')
   t.strictSame([...table], [])
   t.strictSame(table.counts(), [])
+  t.equal(table.find(row(connection()), 0), 0)
+  const slot = table.add(row(connection({ timeout: 1 })), 0, 2000)
+  t.notOk('engine' in table.connection(slot))
+  const gone: number[] = []
+  table.advance(100_000, 1000, (expired) => gone.push(expired) < 0)
+  t.strictSame(gone, [slot], 'and it goes on as a new one')
 })
 
 t.test('memory grows by chunks that are never copied: slots stay good', async (t) => {
