@@ -64,7 +64,7 @@ export function encodeMessage(message: SyncMessage, options: EncodeOptions = {})
     throw wrong('connections', `${connections.length} do not fit a message, whose count has 8 bits: use encodeMessages`)
   const [bytes, second] = [...encode(message, options, MAX_PAYLOAD)]
   if (second !== undefined) throw wrong('connections', `they do not fit ${MAX_PAYLOAD} bytes: use encodeMessages`)
-  return bytes!
+  return bytes!.slice()
 }
 
 /**
@@ -82,13 +82,16 @@ export function encodeMessages(message: SyncMessage, options: SplitOptions = {})
     throw new IpvsSyncError('ERR_USAGE', `maxLength: expected 1 to ${MAX_PAYLOAD} bytes, got ${String(maxLength)}`, {
       field: 'maxLength'
     })
-  return [...encode(message, options, maxLength)]
+  return Array.from(encode(message, options, maxLength), (bytes) => bytes.slice())
 }
+
+/** Shared by all calls: a call takes what it finished before it returns. */
+const WRITERS = { little: new MessageWriter('little'), big: new MessageWriter('big') } as const
 
 function* encode(message: SyncMessage, options: EncodeOptions, maxLength: number): Generator<Uint8Array> {
   const { version, syncid, connections } = message
   checkHeader(version, syncid)
-  const writer = new MessageWriter(options.sequenceByteOrder)
+  const writer = WRITERS[options.sequenceByteOrder ?? 'little']
   const rows = createRows(1)
   writer.begin(version, syncid, maxLength)
   for (const [i, connection] of connections.entries()) {

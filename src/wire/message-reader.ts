@@ -5,14 +5,50 @@
  *
  * @module
  */
+import { FLAG } from './constants.js'
 import { judge } from './judge.js'
 import { HEADER_V1, RECORD_V1 } from './layout.js'
 import { MessageView, type ReadOptions } from './message-view.js'
+import { stateCount } from './protocols.js'
 import { createRows, PRESENT, ROW, ROW_WORDS, type Rows } from './rows.js'
+
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  CLIENT: ROW_CLIENT,
+  CLIENT_PORT: ROW_CLIENT_PORT,
+  DESTINATION: ROW_DESTINATION,
+  DESTINATION_PORT: ROW_DESTINATION_PORT,
+  FAMILY: ROW_FAMILY,
+  FLAGS: ROW_FLAGS,
+  FWMARK: ROW_FWMARK,
+  OFFSET: ROW_OFFSET,
+  PRESENT: ROW_PRESENT,
+  PROTOCOL: ROW_PROTOCOL,
+  SEQUENCE: ROW_SEQUENCE,
+  STATE: ROW_STATE,
+  TIMEOUT: ROW_TIMEOUT,
+  VERDICT: ROW_VERDICT,
+  VIRTUAL: ROW_VIRTUAL,
+  VIRTUAL_PORT: ROW_VIRTUAL_PORT
+} = ROW
+const {
+  CLIENT: V1_CLIENT,
+  FLAGS: V1_FLAGS,
+  FWMARK: V1_FWMARK,
+  LENGTH_IPV4: V1_LENGTH_IPV4,
+  STATE: V1_STATE,
+  TIMEOUT: V1_TIMEOUT,
+  VIRTUAL_PORT: V1_VIRTUAL_PORT
+} = RECORD_V1
+const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
+const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
 
 /** All of a record's first word but its protocol; equal to {@link PLAIN_IPV4}: type 0, record version 0, 36 bytes, no parameters. */
 const PLAIN_MASK = ~0x00ff0000
-const PLAIN_IPV4 = RECORD_V1.LENGTH_IPV4
+const PLAIN_IPV4 = V1_LENGTH_IPV4
+
+/** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
+const DOUBTFUL_FLAGS = FLAG_TEMPLATE | FLAG_ONE_PACKET
 
 /**
  * Reads messages into rows.
@@ -22,7 +58,7 @@ const PLAIN_IPV4 = RECORD_V1.LENGTH_IPV4
  * const reader = new MessageReader()
  * const count = reader.read(datagram)
  * for (let i = 0; i < count; i++) {
- *   if (reader.rows.words[i * ROW_WORDS + ROW.VERDICT] === 0) apply(reader.rows, i)
+ *   if (reader.rows.words[i * ROW_WORDS + ROW_VERDICT] === 0) apply(reader.rows, i)
  * }
  * ```
  */
@@ -52,7 +88,7 @@ export class MessageReader {
     if (!view.reset(bytes)) return 0
     const first = view.version === 1 ? this.#readPlain(bytes) : 0
     if (first === view.count) return first
-    if (first > 0 && !view.seek(first, HEADER_V1.LENGTH + first * RECORD_V1.LENGTH_IPV4)) return first
+    if (first > 0 && !view.seek(first, HEADER_V1.LENGTH + first * V1_LENGTH_IPV4)) return first
     if (first > 0) this.#copyRow()
     while (view.next()) this.#copyRow()
     return rows.count
@@ -63,7 +99,7 @@ export class MessageReader {
     const { words } = this.rows
     const { count } = this.view
     const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    const last = bytes.length - RECORD_V1.LENGTH_IPV4
+    const last = bytes.length - V1_LENGTH_IPV4
     let at: number = HEADER_V1.LENGTH
     let i = 0
     let to = 0
@@ -71,25 +107,27 @@ export class MessageReader {
       const head = data.getInt32(at)
       if ((head & PLAIN_MASK) !== PLAIN_IPV4) break
       const protocol = head >>> 16
-      const flags = data.getInt32(at + RECORD_V1.FLAGS)
-      const stateAndPort = data.getInt32(at + RECORD_V1.STATE)
-      const ports = data.getInt32(at + RECORD_V1.VIRTUAL_PORT)
-      words[to + ROW.FAMILY] = 4
-      words[to + ROW.PROTOCOL] = protocol
-      words[to + ROW.FLAGS] = flags
-      words[to + ROW.STATE] = stateAndPort >>> 16
-      words[to + ROW.CLIENT_PORT] = stateAndPort & 0xffff
-      words[to + ROW.VIRTUAL_PORT] = ports >>> 16
-      words[to + ROW.DESTINATION_PORT] = ports & 0xffff
-      words[to + ROW.FWMARK] = data.getInt32(at + RECORD_V1.FWMARK)
-      words[to + ROW.TIMEOUT] = data.getInt32(at + RECORD_V1.TIMEOUT)
-      words[to + ROW.PRESENT] = 0
-      words[to + ROW.CLIENT] = data.getInt32(at + RECORD_V1.CLIENT)
-      words[to + ROW.VIRTUAL] = data.getInt32(at + RECORD_V1.CLIENT + 4)
-      words[to + ROW.DESTINATION] = data.getInt32(at + RECORD_V1.CLIENT + 8)
-      words[to + ROW.OFFSET] = at
-      words[to + ROW.VERDICT] = judge(flags, protocol, stateAndPort >>> 16, this.#strict)
-      at += RECORD_V1.LENGTH_IPV4
+      const flags = data.getInt32(at + V1_FLAGS)
+      const stateAndPort = data.getInt32(at + V1_STATE)
+      const state = stateAndPort >>> 16
+      const ports = data.getInt32(at + V1_VIRTUAL_PORT)
+      words[to + ROW_FAMILY] = 4
+      words[to + ROW_PROTOCOL] = protocol
+      words[to + ROW_FLAGS] = flags
+      words[to + ROW_STATE] = state
+      words[to + ROW_CLIENT_PORT] = stateAndPort & 0xffff
+      words[to + ROW_VIRTUAL_PORT] = ports >>> 16
+      words[to + ROW_DESTINATION_PORT] = ports & 0xffff
+      words[to + ROW_FWMARK] = data.getInt32(at + V1_FWMARK)
+      words[to + ROW_TIMEOUT] = data.getInt32(at + V1_TIMEOUT)
+      words[to + ROW_PRESENT] = 0
+      words[to + ROW_CLIENT] = data.getInt32(at + V1_CLIENT)
+      words[to + ROW_VIRTUAL] = data.getInt32(at + V1_CLIENT + 4)
+      words[to + ROW_DESTINATION] = data.getInt32(at + V1_CLIENT + 8)
+      words[to + ROW_OFFSET] = at
+      const isPlain = (flags & DOUBTFUL_FLAGS) === 0 && state < stateCount(protocol)
+      words[to + ROW_VERDICT] = isPlain ? 0 : judge(flags, protocol, state, this.#strict)
+      at += V1_LENGTH_IPV4
       to += ROW_WORDS
     }
     this.rows.count = i
@@ -101,23 +139,23 @@ export class MessageReader {
     const { rows, view } = this
     const { words } = rows
     const to = rows.count * ROW_WORDS
-    words[to + ROW.FAMILY] = view.ipv6 ? 6 : 4
-    words[to + ROW.PROTOCOL] = view.protocol
-    words[to + ROW.FLAGS] = view.flags
-    words[to + ROW.STATE] = view.state
-    words[to + ROW.CLIENT_PORT] = view.clientPort
-    words[to + ROW.VIRTUAL_PORT] = view.virtualPort
-    words[to + ROW.DESTINATION_PORT] = view.destinationPort
-    words[to + ROW.FWMARK] = view.fwmark | 0
-    words[to + ROW.TIMEOUT] = view.timeout | 0
-    words[to + ROW.PRESENT] = 0
-    words[to + ROW.OFFSET] = view.offset
-    words[to + ROW.VERDICT] = view.verdict
+    words[to + ROW_FAMILY] = view.ipv6 ? 6 : 4
+    words[to + ROW_PROTOCOL] = view.protocol
+    words[to + ROW_FLAGS] = view.flags
+    words[to + ROW_STATE] = view.state
+    words[to + ROW_CLIENT_PORT] = view.clientPort
+    words[to + ROW_VIRTUAL_PORT] = view.virtualPort
+    words[to + ROW_DESTINATION_PORT] = view.destinationPort
+    words[to + ROW_FWMARK] = view.fwmark | 0
+    words[to + ROW_TIMEOUT] = view.timeout | 0
+    words[to + ROW_PRESENT] = 0
+    words[to + ROW_OFFSET] = view.offset
+    words[to + ROW_VERDICT] = view.verdict
     const addressWords = view.ipv6 ? 4 : 1
     for (let i = 0; i < addressWords; i++) {
-      words[to + ROW.CLIENT + i] = view.clientWord(i)
-      words[to + ROW.VIRTUAL + i] = view.virtualWord(i)
-      words[to + ROW.DESTINATION + i] = view.destinationWord(i)
+      words[to + ROW_CLIENT + i] = view.clientWord(i)
+      words[to + ROW_VIRTUAL + i] = view.virtualWord(i)
+      words[to + ROW_DESTINATION + i] = view.destinationWord(i)
     }
     if (view.sequenceOffset !== 0) this.#copySequence(to)
     if (view.engineDataOffset !== 0 || view.engineNameOffset !== 0) this.#copyEngine(to)
@@ -126,13 +164,13 @@ export class MessageReader {
 
   #copySequence(to: number): void {
     const { words } = this.rows
-    words[to + ROW.PRESENT]! |= PRESENT.SEQUENCE
-    for (let i = 0; i < 6; i++) words[to + ROW.SEQUENCE + i] = this.view.sequenceWord(i)
+    words[to + ROW_PRESENT]! |= PRESENT_SEQUENCE
+    for (let i = 0; i < 6; i++) words[to + ROW_SEQUENCE + i] = this.view.sequenceWord(i)
   }
 
   #copyEngine(to: number): void {
     const { rows, view } = this
-    rows.words[to + ROW.PRESENT]! |= PRESENT.ENGINE
+    rows.words[to + ROW_PRESENT]! |= PRESENT_ENGINE
     rows.engines[rows.count] = { name: view.engineName(), data: view.engineData() }
   }
 }

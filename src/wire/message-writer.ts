@@ -8,8 +8,58 @@ import { FLAG, MAX_CONNECTIONS, MAX_PAYLOAD, PARAMETER, SEQUENCE_BYTES } from '.
 import { HEADER_V0, HEADER_V1, PARAMETER_HEADER, RECORD_V0, RECORD_V1, TYPE_IPV6 } from './layout.js'
 import { PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from './rows.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  CLIENT: ROW_CLIENT,
+  CLIENT_PORT: ROW_CLIENT_PORT,
+  DESTINATION: ROW_DESTINATION,
+  DESTINATION_PORT: ROW_DESTINATION_PORT,
+  FAMILY: ROW_FAMILY,
+  FLAGS: ROW_FLAGS,
+  FWMARK: ROW_FWMARK,
+  PRESENT: ROW_PRESENT,
+  PROTOCOL: ROW_PROTOCOL,
+  SEQUENCE: ROW_SEQUENCE,
+  STATE: ROW_STATE,
+  TIMEOUT: ROW_TIMEOUT,
+  VIRTUAL: ROW_VIRTUAL,
+  VIRTUAL_PORT: ROW_VIRTUAL_PORT
+} = ROW
+const {
+  CLIENT: V1_CLIENT,
+  FLAGS: V1_FLAGS,
+  FWMARK: V1_FWMARK,
+  LENGTH_IPV4: V1_LENGTH_IPV4,
+  LENGTH_IPV6: V1_LENGTH_IPV6,
+  STATE: V1_STATE,
+  TIMEOUT: V1_TIMEOUT,
+  TYPE: V1_TYPE,
+  VIRTUAL_PORT: V1_VIRTUAL_PORT
+} = RECORD_V1
+const {
+  CLIENT: V0_CLIENT,
+  CLIENT_PORT: V0_CLIENT_PORT,
+  DESTINATION: V0_DESTINATION,
+  DESTINATION_PORT: V0_DESTINATION_PORT,
+  FLAGS: V0_FLAGS,
+  LENGTH: V0_LENGTH,
+  LENGTH_WITH_SEQUENCE: V0_LENGTH_WITH_SEQUENCE,
+  PROTOCOL: V0_PROTOCOL,
+  RESERVED: V0_RESERVED,
+  STATE: V0_STATE,
+  VIRTUAL: V0_VIRTUAL,
+  VIRTUAL_PORT: V0_VIRTUAL_PORT
+} = RECORD_V0
+const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
+const { HASHED: FLAG_HASHED, SEQUENCE: FLAG_SEQUENCE } = FLAG
+
+/** Messages grow one behind the other in slabs of this many bytes: allocating each by itself would cost more than writing it. */
+const SLAB = 65536
+/** What a single record can need at most, header included. */
+const LONGEST_SINGLE = HEADER_V1.LENGTH + 4095
+
 /**
- * Puts connections together into one message after another, in a buffer of its own.
+ * Puts connections together into one message after another, in memory of its own.
  *
  * @example
  * ```ts
@@ -27,16 +77,16 @@ export class MessageWriter {
   /** Version of the message, as `begin` was told. */
   version: 0 | 1 = 1
 
-  readonly #bytes: Uint8Array
-  readonly #data: DataView
   readonly #littleEndian: boolean
+  #slab = NOTHING
+  #data = new DataView(NOTHING.buffer)
+  /** Where the message begins in the slab. */
+  #start = 0
   #syncid = 0
   #maxLength = 0
 
   /** @param sequenceByteOrder - How version 0's sequence data are written: a kernel uses its own order. */
   constructor(sequenceByteOrder: 'little' | 'big' = 'little') {
-    this.#bytes = new Uint8Array(MAX_PAYLOAD + 1)
-    this.#data = new DataView(this.#bytes.buffer)
     this.#littleEndian = sequenceByteOrder === 'little'
   }
 
@@ -53,6 +103,7 @@ export class MessageWriter {
     this.#maxLength = Math.min(maxLength, MAX_PAYLOAD)
     this.count = 0
     this.length = version === 1 ? HEADER_V1.LENGTH : HEADER_V0.LENGTH
+    this.#takeRoom()
   }
 
   /**
@@ -64,50 +115,80 @@ export class MessageWriter {
    */
   add(rows: Rows, index: number): boolean {
     if (this.count >= MAX_CONNECTIONS) return false
+    const { words } = rows
     const from = index * ROW_WORDS
-    return this.version === 1 ? this.#addV1(rows, index, from) : this.#addV0(rows.words, from)
+    if (this.version === 0) return this.#addV0(words, from)
+    const isPlain = words[from + ROW_PRESENT] === 0 && words[from + ROW_FAMILY] === 4
+    return isPlain ? this.#addPlain(words, from) : this.#addV1(rows, index, from)
   }
 
   /**
-   * Ends the message.
+   * Ends the message and begins another like it.
    *
-   * @returns Its bytes, in a buffer of their own.
+   * @returns Its bytes: yours to keep. They are part of a larger `ArrayBuffer` that other messages share, none of which is
+   *   written again; copy them to keep a few for long.
    */
   finish(): Uint8Array {
+    const start = this.#start
     const data = this.#data
     if (this.version === 1) {
-      data.setUint8(HEADER_V1.RESERVED, 0)
-      data.setUint8(HEADER_V1.SYNCID, this.#syncid)
-      data.setUint16(HEADER_V1.SIZE, this.length)
-      data.setUint8(HEADER_V1.COUNT, this.count)
-      data.setUint8(HEADER_V1.VERSION, 1)
-      data.setUint16(HEADER_V1.SPARE, 0)
+      data.setUint8(start + HEADER_V1.RESERVED, 0)
+      data.setUint8(start + HEADER_V1.SYNCID, this.#syncid)
+      data.setUint16(start + HEADER_V1.SIZE, this.length)
+      data.setUint8(start + HEADER_V1.COUNT, this.count)
+      data.setUint8(start + HEADER_V1.VERSION, 1)
+      data.setUint16(start + HEADER_V1.SPARE, 0)
     } else {
-      data.setUint8(HEADER_V0.COUNT, this.count)
-      data.setUint8(HEADER_V0.SYNCID, this.#syncid)
-      data.setUint16(HEADER_V0.SIZE, this.length)
+      data.setUint8(start + HEADER_V0.COUNT, this.count)
+      data.setUint8(start + HEADER_V0.SYNCID, this.#syncid)
+      data.setUint16(start + HEADER_V0.SIZE, this.length)
     }
-    return this.#bytes.slice(0, this.length)
+    const bytes = this.#slab.subarray(start, start + this.length)
+    this.#start += (this.length + 7) & ~7
+    this.begin(this.version, this.#syncid, this.#maxLength)
+    return bytes
+  }
+
+  /** Looks for room behind the last message, else in a new slab: what was finished is never written again. */
+  #takeRoom(): void {
+    const room = Math.max(this.#maxLength, LONGEST_SINGLE)
+    if (this.#start + room <= this.#slab.length) return
+    this.#slab = new Uint8Array(Math.max(SLAB, room))
+    this.#data = new DataView(this.#slab.buffer)
+    this.#start = 0
   }
 
   #addV0(words: Int32Array, from: number): boolean {
-    const flags = words[from + ROW.FLAGS]! & 0xffff & ~FLAG.HASHED
-    const sequence = (flags & FLAG.SEQUENCE) !== 0
-    const at = this.length
-    const end = at + (sequence ? RECORD_V0.LENGTH_WITH_SEQUENCE : RECORD_V0.LENGTH)
+    const flags = words[from + ROW_FLAGS]! & 0xffff & ~FLAG_HASHED
+    const sequence = (flags & FLAG_SEQUENCE) !== 0
+    const end = this.length + (sequence ? V0_LENGTH_WITH_SEQUENCE : V0_LENGTH)
     if (end > this.#maxLength && this.count > 0) return false
     const data = this.#data
-    data.setUint8(at + RECORD_V0.RESERVED, 0)
-    data.setUint8(at + RECORD_V0.PROTOCOL, words[from + ROW.PROTOCOL]!)
-    data.setUint16(at + RECORD_V0.CLIENT_PORT, words[from + ROW.CLIENT_PORT]!)
-    data.setUint16(at + RECORD_V0.VIRTUAL_PORT, words[from + ROW.VIRTUAL_PORT]!)
-    data.setUint16(at + RECORD_V0.DESTINATION_PORT, words[from + ROW.DESTINATION_PORT]!)
-    data.setInt32(at + RECORD_V0.CLIENT, words[from + ROW.CLIENT]!)
-    data.setInt32(at + RECORD_V0.VIRTUAL, words[from + ROW.VIRTUAL]!)
-    data.setInt32(at + RECORD_V0.DESTINATION, words[from + ROW.DESTINATION]!)
-    data.setUint16(at + RECORD_V0.FLAGS, flags)
-    data.setUint16(at + RECORD_V0.STATE, words[from + ROW.STATE]!)
-    if (sequence) this.#writeSequence(at + RECORD_V0.LENGTH, words, from, this.#littleEndian)
+    const at = this.#start + this.length
+    data.setUint8(at + V0_RESERVED, 0)
+    data.setUint8(at + V0_PROTOCOL, words[from + ROW_PROTOCOL]!)
+    data.setUint16(at + V0_CLIENT_PORT, words[from + ROW_CLIENT_PORT]!)
+    data.setUint16(at + V0_VIRTUAL_PORT, words[from + ROW_VIRTUAL_PORT]!)
+    data.setUint16(at + V0_DESTINATION_PORT, words[from + ROW_DESTINATION_PORT]!)
+    data.setInt32(at + V0_CLIENT, words[from + ROW_CLIENT]!)
+    data.setInt32(at + V0_VIRTUAL, words[from + ROW_VIRTUAL]!)
+    data.setInt32(at + V0_DESTINATION, words[from + ROW_DESTINATION]!)
+    data.setUint16(at + V0_FLAGS, flags)
+    data.setUint16(at + V0_STATE, words[from + ROW_STATE]!)
+    if (sequence) this.#writeSequence(at + V0_LENGTH, words, from, this.#littleEndian)
+    this.length = end
+    this.count++
+    return true
+  }
+
+  /** IPv4 without parameters: the bulk of all traffic. */
+  #addPlain(words: Int32Array, from: number): boolean {
+    const place = (this.length + 3) & ~3
+    const end = place + V1_LENGTH_IPV4
+    if (end > this.#maxLength && this.count > 0) return false
+    if (place !== this.length) this.#pad(place)
+    writeHead(this.#data, this.#start + place, V1_LENGTH_IPV4, words, from)
+    writeIpv4(this.#data, this.#start + place + V1_CLIENT, words, from)
     this.length = end
     this.count++
     return true
@@ -115,51 +196,33 @@ export class MessageWriter {
 
   #addV1(rows: Rows, index: number, from: number): boolean {
     const { words } = rows
-    const present = words[from + ROW.PRESENT]!
-    const ipv6 = words[from + ROW.FAMILY] === 6
-    const engine = (present & PRESENT.ENGINE) === 0 ? undefined : rows.engines[index]
-    const fixed = ipv6 ? RECORD_V1.LENGTH_IPV6 : RECORD_V1.LENGTH_IPV4
+    const present = words[from + ROW_PRESENT]!
+    const ipv6 = words[from + ROW_FAMILY] === 6
+    const fixed = ipv6 ? V1_LENGTH_IPV6 : V1_LENGTH_IPV4
+    const engine = (present & PRESENT_ENGINE) === 0 ? undefined : rows.engines[index]
     const size = present === 0 ? fixed : fixed + parametersLength(present, engine)
     // Padding goes before a record, never behind the last one.
-    const at = (this.length + 3) & ~3
-    if (at + size > this.#maxLength && this.count > 0) return false
-    for (let gap = this.length; gap < at; gap++) this.#bytes[gap] = 0
-    this.#writeFixed(at, size, words, from, ipv6)
+    const place = (this.length + 3) & ~3
+    if (place + size > this.#maxLength && this.count > 0) return false
+    if (place !== this.length) this.#pad(place)
+    const at = this.#start + place
+    writeHead(this.#data, at, ipv6 ? size | (TYPE_IPV6 << 24) : size, words, from)
+    if (ipv6) writeIpv6(this.#data, at + V1_CLIENT, words, from)
+    else writeIpv4(this.#data, at + V1_CLIENT, words, from)
     if (present !== 0) this.#writeParameters(at + fixed, words, from, engine)
-    this.length = at + size
+    this.length = place + size
     this.count++
     return true
   }
 
-  #writeFixed(at: number, size: number, words: Int32Array, from: number, ipv6: boolean): void {
-    const data = this.#data
-    const type = ipv6 ? TYPE_IPV6 : 0
-    data.setInt32(at + RECORD_V1.TYPE, (type << 24) | (words[from + ROW.PROTOCOL]! << 16) | size)
-    data.setInt32(at + RECORD_V1.FLAGS, words[from + ROW.FLAGS]! & ~FLAG.HASHED)
-    data.setInt32(at + RECORD_V1.STATE, (words[from + ROW.STATE]! << 16) | words[from + ROW.CLIENT_PORT]!)
-    data.setInt32(
-      at + RECORD_V1.VIRTUAL_PORT,
-      (words[from + ROW.VIRTUAL_PORT]! << 16) | words[from + ROW.DESTINATION_PORT]!
-    )
-    data.setInt32(at + RECORD_V1.FWMARK, words[from + ROW.FWMARK]!)
-    data.setInt32(at + RECORD_V1.TIMEOUT, words[from + ROW.TIMEOUT]!)
-    const addresses = at + RECORD_V1.CLIENT
-    if (ipv6) {
-      for (let i = 0; i < 4; i++) {
-        data.setInt32(addresses + 4 * i, words[from + ROW.CLIENT + i]!)
-        data.setInt32(addresses + 16 + 4 * i, words[from + ROW.VIRTUAL + i]!)
-        data.setInt32(addresses + 32 + 4 * i, words[from + ROW.DESTINATION + i]!)
-      }
-    } else {
-      data.setInt32(addresses, words[from + ROW.CLIENT]!)
-      data.setInt32(addresses + 4, words[from + ROW.VIRTUAL]!)
-      data.setInt32(addresses + 8, words[from + ROW.DESTINATION]!)
-    }
+  /** What an unfinished message left behind may stand here. */
+  #pad(end: number): void {
+    this.#slab.fill(0, this.#start + this.length, this.#start + end)
   }
 
   #writeParameters(first: number, words: Int32Array, from: number, engine: EngineBytes | undefined): void {
     let at = first
-    if ((words[from + ROW.PRESENT]! & PRESENT.SEQUENCE) !== 0) {
+    if ((words[from + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) {
       at = this.#writeParameterHeader(at, PARAMETER.SEQUENCE, SEQUENCE_BYTES)
       this.#writeSequence(at, words, from, false)
       at += SEQUENCE_BYTES
@@ -171,24 +234,50 @@ export class MessageWriter {
 
   #writeParameter(at: number, type: number, bytes: Uint8Array): number {
     const data = this.#writeParameterHeader(at, type, bytes.length)
-    this.#bytes.set(bytes, data)
+    this.#slab.set(bytes, data)
     return data + bytes.length
   }
 
   #writeParameterHeader(at: number, type: number, length: number): number {
-    this.#bytes[at + PARAMETER_HEADER.TYPE] = type
-    this.#bytes[at + PARAMETER_HEADER.LENGTH] = length
+    this.#slab[at + PARAMETER_HEADER.TYPE] = type
+    this.#slab[at + PARAMETER_HEADER.LENGTH] = length
     return at + PARAMETER_HEADER.DATA
   }
 
   #writeSequence(at: number, words: Int32Array, from: number, littleEndian: boolean): void {
-    for (let i = 0; i < 6; i++) this.#data.setInt32(at + 4 * i, words[from + ROW.SEQUENCE + i]!, littleEndian)
+    for (let i = 0; i < 6; i++) this.#data.setInt32(at + 4 * i, words[from + ROW_SEQUENCE + i]!, littleEndian)
   }
 }
 
+/** A version 1 record up to its addresses; `first` is its first word but for the protocol. */
+function writeHead(data: DataView, at: number, first: number, words: Int32Array, from: number): void {
+  data.setInt32(at + V1_TYPE, (words[from + ROW_PROTOCOL]! << 16) | first)
+  data.setInt32(at + V1_FLAGS, words[from + ROW_FLAGS]! & ~FLAG_HASHED)
+  data.setInt32(at + V1_STATE, (words[from + ROW_STATE]! << 16) | words[from + ROW_CLIENT_PORT]!)
+  data.setInt32(at + V1_VIRTUAL_PORT, (words[from + ROW_VIRTUAL_PORT]! << 16) | words[from + ROW_DESTINATION_PORT]!)
+  data.setInt32(at + V1_FWMARK, words[from + ROW_FWMARK]!)
+  data.setInt32(at + V1_TIMEOUT, words[from + ROW_TIMEOUT]!)
+}
+
+function writeIpv4(data: DataView, at: number, words: Int32Array, from: number): void {
+  data.setInt32(at, words[from + ROW_CLIENT]!)
+  data.setInt32(at + 4, words[from + ROW_VIRTUAL]!)
+  data.setInt32(at + 8, words[from + ROW_DESTINATION]!)
+}
+
+function writeIpv6(data: DataView, at: number, words: Int32Array, from: number): void {
+  for (let i = 0; i < 4; i++) {
+    data.setInt32(at + 4 * i, words[from + ROW_CLIENT + i]!)
+    data.setInt32(at + 16 + 4 * i, words[from + ROW_VIRTUAL + i]!)
+    data.setInt32(at + 32 + 4 * i, words[from + ROW_DESTINATION + i]!)
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
 /** Length of a connection's parameters in bytes, headers included. */
 function parametersLength(present: number, engine: EngineBytes | undefined): number {
-  const sequence = (present & PRESENT.SEQUENCE) === 0 ? 0 : PARAMETER_HEADER.DATA + SEQUENCE_BYTES
+  const sequence = (present & PRESENT_SEQUENCE) === 0 ? 0 : PARAMETER_HEADER.DATA + SEQUENCE_BYTES
   if (engine === undefined) return sequence
   const { data, name } = engine
   return (

@@ -11,6 +11,8 @@ import { fromHex, fromText } from '../../src/wire/hex.js'
 import { MessageReader } from '../../src/wire/message-reader.js'
 import { MessageWriter } from '../../src/wire/message-writer.js'
 import { protocolName, protocolNumber, stateName, stateNumber, stateTimeout } from '../../src/wire/protocols.js'
+import { rowFromConnection } from '../../src/wire/row-values.js'
+import { createRows, ROW } from '../../src/wire/rows.js'
 import { bytes } from '../fixtures/support/packets.js'
 
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex')
@@ -248,6 +250,48 @@ t.test('what the reader took in, the writer gives out', async (t) => {
     for (let i = 0; i < count; i++) t.ok(writer.add(reader.rows, i))
     t.equal(hex(writer.finish()), packed(text))
   }
+})
+
+t.test('what was begun and not finished leaves no trace', async (t) => {
+  const full = '255.255.255.255'
+  const ones = { ...SIP, ...{ client: { address: full, port: 65535 }, virtual: { address: full, port: 65535 } } }
+  const rows = createRows(3)
+  rowFromConnection({ ...ones, family: 'ipv4', destination: ones.client, fwmark: 0xffffffff }, rows, 0)
+  rowFromConnection(TCP, rows, 1)
+  rowFromConnection(SIP, rows, 2)
+  for (const [text, version] of [
+    [BYTES_V1, 1],
+    [BYTES_V0, 0]
+  ] as const) {
+    // prettier-ignore
+    const writer = new MessageWriter()
+    for (const start of [0, 1] as const) {
+      writer.begin(start, 255, 1472)
+      while (writer.add(rows, 0));
+    }
+    writer.begin(version, 7, 1472)
+    for (let i = 1; i < 2 + version; i++) writer.add(rows, i)
+    t.equal(hex(writer.finish()), packed(text))
+  }
+})
+
+t.test('messages that were finished are never written again', async (t) => {
+  const rows = createRows(1)
+  rowFromConnection(TCP, rows, 0)
+  const writer = new MessageWriter()
+  writer.begin(0, 7, 1472)
+  const messages = Array.from({ length: 5000 }, (_, i) => {
+    rows.words[ROW.FWMARK] = i
+    writer.begin(i % 2 === 0 ? 0 : 1, i % 256, i % 3 === 0 ? 65507 : 100)
+    writer.add(rows, 0)
+    return writer.finish()
+  })
+  for (const [i, bytes] of messages.entries()) {
+    const { syncid, connections, problems } = decodeMessage(bytes)
+    const expected = i % 2 === 0 ? undefined : i
+    if (syncid !== i % 256 || connections[0]?.fwmark !== expected || problems.length > 0) t.fail(`message ${i}`)
+  }
+  t.equal(messages.length, 5000)
 })
 
 t.test('names and numbers lead to each other', async (t) => {
