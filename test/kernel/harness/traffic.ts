@@ -348,6 +348,14 @@ export class Player {
     return undefined
   }
 
+  /** Plays all that is left, and looks at nothing. */
+  async rush(): Promise<void> {
+    for (const [who, what] of this.#steps.splice(0)) {
+      if (who === 'client') await this.#cannon.fromClient(this.#packet(this.#path(), what))
+      else await this.#cannon.fromServer(this.#packet(this.#reply(), what))
+    }
+  }
+
   #path(): Path {
     return { from: this.client, to: this.kind.virtual, fromPort: this.port, toPort: this.kind.port }
   }

@@ -15,6 +15,6 @@ const RUNS: readonly TrafficRun[] = [
 
 export const scenario: Scenario = {
   title: 'the same packets through a kernel master and ours, decided by refresh period and retries',
-  timeLimit: 150,
+  timeLimit: 300,
   run: (lab) => sameTraffic(lab, RUNS)
 }
