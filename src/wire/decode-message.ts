@@ -6,8 +6,6 @@
 import type { Connection, DecodedMessage } from './connection.js'
 import { PARAMETER } from './constants.js'
 import {
-  MESSAGE_HEADER_V0,
-  MESSAGE_HEADER_V1,
   PARAMETERS,
   RECORDS_IPV4,
   RECORDS_IPV6,
@@ -39,8 +37,8 @@ export type { DecodeOptions } from './scan-message.js'
  * ```
  */
 export function decodeMessage(bytes: Uint8Array, options: DecodeOptions = {}): DecodedMessage {
-  const { version, runs, problems } = scanMessage(bytes, options)
-  const { syncid, size } = headerOf(bytes, version, options)
+  const { header, runs, problems } = scanMessage(bytes, options)
+  const { version, syncid, size } = header ?? noHeader(bytes, options)
   const connections: WireConnection[] = []
   for (const run of runs) readRun(bytes, run, options.sequenceByteOrder ?? 'little', connections)
   // A connection's optional keys are getters that may give undefined, which exactOptionalPropertyTypes tells from absent.
@@ -57,14 +55,9 @@ export function problemsOf(bytes: Uint8Array, options: DecodeOptions = {}): read
   return scanMessage(bytes, options).problems
 }
 
-/** Syncid and size, as far as they are there. */
-function headerOf(
-  bytes: Uint8Array,
-  version: 0 | 1,
-  { wireLength = bytes.length }: DecodeOptions
-): { syncid: number; size: number } {
-  if (bytes.length < 4) return { syncid: bytes[1] ?? 0, size: wireLength }
-  return version === 1 ? MESSAGE_HEADER_V1.parse(bytes) : MESSAGE_HEADER_V0.parse(bytes)
+/** What is known of a message whose header is cut off. */
+function noHeader(bytes: Uint8Array, options: DecodeOptions): Pick<DecodedMessage, 'version' | 'syncid' | 'size'> {
+  return { version: 0, syncid: bytes[1] ?? 0, size: options.wireLength ?? bytes.length }
 }
 
 function readRun(bytes: Uint8Array, run: Run, order: 'little' | 'big', connections: WireConnection[]): void {

@@ -8,6 +8,7 @@
 import type { FlagChecks } from './constants.js'
 import { Findings } from './findings.js'
 import type { Problem } from './problems.js'
+import { readHeader, versionFault, type Header } from './read-header.js'
 import { scanRecordsV0 } from './scan-v0.js'
 import { scanRecordsV1 } from './scan-v1.js'
 
@@ -39,7 +40,8 @@ export interface Run {
 
 /** What the scan hands to the parsers. */
 export interface Scan {
-  readonly version: 0 | 1
+  /** Undefined where the header itself is cut off. */
+  readonly header: Header | undefined
   readonly runs: readonly Run[]
   readonly problems: readonly Problem[]
 }
@@ -67,13 +69,13 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
     findings: new Findings(),
     runs: []
   }
-  const version = isVersion1(bytes) ? 1 : 0
-  if (checkSize(state)) {
+  const header = readHeader(bytes)
+  if (checkSize(state, header)) {
     if (bytes.length < Math.min(state.length, 8)) reportSnapped(state, 0, 0)
-    else if (version === 1) scanRecords(state, bytes[4]!, scanRecordsV1)
-    else scanVersion0(state)
+    else if (header.version === 1) scanRecords(state, header.count, scanRecordsV1)
+    else scanVersion0(state, header.count)
   }
-  return { version, runs: state.runs, problems: state.findings.problems }
+  return { header, runs: state.runs, problems: state.findings.problems }
 }
 
 /** What a scan of records stopped at. */
@@ -90,20 +92,15 @@ export interface ScanEnd {
 
 type ScanRecords = (state: ScanState, count: number) => ScanEnd
 
-function isVersion1(bytes: Uint8Array): boolean {
-  return bytes.length >= 8 && bytes[0] === 0 && bytes[5] === 1 && bytes[6] === 0 && bytes[7] === 0
-}
-
-function checkSize({ bytes, data, length, findings }: ScanState): boolean {
+function checkSize({ bytes, length, findings }: ScanState, header: Header | undefined): header is Header {
   if (length < 4) return findings.add('SHORT_MESSAGE', 0, `${length} bytes; a message has at least 4`)
-  if (bytes.length < 4) return findings.add('MESSAGE_SNAPPED', bytes.length, snappedText(bytes.length, length))
-  const size = data.getUint16(2)
-  if (size === length) return true
-  return findings.add('SIZE_MISMATCH', 2, `the header says ${size} bytes, the datagram has ${length}`)
+  if (header === undefined) return findings.add('MESSAGE_SNAPPED', bytes.length, snappedText(bytes.length, length))
+  if (header.size === length) return true
+  return findings.add('SIZE_MISMATCH', 2, `the header says ${header.size} bytes, the datagram has ${length}`)
 }
 
-function scanVersion0(state: ScanState): void {
-  const { bytes, length, findings } = state
+function scanVersion0(state: ScanState, count: number): void {
+  const { length, findings } = state
   if (length < 8)
     findings.add(
       'SHORT_HEADER',
@@ -111,25 +108,21 @@ function scanVersion0(state: ScanState): void {
       `${length} bytes are too few to tell the version; taken as version 0, no kernel sends it`
     )
   // Reserved is 0: whoever wrote version 1 and something else besides meant it not to be read as version 0.
-  const isNone = bytes[0] === 0 && length >= 8
-  const end = scanRecords(state, bytes[0]!, scanRecordsV0, isNone)
+  const isNone = count === 0 && length >= 8
+  const end = scanRecords(state, count, scanRecordsV0, isNone)
   if (isNone && !isWrapped(end)) reportVersion(state)
 }
 
-function reportVersion({ bytes, data, findings }: ScanState): void {
-  const version = data.getInt8(5)
-  if (bytes[5] !== 1)
+function reportVersion({ bytes, findings }: ScanState): void {
+  const { version, spare } = versionFault(bytes)
+  if (version !== 1)
     findings.add(
       'VERSION_UNKNOWN',
       5,
       `version ${version}; receivers know 1, and take this as version 0 without connections`
     )
   else
-    findings.add(
-      'SPARE_NOT_ZERO',
-      6,
-      `spare is ${data.getUint16(6)}, not 0: receivers take this as version 0 without connections`
-    )
+    findings.add('SPARE_NOT_ZERO', 6, `spare is ${spare}, not 0: receivers take this as version 0 without connections`)
 }
 
 function scanRecords(state: ScanState, count: number, scan: ScanRecords, isNone = false): ScanEnd {

@@ -5,6 +5,7 @@
  */
 import { FLAG, PARAMETER } from './constants.js'
 import { judgeEngine, scanParameters } from './scan-parameters.js'
+import { stateCount } from './protocols.js'
 import type { ScanEnd, ScanState } from './scan-message.js'
 import { addRun, refuse } from './scan-record.js'
 
@@ -15,9 +16,10 @@ const IPV6 = 72
 /** Scans as many records as the header counts (`ip_vs_process_message`, `ip_vs_proc_sync_conn`). */
 export function scanRecordsV1(state: ScanState, count: number): ScanEnd {
   const { bytes, data, length } = state
-  let at = HEADER
-  let end = HEADER
-  for (let i = 0; i < count; i++) {
+  const plain = passPlain(state, count)
+  let at = HEADER + plain * IPV4
+  let end = at
+  for (let i = plain; i < count; i++) {
     checkPadding(state, end, at, i)
     if (length - at >= IPV4 && bytes.length - at < IPV4) return { count: i, end, stopped: 'snapped' }
     if (!checkRecord(state, at, i)) return { count: i, end, stopped: 'dropped' }
@@ -28,6 +30,28 @@ export function scanRecordsV1(state: ScanState, count: number): ScanEnd {
     at += (size + 3) & ~3
   }
   return { count, end, ...further(state, at) }
+}
+
+/** Type 0, any protocol, record version 0, 36 bytes. */
+const PLAIN_MASK = ~0xff0000
+const DOUBTFUL_FLAGS = FLAG.TEMPLATE | FLAG.ONE_PACKET
+
+/**
+ * Passes over the sound IPv4 records without parameters at the beginning, of which most messages consist.
+ *
+ * @returns How many there are.
+ */
+function passPlain({ data, runs }: ScanState, count: number): number {
+  let at = HEADER
+  let i = 0
+  for (; i < count && at + IPV4 <= data.byteLength; i++) {
+    const first = data.getInt32(at)
+    if ((first & PLAIN_MASK) !== IPV4 || (data.getInt32(at + 4) & DOUBTFUL_FLAGS) !== 0) break
+    if (data.getUint16(at + 8) >= stateCount(first >>> 16)) break
+    at += IPV4
+  }
+  if (i > 0) addRun(runs, 'ipv4', HEADER, at, at)
+  return i
 }
 
 /** The bytes between a record and the next. */

@@ -61,6 +61,7 @@ const TABLE: [string, Uint8Array, string[], number][] = [
     1
   ],
   ['room left open: an optional parameter', v1(1, `0006 0028 ${TCP.slice(10)} 4502 0000`), [], 1],
+  ['a record of 2304 bytes', v1(1, `0006 0900 ${TCP.slice(10)}`, ...times(9, `45fa${'00'.repeat(250)}`)), [], 1],
   [
     'what follows a parameter that skips',
     v1(2, `0006 0028 ${TCP.slice(10)} 0902 ffff`, TCP),

@@ -273,6 +273,12 @@ t.test('what was begun and not finished leaves no trace', async (t) => {
     for (let i = 1; i < 2 + version; i++) writer.add(rows, i)
     t.equal(hex(writer.finish()), packed(text))
   }
+  const writer = new MessageWriter()
+  writer.begin(1, 255, 1472)
+  while (writer.add(rows, 0));
+  writer.begin(0, 7, 1472)
+  for (let i = 0; i < 5; i++) writer.add(rows, 1)
+  t.strictSame(decodeMessage(writer.finish()).problems, [], 'reserved bytes are written too')
 })
 
 t.test('messages that were finished are never written again', async (t) => {
