@@ -33,6 +33,17 @@ t.test('--version, -V and help, on standard output', async (t) => {
   }
 })
 
+t.test('every command has its module, and help of its own that fits a screen', async (t) => {
+  for (const { name, load } of COMMANDS) {
+    const { configure, execute } = await load()
+    t.strictSame([typeof configure, typeof execute], ['function', 'function'], name)
+    const io = testIo({ columns: 100 })
+    t.equal(await run([name, '--help'], io), 0)
+    t.match(io.output(), new RegExp(`^Usage: ipvs-sync ${name} `))
+    t.ok(io.output().split('\n').length <= 60, `${name}: ${io.output().split('\n').length} lines`)
+  }
+})
+
 t.test('wrong usage exits 2, in one line with a suggestion and no stack', async (t) => {
   const cases: [string[], RegExp][] = [
     [[], /^Usage: ipvs-sync COMMAND/],
