@@ -1,0 +1,326 @@
+/** What is measured against what, and the targets: one list, from which bench/run.ts makes its tables. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { writeCapture } from './capture-file.js'
+import type { Measure } from './compare.js'
+
+/** A measure, less another, times a number. */
+export interface Operand {
+  readonly measure: string
+  readonly minus?: string
+  readonly times?: number
+}
+
+/** One line of the results. */
+export interface Line extends Operand {
+  readonly label: string
+  /** By what it is divided, within each round; left out where the value itself is the result. */
+  readonly over?: Operand
+  /** Turns the ratio round: how many times as fast as `over`. */
+  readonly faster?: boolean
+  readonly most?: number
+  readonly least?: number
+}
+
+/** Measures that are run in turn, and what is made of them. */
+export interface Case {
+  readonly title: string
+  readonly unit: string
+  readonly measures: readonly Measure[]
+  readonly lines: readonly Line[]
+  /** Less of it in a quick run: never. */
+  readonly quick: boolean
+  /** At most so many rounds, for what takes long. */
+  readonly rounds?: number
+}
+
+/** What a run is told. */
+export interface Plan {
+  readonly quick: boolean
+  /** Path of the C reference; undefined where there is no compiler. */
+  readonly reference: string | undefined
+}
+
+/** All cases of a run. Lines whose measure cannot be run here are left out. */
+export function cases({ quick, reference }: Plan): Case[] {
+  const seconds = quick ? '0.25' : '1'
+  const c = (name: string, ...args: string[]): Measure[] =>
+    reference === undefined ? [] : [{ name, command: reference, args: [...args] }]
+  const all = [
+    decoding(seconds, c),
+    ...(hasTshark() ? [tsharkFields(quick)] : []),
+    encoding(seconds, c),
+    updating(seconds, 40_000, c, true),
+    updating(seconds, 1_000_000, c, false),
+    memory(1_000_000),
+    master(seconds),
+    draining(c),
+    burst(),
+    expiry(quick ? '1' : '6', 1_000_000),
+    start(),
+    ...(hasTshark() && !quick ? [json()] : [])
+  ]
+  return all.filter((one) => !quick || one.quick)
+}
+
+type Reference = (name: string, ...args: string[]) => Measure[]
+
+function decoding(seconds: string, c: Reference): Case {
+  return {
+    title: 'Read a full message',
+    unit: 'ns/connection',
+    quick: true,
+    measures: [
+      ...c('C', 'decode', seconds),
+      ...['rows', 'view', 'values', 'binary-parser'].map((name) => node(name, 'decode', name, seconds))
+    ],
+    lines: [
+      { label: 'C', measure: 'C' },
+      { label: 'rows: what the backup reads, against C', measure: 'rows', over: { measure: 'C' }, most: 2.5 },
+      { label: 'view, field by field, against C', measure: 'view', over: { measure: 'C' }, most: 3 },
+      { label: '`decodeMessage` to values, against C', measure: 'values', over: { measure: 'C' }, most: 18 },
+      {
+        label: '`decodeMessage`, times as fast as binary-parser',
+        measure: 'values',
+        over: { measure: 'binary-parser' },
+        faster: true
+      }
+    ]
+  }
+}
+
+/** What a person would ask tshark for: the fields that a connection has. */
+const FIELDS = 'proto cport vport dport caddr vaddr daddr state type flags.v1 fwmark timeout size.v1'
+
+function tsharkFields(quick: boolean): Case {
+  const [few, more] = [20_000, quick ? 60_000 : 120_000]
+  const fields = FIELDS.split(' ').flatMap((field) => ['-e', `ipvs.${field}`])
+  const run = (connections: number): string[] => ['-r', writeCapture(connections), '-T', 'fields', ...fields]
+  const tshark = { measure: 'tshark more', minus: 'tshark few', times: 1e6 / (more - few) }
+  return {
+    title: 'decodeMessage against tshark -T fields (its start-up taken off)',
+    unit: 'ns/connection',
+    quick: true,
+    rounds: 3,
+    measures: [
+      node('values', 'decode', 'values', '0.5'),
+      wall('tshark few', 'tshark', ...run(few)),
+      wall('tshark more', 'tshark', ...run(more))
+    ],
+    lines: [
+      { label: 'tshark -T fields, 13 fields', ...tshark },
+      { label: '`decodeMessage`, times as fast', measure: 'values', over: tshark, faster: true, least: 100 }
+    ]
+  }
+}
+
+function encoding(seconds: string, c: Reference): Case {
+  return {
+    title: 'Write a full message',
+    unit: 'ns/connection',
+    quick: true,
+    measures: [
+      ...c('C', 'encode', seconds),
+      node('writer', 'encode', 'writer', seconds),
+      node('Buffer.write*', 'encode', 'buffer', seconds)
+    ],
+    lines: [
+      { label: 'C', measure: 'C' },
+      { label: '`MessageWriter`, against C', measure: 'writer', over: { measure: 'C' }, most: 3.5 },
+      {
+        label: '`MessageWriter`, times as fast as `Buffer.write*`',
+        measure: 'writer',
+        over: { measure: 'Buffer.write*' },
+        faster: true,
+        least: 7
+      }
+    ]
+  }
+}
+
+function updating(seconds: string, connections: number, c: Reference, quick: boolean): Case {
+  const many = String(connections)
+  return {
+    title: `Bring ${connections.toLocaleString('en')} connections up to date from datagrams, in random order`,
+    unit: 'ns/connection',
+    quick,
+    measures: [
+      ...c('C', 'table', seconds, many),
+      ...['engine', 'map', 'lru-cache'].map((name) => node(name, 'table', name, seconds, many))
+    ],
+    lines: [
+      { label: 'C', measure: 'C' },
+      { label: '`BackupEngine.handleDatagram`, against C', measure: 'engine', over: { measure: 'C' }, most: 3 },
+      {
+        label: '… times as fast as lru-cache with ttl',
+        measure: 'engine',
+        over: { measure: 'lru-cache' },
+        faster: true,
+        least: 8
+      },
+      {
+        label: '… times as fast as a Map of objects',
+        measure: 'engine',
+        over: { measure: 'map' },
+        faster: true,
+        least: 5
+      }
+    ]
+  }
+}
+
+function memory(connections: number): Case {
+  const many = String(connections)
+  return {
+    title: `Memory of a table of ${connections.toLocaleString('en')} connections, index and expiry included`,
+    unit: 'bytes/connection',
+    quick: true,
+    rounds: 1,
+    measures: ['ipv4', 'ipv6', 'map', 'lru-cache'].map((name) => node(name, 'memory', name, '0', many)),
+    lines: [
+      { label: 'IPv4', measure: 'ipv4', most: 72 },
+      { label: 'IPv6', measure: 'ipv6', most: 112 },
+      { label: 'a Map of objects (IPv4)', measure: 'map' },
+      { label: 'lru-cache with ttl (IPv4)', measure: 'lru-cache' }
+    ]
+  }
+}
+
+function master(seconds: string): Case {
+  return {
+    title: "The master's decision for a packet, and its encoding, over the empty loop",
+    unit: 'ns/packet',
+    quick: true,
+    measures: ['sent', 'not-sent', 'loop'].map((name) => node(name, 'master', name, seconds)),
+    lines: [
+      { label: 'a packet that is sent', measure: 'sent', minus: 'loop', most: 150 },
+      { label: 'a packet that is not sent', measure: 'not-sent', minus: 'loop', most: 60 }
+    ]
+  }
+}
+
+function draining(c: Reference): Case {
+  const port = '28848'
+  return {
+    title: 'Drain 48,000 full datagrams from 16 filled sockets: receive, decode, apply (SyncBackup, default path)',
+    unit: 'µs/datagram',
+    quick: true,
+    measures: [
+      ...c('C', 'drain'),
+      node('empty', 'drain', 'empty', port),
+      node('40k', 'drain', 'backup', port, '40000'),
+      node('1M', 'drain', 'backup', port, '1000000')
+    ],
+    lines: [
+      { label: 'C: recvmmsg and decode', measure: 'C' },
+      { label: 'an empty dgram handler', measure: 'empty' },
+      {
+        label: '40,000 live, as a share of the empty handler',
+        measure: '40k',
+        over: { measure: 'empty' },
+        faster: true,
+        least: 0.65
+      },
+      {
+        label: '1,000,000 live, as a share of the empty handler',
+        measure: '1M',
+        over: { measure: 'empty' },
+        faster: true,
+        least: 0.55
+      }
+    ]
+  }
+}
+
+function burst(): Case {
+  return {
+    title: 'A burst of 3,600 full datagrams while the backup stands still',
+    unit: 'datagrams lost',
+    quick: true,
+    rounds: 1,
+    measures: [node('4 MiB', 'burst', 'large', '28948'), node('default', 'burst', 'default', '28948')],
+    lines: [
+      { label: 'sync_sock_size = 4194304', measure: '4 MiB', most: 0 },
+      { label: "sync_sock_size = 0 (the system's own)", measure: 'default' }
+    ]
+  }
+}
+
+function expiry(seconds: string, connections: number): Case {
+  const many = String(connections)
+  return {
+    title: `Expiry of ${connections.toLocaleString('en')} connections`,
+    unit: 'ms',
+    quick: true,
+    rounds: 3,
+    measures: ['spread', 'one-second', 'steady', 'gc'].map((name) => node(name, 'expiry', name, seconds, many)),
+    lines: [
+      { label: 'longest tick, deadlines spread over 900 s', measure: 'spread', most: 5 },
+      { label: 'longest tick, all in one second', measure: 'one-second', most: 10 },
+      { label: 'share of a core, spread over 900 s (%)', measure: 'steady', most: 2 },
+      { label: 'longest garbage collection while messages come', measure: 'gc', most: 2 }
+    ]
+  }
+}
+
+function start(): Case {
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+  return {
+    title: 'Start of the command',
+    unit: 'ms',
+    quick: true,
+    measures: [wall('node', process.execPath, '-e', '0'), wall('version', process.execPath, main, '--version')],
+    lines: [
+      { label: 'node -e 0', measure: 'node' },
+      { label: 'ipvs-sync --version, against it', measure: 'version', over: { measure: 'node' }, most: 1.5 }
+    ]
+  }
+}
+
+/** Whole processes, as a person would run them; memory for two lengths of a capture. */
+function json(): Case {
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+  const [long, longer] = [writeCapture(400_000), writeCapture(1_600_000)]
+  const decode = (path: string): [string, ...string[]] => [process.execPath, main, 'decode', '--format', 'json', path]
+  return {
+    title: 'decode --format json of 400,000 connections, whole run',
+    unit: 'ms',
+    quick: false,
+    rounds: 3,
+    measures: [
+      wall('ours', ...decode(long)),
+      wall('tshark', 'tshark', '-r', long, '-T', 'json'),
+      ...(existsSync(TIME)
+        ? [wall('memory', '--peak', ...decode(long)), wall('more memory', '--peak', ...decode(longer))]
+        : [])
+    ],
+    lines: [
+      { label: 'tshark -T json', measure: 'tshark' },
+      {
+        label: 'times as fast as tshark -T json',
+        measure: 'ours',
+        over: { measure: 'tshark' },
+        faster: true,
+        least: 10
+      },
+      { label: 'peak memory for 400,000 (MiB)', measure: 'memory' },
+      { label: 'peak memory for 1,600,000 against it', measure: 'more memory', over: { measure: 'memory' }, most: 1.2 }
+    ]
+  }
+}
+
+const TIME = '/usr/bin/time'
+
+function hasTshark(): boolean {
+  return spawnSync('tshark', ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+function node(name: string, program: string, ...args: string[]): Measure {
+  const path = fileURLToPath(new URL(`measures/${program}.js`, import.meta.url))
+  return { name, command: process.execPath, args: [path, ...args] }
+}
+
+function wall(name: string, ...command: readonly string[]): Measure {
+  return node(name, 'wall', ...command)
+}
