@@ -63,6 +63,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./master/command.js')
   },
   {
+    name: 'agent',
+    summary: 'keep a warm table, get a whole one when this director comes up, and give it to others',
+    load: () => import('./agent/command.js')
+  },
+  {
+    name: 'wait-ready',
+    summary: 'wait until an agent has its table, so that keepalived can hold the address back',
+    load: () => import('./wait-ready/command.js')
+  },
+  {
     name: 'sysctl',
     summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file',
     load: () => import('./sysctl/command.js')

@@ -1,5 +1,5 @@
 /**
- * What `master` and `backup` have in common as programs that run until they are told to end: options, HTTP, systemd,
+ * What `master`, `backup` and `agent` have in common as programs that run until they are told to end: options, HTTP, systemd,
  * SIGHUP, the end.
  *
  * @module
@@ -11,7 +11,7 @@ import type { NoticeEvent } from '../engine/events.js'
 import { CONN_SYNC_HEADER, connSyncLine } from '../procfs/write-connections.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import type { TableConnection } from '../wire/connection.js'
-import type { HttpServer } from '../daemon/http-server.js'
+import type { HttpServer, HttpView } from '../daemon/http-server.js'
 import { notifyService, type ServiceState } from '../daemon/notify.js'
 import type { SyncOptions } from '../daemon/sync-options.js'
 import type { Roles } from '../daemon/sync-view.js'
@@ -48,10 +48,12 @@ export interface ServiceDaemon {
 /** One running service. */
 export interface Service {
   /** The command's name. */
-  readonly name: 'master' | 'backup'
+  readonly name: 'master' | 'backup' | 'agent'
   readonly daemon: ServiceDaemon
   /** What HTTP shows. */
   readonly roles: Roles
+  /** What `/readyz` says; by default whether the sockets are open. */
+  readonly readiness?: Required<Pick<HttpView, 'ready' | 'status'>>
   readonly options: ServiceOptions
   /** What it does between start and end; resolves to the exit code. */
   readonly work: (tell: Tell) => Promise<number>
@@ -131,7 +133,7 @@ export async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-async function serve({ options, roles }: Service, tell: Tell): Promise<HttpServer | undefined> {
+async function serve({ options, roles, readiness }: Service, tell: Tell): Promise<HttpServer | undefined> {
   if (options.http === undefined) return undefined
   // HTTP and the metrics library are loaded by those alone who ask for them.
   const [{ serveHttp }, { viewOf }] = await Promise.all([
@@ -139,7 +141,7 @@ async function serve({ options, roles }: Service, tell: Tell): Promise<HttpServe
     import('../daemon/sync-view.js')
   ])
   const { host, port } = options.http
-  const server = await serveHttp({ host, port: port! }, viewOf(roles, procLines))
+  const server = await serveHttp({ host, port: port! }, { ...viewOf(roles, procLines), ...readiness })
   tell(`HTTP at ${server.url}`)
   return server
 }
@@ -157,7 +159,7 @@ async function reload({ name, daemon, options }: Service, tell: Tell): Promise<v
     tell('settings were read again')
     // A master's engine says the same of sync_ports by itself.
     const late =
-      settings.syncSockSize !== before.syncSockSize || (name === 'backup' && settings.syncPorts !== before.syncPorts)
+      settings.syncSockSize !== before.syncSockSize || (name !== 'master' && settings.syncPorts !== before.syncPorts)
     if (late) tell('sync_ports and sync_sock_size are read at the start only: they wait for the next one')
   } catch (error) {
     tell(`settings stay as they were: ${explain(error)}`)

@@ -6,6 +6,8 @@
 
 import type { AgentId } from '../engine/agent-message.js'
 import type { AgentTimes } from '../engine/agent-options.js'
+import type { NoticeEvent } from '../engine/events.js'
+import type { IpvsSyncError } from '../errors.js'
 import type { KernelTableOptions } from '../procfs/kernel-table.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
@@ -53,4 +55,20 @@ export interface AgentOptions extends SyncOptions {
   readonly announcer?: SendingTransport
   /** Milliseconds since 1970: a stored table's age is counted by it. The system's by default. */
   readonly wallClock?: () => TimestampMs
+}
+
+/** What an {@link Agent} tells. */
+export interface AgentEvents {
+  /** The sockets are open. The argument says where, for a person. */
+  listening: [description: string]
+  /** It is ready, or not; and a line for a person. */
+  status: [ready: boolean, text: string]
+  /** keepalived gave this director another role. */
+  role: [master: boolean]
+  /** Something that a person should know, and that stops nothing. */
+  notice: [event: NoticeEvent]
+  /** A socket failed after the start. Where nobody listens for this, it passes. */
+  error: [error: IpvsSyncError]
+  /** Everything is closed. */
+  close: []
 }

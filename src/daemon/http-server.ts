@@ -102,12 +102,16 @@ async function replyTo({ method, url }: IncomingMessage, view: HttpView, metrics
     case '/healthz':
       return say(200, 'ok')
     case '/readyz':
-      return view.ready()
-        ? say(200, view.status?.() ?? 'ready')
-        : say(503, view.status?.() ?? 'the sockets are not open')
+      return readiness(view)
     default:
       return say(404, 'there are /metrics, /connections, /connections?format=proc, /healthz and /readyz')
   }
+}
+
+function readiness(view: HttpView): Reply {
+  const ready = view.ready()
+  const status = view.status?.() ?? (ready ? 'ready' : 'the sockets are not open')
+  return say(ready ? 200 : 503, status)
 }
 
 function table(format: string, view: HttpView): Reply {

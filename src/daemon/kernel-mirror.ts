@@ -23,7 +23,9 @@ export interface KernelMirrorParts {
   /** Where the kernel's table is, for a test. */
   readonly files: KernelTableOptions
   /** Hears of each connection that a look shows. */
-  readonly onConnection: (connection: Connection) => void
+  readonly onConnection: (connection: Connection) => Promise<void>
+  /** A look begins; a look was whole. */
+  readonly onLook: (phase: 'begin' | 'end') => void
   /** Hears of a slot before it is removed. */
   readonly onRemove: (slot: number) => void
 }
@@ -54,17 +56,19 @@ export class KernelMirror {
   }
 
   async #look(): Promise<number> {
-    const { files, onConnection } = this.#parts
+    const { files, onConnection, onLook } = this.#parts
     const notes = createNotes()
     const seen = new Set<number>()
     let found = 0
+    onLook('begin')
     for await (const connection of readKernelTable(files, notes)) {
       const slot = this.#take(connection)
       if (slot !== 0) seen.add(slot)
-      onConnection(connection)
+      await onConnection(connection)
       if (++found % PORTION === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     this.#forget(seen)
+    onLook('end')
     this.notes = explainNotes(notes)
     return found
   }

@@ -112,6 +112,11 @@ export class Answering {
     this.handleTimeout(now)
   }
 
+  /** Nothing more will be sent, and there is nothing to be said of it. */
+  failed(): void {
+    this.#answer = undefined
+  }
+
   /** Says what is due. */
   handleTimeout(now: TimestampMs): void {
     for (const [to, { request, due }] of this.#offers) {

@@ -146,6 +146,11 @@ export class AgentEngine {
     this.#answering.done(sent, now)
   }
 
+  /** The answer could not be sent: who asked hears no more of it, and asks somebody else. */
+  answerFailed(): void {
+    this.#answering.failed()
+  }
+
   /** The kernel's own table has so many connections: the reply to the event `verify`. */
   verified(found: number, now: TimestampMs): void {
     this.#asking.verified(found, now)

@@ -5,12 +5,10 @@
  */
 
 import { Option, type Command } from 'commander'
-import { parseNetwork } from '../../addresses.js'
 import type { ConnectionEvent } from '../../engine/events.js'
 import { SyncBackup } from '../../daemon/sync-backup.js'
 import type { Io } from '../io.js'
 import { settingsOf } from '../options.js'
-import { refuse } from '../parsers.js'
 import {
   aborted,
   addServiceOptions,
@@ -20,6 +18,7 @@ import {
   type ServiceOptions,
   type Tell
 } from '../service.js'
+import { collectAccept } from './accept-option.js'
 import { LineWriter } from './line-writer.js'
 import { ProblemTeller } from './problem-teller.js'
 
@@ -99,10 +98,4 @@ function summaryOf(backup: SyncBackup): string {
 
 function sum(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0)
-}
-
-function collectAccept(text: string, before: readonly string[]): string[] {
-  if (parseNetwork(text) === undefined)
-    refuse('--accept', text, 'an address or a network: 10.0.0.1, 10.0.0.0/24 or fd00::/8')
-  return [...before, text]
 }

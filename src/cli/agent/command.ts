@@ -1,0 +1,127 @@
+/**
+ * `ipvs-sync agent`: one for each director, so that one that comes back has the whole table before it takes over.
+ *
+ * @module
+ */
+
+import { type Command } from 'commander'
+import { Agent } from '../../daemon/agent.js'
+import { notifyService } from '../../daemon/notify.js'
+import { collectAccept } from '../backup/accept-option.js'
+import type { Io } from '../io.js'
+import { settingsOf } from '../options.js'
+import { integerOption } from '../parsers.js'
+import { aborted, addServiceOptions, runService, syncOptionsOf, type ServiceOptions } from '../service.js'
+
+interface Options extends ServiceOptions {
+  readonly accept: readonly string[]
+  readonly store?: string
+  /** Seconds. */
+  readonly storeInterval: number
+  readonly readyFile?: string
+  /** Seconds. */
+  readonly limit: number
+  /** Connections a second. */
+  readonly rate?: number
+  readonly answer: boolean
+  readonly kernel: boolean
+  /** Milliseconds. */
+  readonly kernelInterval: number
+  readonly verifyKernel: boolean
+  readonly notifyFifo?: string
+  readonly instance?: string
+  readonly announce: boolean
+  readonly hz: number
+}
+
+/** Adds its options. */
+export function configure(command: Command): void {
+  addServiceOptions(command)
+    .option('--accept <network>', 'hear these sources only, such as 10.9.0.0/24; may be repeated', collectAccept, [])
+    .option('--store <file>', 'keep the table in this file over a restart')
+    .option('--store-interval <seconds>', 'how often', integerOption('--store-interval', 1, 86_400), 60)
+    .option('--ready-file <file>', 'write here whether it is ready, for wait-ready and scripts')
+    .option('--limit <seconds>', 'be ready without a table after so long', integerOption('--limit', 1, 86_400), 30)
+    .option('--rate <number>', 'connections a second to give (default: safe)', integerOption('--rate', 1, 100_000_000))
+    .option('--no-answer', 'give the table to nobody')
+    .option('--no-kernel', "do not look at the kernel's own table")
+    .option(
+      '--kernel-interval <ms>',
+      "between two looks at the kernel's table",
+      integerOption('--kernel-interval', 10, 3_600_000),
+      5000
+    )
+    .option('--verify-kernel', "ready only when this kernel's own backup daemon has the table too", false)
+    .option('--notify-fifo <file>', "keepalived's vrrp_notify_fifo: announce while it says MASTER")
+    .option('--instance <name>', 'the VRRP instance that counts (default: any)')
+    .option('--no-announce', "follow the role, and leave announcing to the kernel's own master daemon")
+    .option('--hz <ticks>', "the kernel's clock, for persistence timeouts", integerOption('--hz', 1, 10_000), 250)
+    .addHelpText(
+      'after',
+      `
+It asks the agents in the group, or at --peer, for a whole table; one of them sends it to the group, so that this
+director's kernel hears it too. Kernels ignore what agents say to each other. --syncid must be that of the kernels'
+daemons. It is ready when a table came whole, or when nobody answered for --limit seconds: see wait-ready, /readyz.`
+    )
+}
+
+/** Runs until it is told to end. */
+export async function execute(command: Command, io: Io): Promise<number> {
+  const options = command.opts<Options>()
+  const settings = await settingsOf(options)
+  const agent = new Agent({
+    ...syncOptionsOf(options, settings),
+    syncid: options.syncid,
+    ...(options.accept.length > 0 && { accept: options.accept }),
+    ...(options.store !== undefined && { store: options.store }),
+    storeInterval: options.storeInterval * 1000,
+    ...(options.readyFile !== undefined && { readyFile: options.readyFile }),
+    times: { limit: options.limit * 1000 },
+    ...(options.rate !== undefined && { rate: options.rate }),
+    answers: options.answer,
+    kernel: options.kernel,
+    kernelFiles: { ticksPerSecond: options.hz },
+    kernelInterval: options.kernelInterval,
+    verifyKernel: options.verifyKernel,
+    ...(options.notifyFifo !== undefined && { notifyFifo: options.notifyFifo }),
+    ...(options.instance !== undefined && { instance: options.instance }),
+    announce: options.announce
+  })
+  return runAgent(agent, options, io)
+}
+
+async function runAgent(agent: Agent, options: ServiceOptions, io: Io): Promise<number> {
+  const say = (text: string): void => void io.stderr.write(`ipvs-sync agent: ${text}\n`)
+  agent.on('status', (_, text) => {
+    say(text)
+    notifyService({ status: text }, io.env)
+  })
+  agent.on('role', (master) => say(`keepalived says ${master ? 'MASTER' : 'BACKUP'}`))
+  return runService(
+    {
+      name: 'agent',
+      daemon: agent,
+      roles: {
+        get backup() {
+          return agent.backup!
+        },
+        get master() {
+          return agent.master!
+        }
+      },
+      readiness: { ready: () => agent.ready, status: () => agent.status },
+      options,
+      work: async () => {
+        await aborted(io.signal)
+        return 0
+      },
+      summary: () => summaryOf(agent)
+    },
+    io
+  )
+}
+
+function summaryOf(agent: Agent): string {
+  const { given, refused } = agent.report()
+  return `${agent.status}; ${given} tables given, ${refused} requests refused; ${agent.table.size} in the table`
+}

@@ -1,0 +1,80 @@
+/**
+ * `ipvs-sync wait-ready`: waits until an agent is ready, or says that it is not.
+ *
+ * @module
+ */
+
+import { get } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
+import type { Command } from 'commander'
+import { readReadyFile } from '../../daemon/ready-file.js'
+import { IpvsSyncError } from '../../errors.js'
+import type { Io } from '../io.js'
+import { integerOption, parseListen, type HostPort } from '../parsers.js'
+
+interface Options {
+  readonly http?: HostPort
+  readonly readyFile?: string
+  /** Seconds. */
+  readonly timeout: number
+  readonly quiet: boolean
+}
+
+/** What an agent says of itself. */
+interface Readiness {
+  readonly ready: boolean
+  readonly status: string
+}
+
+/** Between two questions, and how long one may take, in milliseconds. */
+const STEP = 200
+const PATIENCE = 1000
+
+/** Adds its options. */
+export function configure(command: Command): void {
+  command
+    .option('--http <[host:]port>', "ask an agent's or backup's /readyz here", (text) => parseListen('--http', text))
+    .option('--ready-file <file>', "read an agent's --ready-file")
+    .option('--timeout <seconds>', 'wait so long; 0 asks once', integerOption('--timeout', 0, 86_400), 60)
+    .option('--quiet', 'print nothing', false)
+    .addHelpText(
+      'after',
+      '\nExit code: 0 ready, 1 not ready in time, 2 usage. For keepalived: a vrrp_script with --timeout 0 and --quiet.'
+    )
+}
+
+/** Waits. */
+export async function execute(command: Command, io: Io): Promise<number> {
+  const options = command.opts<Options>()
+  const ask = questionOf(options)
+  const end = performance.now() + options.timeout * 1000
+  for (;;) {
+    const { ready, status } = await ask()
+    const over = ready || performance.now() >= end || io.signal.aborted
+    if (over && !options.quiet) io.stdout.write(`${status}\n`)
+    if (over) return ready ? 0 : 1
+    // Being told to end is no error: the answer is that it is not ready.
+    await setTimeout(STEP, undefined, { signal: io.signal }).catch(() => undefined)
+  }
+}
+
+function questionOf({ http, readyFile }: Options): () => Promise<Readiness> {
+  if (http !== undefined) return () => askHttp(http)
+  if (readyFile !== undefined) return () => Promise.resolve(readReadyFile(readyFile, Date.now()))
+  throw new IpvsSyncError('ERR_CONFIG', 'say where to ask: --http [HOST:]PORT or --ready-file FILE')
+}
+
+/** Who does not answer is not ready. */
+async function askHttp({ host, port = 0 }: HostPort): Promise<Readiness> {
+  return new Promise((resolve) => {
+    const request = get({ host, port, path: '/readyz', timeout: PATIENCE }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => (text = (text + chunk).slice(0, 1000)))
+      response.on('end', () => resolve({ ready: response.statusCode === 200, status: text.trim() }))
+      response.on('error', fail)
+    })
+    const fail = (error: Error): void => resolve({ ready: false, status: `no agent answers: ${error.message}` })
+    request.on('timeout', () => request.destroy(new Error('it took too long')))
+    request.on('error', fail)
+  })
+}

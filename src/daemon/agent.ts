@@ -1,0 +1,430 @@
+/**
+ * An agent, ready-made: one process for each director, so that one that comes back has the whole table before it takes over.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import type { AgentEvent } from '../engine/agent-options.js'
+import { AgentEngine, type AgentReport } from '../engine/agent.js'
+import type { IpvsSyncError } from '../errors.js'
+import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
+import type { ConnectionTable } from '../table/connection-table.js'
+import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
+import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
+import { UdpReceiver } from '../transport/udp-receiver.js'
+import { UdpSender } from '../transport/udp-sender.js'
+import type { Bytes, Milliseconds } from '../units.js'
+import { Announcing } from './agent-announcing.js'
+import type { AgentEvents, AgentOptions } from './agent-options.js'
+import type { Clock } from './clock.js'
+import { isWithoutIpvs, KernelMirror } from './kernel-mirror.js'
+import { Lifecycle } from './lifecycle.js'
+import { NotifyFifo, type RoleChange } from './notify-fifo.js'
+import { Repeater } from './repeater.js'
+import { VrrpRole } from './vrrp-role.js'
+import { READY_FILE_PERIOD, removeReadyFile, writeReadyFile } from './ready-file.js'
+import { Runner } from './runner.js'
+import { SyncBackup } from './sync-backup.js'
+import type { SyncMaster } from './sync-master.js'
+import { clockOf, linkOf, tableOf, udpOptionsOf } from './sync-options.js'
+import { TableGiver } from './table-giver.js'
+import { loadTable, saveTable } from './table-store.js'
+import { TappedReceiver } from './tapped-receiver.js'
+
+const KERNEL_INTERVAL: Milliseconds = 5000
+const ANNOUNCE_INTERVAL: Milliseconds = 1000
+const STORE_INTERVAL: Milliseconds = 60_000
+
+/**
+ * Keeps a warm table, asks for a whole one when it comes up, gives its own to others, and says when it is ready.
+ *
+ * @example
+ * ```ts
+ * await using agent = new Agent({ mcastInterface: 'eth1', syncid: 51, store: '/var/lib/ipvs-sync/table' })
+ * agent.on('status', (ready, text) => log(ready ? 'may take over:' : 'wait:', text))
+ * await agent.start()
+ * ```
+ */
+export class Agent extends EventEmitter<AgentEvents> {
+  readonly #options: AgentOptions
+  readonly #clock: Clock
+  readonly #engine: AgentEngine
+  readonly #runner: Runner<AgentEvent>
+  readonly #receiver: ReceivingTransport
+  readonly #sender: SendingTransport
+  readonly #giver: TableGiver
+  readonly #life: Lifecycle
+  readonly #role: VrrpRole
+  readonly #told = new Set<string>()
+  readonly #repeater: Repeater
+  #sysctls: Sysctls
+  #table: ConnectionTable
+  #backup: SyncBackup | undefined
+  #announcing: Announcing | undefined
+  #mirror: KernelMirror | undefined
+  #fifo: NotifyFifo | undefined
+  #saving: Promise<void> = Promise.resolve()
+
+  /**
+   * @param options - What it is told.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
+   */
+  constructor(options: AgentOptions) {
+    super()
+    this.#options = options
+    const sysctls = verifySysctls(options.sysctls ?? {})
+    this.#sysctls = sysctls
+    this.#clock = clockOf(options)
+    this.#table = tableOf(options)
+    this.#repeater = new Repeater(this.#clock)
+    this.#role = new VrrpRole(options.instance)
+    const udp = udpOptionsOf(options, sysctls)
+    this.#receiver = options.receiver ?? new UdpReceiver(udp, options.system)
+    // One channel, so one source port: who asks tells an answer by it. Every receiver listens at the first.
+    this.#sender = options.sender ?? new UdpSender({ ...udp, channels: 1 }, options.system)
+    this.#giver = new TableGiver({
+      sender: this.#sender,
+      clock: this.#clock,
+      syncid: options.syncid ?? 0,
+      maxLength: options.syncMaxlen ?? defaultMaxlen(options, sysctls),
+      rate: options.rate,
+      onProgress: (connections) => this.#engine.answerProgress(connections)
+    })
+    this.#engine = new AgentEngine({
+      ...options,
+      id: options.id ?? randomBytes(8).toString('hex'),
+      syncid: options.syncid ?? 0,
+      chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+      tableSize: () => this.#table.size,
+      verifies: options.verifyKernel === true
+    })
+    this.#runner = new Runner(this.#engine, this.#clock, {
+      transmit: () => this.#transmit(),
+      event: (event) => this.#take(event)
+    })
+    this.#life = new Lifecycle({
+      open: () => this.#open(),
+      close: () => this.#close(),
+      signal: options.signal
+    })
+  }
+
+  /** Its connections. Another table after the start, where one was stored. */
+  get table(): ConnectionTable {
+    return this.#table
+  }
+
+  /** Whether the sockets are open. */
+  get listening(): boolean {
+    return this.#life.isOpen
+  }
+
+  /** Whether this director may take over. */
+  get ready(): boolean {
+    return this.listening && this.#engine.ready
+  }
+
+  /** What it is at, in a line for a person. */
+  get status(): string {
+    return this.#engine.statusText()
+  }
+
+  /** The settings now: frozen. */
+  get sysctls(): Sysctls {
+    return this.#sysctls
+  }
+
+  /** The backup's part of it, from the start on. */
+  get backup(): SyncBackup | undefined {
+    return this.#backup
+  }
+
+  /** The master's part of it, while keepalived says MASTER. */
+  get master(): SyncMaster | undefined {
+    return this.#announcing?.master
+  }
+
+  /** What it has done so far. */
+  report(): AgentReport {
+    return this.#engine.report()
+  }
+
+  /**
+   * Takes new settings, all at once. sync_ports and sync_sock_size wait for the next start.
+   *
+   * @param sysctls - What is left out keeps its value.
+   * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
+   */
+  configure(sysctls: Partial<Sysctls>): void {
+    this.#sysctls = verifySysctls({ ...this.#sysctls, ...sysctls })
+    this.#backup?.configure(this.#sysctls)
+    this.master?.configure(this.#sysctls)
+  }
+
+  /**
+   * Reads the stored table, opens the sockets and begins to ask.
+   *
+   * @throws IpvsSyncError `ERR_IO` for a stored table that cannot be read, and what opening sockets throws.
+   */
+  async start(): Promise<void> {
+    if (!(await this.#life.open())) return
+    this.emit('listening', this.#receiver.description)
+    this.#engine.start(this.#clock.now())
+    this.#runner.settle()
+    this.#fifo?.start()
+  }
+
+  /** Ends it: what it holds as a master is sent, the table stored, the ready file removed. Calling it again waits for the first call. */
+  async close(): Promise<void> {
+    await this.#life.close({})
+  }
+
+  /** For `await using`: as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #open(): Promise<void> {
+    const { readyFile } = this.#options
+    if (readyFile !== undefined) removeReadyFile(readyFile)
+    await this.#load()
+    this.#announcing = this.#createAnnouncing()
+    this.#backup = this.#createBackup()
+    await this.#openSockets(this.#backup)
+    await this.#beginMirror()
+    this.#repeater.add({
+      interval: () => READY_FILE_PERIOD,
+      rest: 0,
+      action: () => this.#writeReady()
+    })
+    this.#repeater.add({
+      interval: () => this.#options.storeInterval ?? STORE_INTERVAL,
+      rest: 9,
+      action: () => this.#store()
+    })
+    const { notifyFifo: path } = this.#options
+    if (path === undefined) return
+    this.#fifo = new NotifyFifo({
+      path,
+      clock: this.#clock,
+      onChange: (change) => this.#follow(change),
+      onNotice: (text) => this.#notice(text)
+    })
+  }
+
+  async #load(): Promise<void> {
+    const { store } = this.#options
+    if (store === undefined) return
+    const times = { now: this.#clock.now(), wallClock: this.#wallClock() }
+    const { table, state, report } = await loadTable(store, () => tableOf(this.#options), times)
+    this.#table = table
+    if (state === 'good') this.#notice(`${store}: ${report.loaded} connections loaded, ${report.expired} were over`)
+    if (state === 'damaged') this.#notice(`${store} is damaged: set aside as ${store}.damaged, and not loaded`)
+  }
+
+  #createBackup(): SyncBackup {
+    const backup = new SyncBackup({
+      ...this.#options,
+      table: this.#table,
+      transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from)),
+      onRemove: (slot) => this.#announcing!.forget(slot)
+    })
+    backup.on('notice', ({ message }) => this.#notice(message))
+    backup.on('error', (error) => this.#fail(error))
+    return backup
+  }
+
+  #createAnnouncing(): Announcing {
+    const { announcer, rate } = this.#options
+    return new Announcing({
+      options: () => ({
+        ...this.#options,
+        sysctls: this.#sysctls,
+        table: this.#table,
+        ...(announcer !== undefined && { transport: announcer })
+      }),
+      clock: this.#clock,
+      rate,
+      look: () => this.#look(),
+      onNotice: (text) => this.#notice(text)
+    })
+  }
+
+  async #openSockets(backup: SyncBackup): Promise<void> {
+    await backup.start()
+    try {
+      await this.#sender.start({
+        onWritable: () => this.#runner.settle(),
+        onNotice: ({ message }) => this.#notice(message),
+        onError: (error) => this.#fail(error)
+      })
+    } catch (error) {
+      await backup.close()
+      throw error
+    }
+  }
+
+  /** A first look tells whether there is a kernel's table at all. */
+  async #beginMirror(): Promise<void> {
+    if (this.#options.kernel === false) return
+    const announcing = this.#announcing!
+    const mirror = new KernelMirror({
+      table: this.#table,
+      clock: this.#clock,
+      files: this.#options.kernelFiles ?? {},
+      onConnection: (connection) => announcing.see(connection),
+      onLook: (phase) => (phase === 'begin' ? announcing.beginLook() : announcing.endLook()),
+      onRemove: (slot) => announcing.forget(slot)
+    })
+    try {
+      await mirror.look()
+      this.#mirror = mirror
+    } catch (error) {
+      this.#notice(
+        isWithoutIpvs(error)
+          ? 'this kernel shows no IPVS table: what is heard is all there is'
+          : (error as Error).message
+      )
+      return
+    }
+    const { kernelInterval: usual = KERNEL_INTERVAL } = this.#options
+    this.#repeater.add({
+      interval: () => (this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL)),
+      rest: 3,
+      action: () => this.#look()
+    })
+  }
+
+  async #close(): Promise<void> {
+    this.#fifo?.close()
+    this.#repeater.stop()
+    this.#giver.stop()
+    await this.#announcing!.close()
+    this.#engine.close()
+    this.#runner.stop()
+    await this.#sender.flush()
+    await this.#backup!.close()
+    await this.#sender.close()
+    await this.#saving
+    await this.#store()
+    if (this.#options.readyFile !== undefined) removeReadyFile(this.#options.readyFile)
+    this.emit('close')
+  }
+
+  /** Everything that comes in is heard here first; what agents say is nothing for the backup. */
+  #hear(bytes: Uint8Array, from: { readonly address: string; readonly port: number }): boolean {
+    const isTheirs = this.#engine.handleDatagram(bytes, from, this.#clock.now())
+    if (isTheirs) this.#runner.settle()
+    return isTheirs
+  }
+
+  #transmit(): void {
+    while (this.#sender.writable(0)) {
+      const bytes = this.#engine.pollTransmit()
+      if (bytes === undefined) return
+      this.#sender.send(0, bytes)
+    }
+  }
+
+  #take(event: AgentEvent): void {
+    switch (event.type) {
+      case 'answer':
+        this.#notice(`giving the table to agent ${event.to} at ${event.address}`)
+        void this.#give()
+        break
+      case 'stop':
+        this.#giver.stop()
+        break
+      case 'verify':
+        void this.#verify()
+        break
+      case 'status':
+        this.#writeReady()
+        this.emit('status', event.ready, event.text)
+    }
+  }
+
+  /** Sends the whole table, with what the kernel has now. */
+  async #give(): Promise<void> {
+    try {
+      const connections = await this.#giver.give(this.#table, () => this.#look())
+      if (connections === undefined) return
+      this.#notice(`${connections} connections given`)
+      this.#engine.answerDone(connections, this.#clock.now())
+    } catch (error) {
+      this.#notice(`the table could not be given: ${(error as Error).message}`)
+      this.#engine.answerFailed()
+    }
+    this.#runner.settle()
+  }
+
+  async #verify(): Promise<void> {
+    const found = await this.#look()
+    this.#engine.verified(found, this.#clock.now())
+    this.#runner.settle()
+  }
+
+  /** Looks at the kernel's table, if there is one; a failure is told once. */
+  async #look(): Promise<number> {
+    try {
+      const found = (await this.#mirror?.look()) ?? 0
+      for (const note of this.#mirror?.notes ?? []) this.#noticeOnce(note)
+      return found
+    } catch (error) {
+      this.#noticeOnce((error as Error).message)
+      return 0
+    }
+  }
+
+  #follow(change: RoleChange): void {
+    if (!this.#role.update(change)) return
+    this.emit('role', this.#role.isMaster)
+    if (this.#options.announce !== false) this.#announcing!.want(this.#role.isMaster)
+  }
+
+  #store(): Promise<void> {
+    const { store } = this.#options
+    if (store === undefined) return Promise.resolve()
+    this.#saving = saveTable(this.#table, store, this.#wallClock()).catch((error: unknown) =>
+      this.#noticeOnce((error as Error).message)
+    )
+    return this.#saving
+  }
+
+  #writeReady(): void {
+    const { readyFile } = this.#options
+    if (readyFile === undefined) return
+    try {
+      writeReadyFile(readyFile, { ready: this.ready, status: this.status, writtenAt: this.#wallClock() })
+    } catch (error) {
+      this.#noticeOnce((error as Error).message)
+    }
+  }
+
+  #wallClock(): number {
+    return (this.#options.wallClock ?? Date.now)()
+  }
+
+  #noticeOnce(text: string): void {
+    const kind = text.replace(/\d+/g, '')
+    if (this.#told.has(kind)) return
+    this.#told.add(kind)
+    this.#notice(text)
+  }
+
+  #notice(text: string): void {
+    this.emit('notice', Object.freeze({ type: 'notice', code: 'AGENT', message: text }))
+  }
+
+  #fail(error: IpvsSyncError): void {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+  }
+}
+
+function defaultMaxlen(options: AgentOptions, sysctls: Sysctls): Bytes {
+  if (options.sender !== undefined) return masterSyncMaxlen('ipv4', undefined).bytes
+  const { family, mtu } = linkOf(options, sysctls)
+  return masterSyncMaxlen(family, mtu).bytes
+}
