@@ -13,6 +13,11 @@ const INTERVAL_MS = 1000
 
 /** What a watch calls. */
 export interface InterfaceChanges {
+  /**
+   * Looks in a row that must find the same interface before it counts as back. A sender waits for the second: who
+   * listens on the other end of a link that was down needs the time to join the group again.
+   */
+  readonly steadyLooks: number
   /** It is gone, or lost its address. Called once for each loss. */
   readonly lost: () => void
   /** It is back, or another one. Called again a second later as long as it resolves to false. */
@@ -37,15 +42,22 @@ export function watchInterface(
   changes: InterfaceChanges
 ): () => void {
   let identity: string | undefined = first.identity
+  let candidate = { identity: '', looks: 0 }
   let busy = false
   const look = async (): Promise<void> => {
     const found = lookUpInterface(system, name, family)
+    if (found === undefined) candidate.looks = 0
     if (busy || found?.identity === identity) return
     if (identity !== undefined) changes.lost()
     identity = undefined
     if (found === undefined) return
+    candidate = { identity: found.identity, looks: candidate.identity === found.identity ? candidate.looks + 1 : 1 }
+    if (candidate.looks < changes.steadyLooks) return
     busy = true
-    if (await changes.back(found)) identity = found.identity
+    if (await changes.back(found)) {
+      identity = found.identity
+      candidate.looks = 0
+    }
     busy = false
   }
   return system.every(INTERVAL_MS, () => void look())

@@ -65,6 +65,7 @@ export class UdpReceiver implements ReceivingTransport {
     for (const notice of notices.slice(0, 1)) handlers.onNotice?.(notice)
     if (interfaceName === undefined || found === undefined) return
     this.#unwatch = watchInterface(this.#system, interfaceName, family, found, {
+      steadyLooks: 1,
       lost: () => this.#lost(interfaceName),
       back: (address) => this.#back(interfaceName, address)
     })

@@ -68,6 +68,7 @@ export class UdpSender implements SendingTransport {
     for (const notice of notices.slice(0, 1)) handlers.onNotice?.(notice)
     if (interfaceName === undefined || source === undefined) return
     this.#unwatch = watchInterface(this.#system, interfaceName, family, source, {
+      steadyLooks: 2,
       lost: () => this.#lost(interfaceName),
       back: (address) => this.#back(interfaceName, address)
     })
