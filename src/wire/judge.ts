@@ -7,6 +7,8 @@ import { FLAG } from './constants.js'
 import { PROBLEMS } from './problems.js'
 import { stateCount } from './protocols.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const { NO_CPORT, ONE_PACKET, TEMPLATE } = FLAG
 const FLAGS_REFUSED = PROBLEMS.FLAGS_REFUSED.number
 const PROTOCOL_UNKNOWN = PROBLEMS.PROTOCOL_UNKNOWN.number
 const STATE_RANGE = PROBLEMS.STATE_RANGE.number
@@ -21,8 +23,8 @@ const TEMPLATE_STATES = 2
  * @returns 0, or the number of the problem.
  */
 export function judge(flags: number, protocol: number, state: number, strict: boolean): number {
-  const template = (flags & FLAG.TEMPLATE) !== 0
-  if (strict && ((flags & FLAG.ONE_PACKET) !== 0 || (template && (flags & FLAG.NO_CPORT) !== 0))) return FLAGS_REFUSED
+  const template = (flags & TEMPLATE) !== 0
+  if (strict && ((flags & ONE_PACKET) !== 0 || (template && (flags & NO_CPORT) !== 0))) return FLAGS_REFUSED
   if (template) return strict && state >= TEMPLATE_STATES ? TEMPLATE_STATE : 0
   const states = stateCount(protocol)
   if (states === 0) return PROTOCOL_UNKNOWN

@@ -18,6 +18,34 @@ import {
 } from './layout.js'
 import { PROBLEMS } from './problems.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  CLIENT: V1_CLIENT,
+  CLIENT_PORT: V1_CLIENT_PORT,
+  DESTINATION_PORT: V1_DESTINATION_PORT,
+  FLAGS: V1_FLAGS,
+  FWMARK: V1_FWMARK,
+  LENGTH_IPV4: V1_LENGTH_IPV4,
+  LENGTH_IPV6: V1_LENGTH_IPV6,
+  PROTOCOL: V1_PROTOCOL,
+  STATE: V1_STATE,
+  TIMEOUT: V1_TIMEOUT,
+  TYPE: V1_TYPE,
+  VER_SIZE: V1_VER_SIZE,
+  VIRTUAL_PORT: V1_VIRTUAL_PORT
+} = RECORD_V1
+const {
+  CLIENT: V0_CLIENT,
+  CLIENT_PORT: V0_CLIENT_PORT,
+  DESTINATION_PORT: V0_DESTINATION_PORT,
+  FLAGS: V0_FLAGS,
+  LENGTH: V0_LENGTH,
+  LENGTH_WITH_SEQUENCE: V0_LENGTH_WITH_SEQUENCE,
+  PROTOCOL: V0_PROTOCOL,
+  STATE: V0_STATE,
+  VIRTUAL_PORT: V0_VIRTUAL_PORT
+} = RECORD_V0
+
 /** How a message is read. */
 export interface ReadOptions {
   /** Which generation of receiver judges; `strict` unless told otherwise. */
@@ -27,6 +55,9 @@ export interface ReadOptions {
   /** Names of the persistence engines that the receiver knows; `sip` alone unless told otherwise. */
   readonly engines?: readonly string[]
 }
+
+/** All of a record's first word but its protocol: equal to a length of 36 where it is IPv4 without parameters. */
+const PLAIN_MASK = ~0x00ff0000
 
 /**
  * A cursor over the connections of one message.
@@ -82,6 +113,7 @@ export class MessageView {
   #bytes: Uint8Array = NOTHING
   #data: DataView = new DataView(NOTHING.buffer)
   #following = 0
+  #hasParameters = false
 
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
@@ -141,11 +173,7 @@ export class MessageView {
     this.index = index
     this.offset = offset
     this.verdict = 0
-    this.sequenceOffset = 0
-    this.engineDataOffset = 0
-    this.engineNameOffset = 0
-    this.engineDataLength = 0
-    this.engineNameLength = 0
+    if (this.#hasParameters) this.#forgetParameters()
     return this.version === 1 ? this.#seekV1(offset) : this.#seekV0(offset)
   }
 
@@ -156,45 +184,45 @@ export class MessageView {
 
   /** IP protocol number. */
   get protocol(): number {
-    return this.#bytes[this.offset + (this.version === 1 ? RECORD_V1.PROTOCOL : RECORD_V0.PROTOCOL)]!
+    return this.#bytes[this.offset + (this.version === 1 ? V1_PROTOCOL : V0_PROTOCOL)]!
   }
 
   /** All flags: 32 bits in version 1, 16 in version 0. */
   get flags(): number {
     return this.version === 1
-      ? this.#data.getInt32(this.offset + RECORD_V1.FLAGS)
-      : this.#data.getUint16(this.offset + RECORD_V0.FLAGS)
+      ? this.#data.getInt32(this.offset + V1_FLAGS)
+      : this.#data.getUint16(this.offset + V0_FLAGS)
   }
 
   /** State's number, 0…65535. */
   get state(): number {
-    return this.#data.getUint16(this.offset + (this.version === 1 ? RECORD_V1.STATE : RECORD_V0.STATE))
+    return this.#data.getUint16(this.offset + (this.version === 1 ? V1_STATE : V0_STATE))
   }
 
   /** Client's port. */
   get clientPort(): number {
-    return this.#data.getUint16(this.offset + (this.version === 1 ? RECORD_V1.CLIENT_PORT : RECORD_V0.CLIENT_PORT))
+    return this.#data.getUint16(this.offset + (this.version === 1 ? V1_CLIENT_PORT : V0_CLIENT_PORT))
   }
 
   /** Virtual service's port. */
   get virtualPort(): number {
-    return this.#data.getUint16(this.offset + (this.version === 1 ? RECORD_V1.VIRTUAL_PORT : RECORD_V0.VIRTUAL_PORT))
+    return this.#data.getUint16(this.offset + (this.version === 1 ? V1_VIRTUAL_PORT : V0_VIRTUAL_PORT))
   }
 
   /** Real server's port. */
   get destinationPort(): number {
-    const at = this.version === 1 ? RECORD_V1.DESTINATION_PORT : RECORD_V0.DESTINATION_PORT
+    const at = this.version === 1 ? V1_DESTINATION_PORT : V0_DESTINATION_PORT
     return this.#data.getUint16(this.offset + at)
   }
 
   /** Firewall mark, 32 bits unsigned; 0 in version 0, which has none. */
   get fwmark(): number {
-    return this.version === 1 ? this.#data.getUint32(this.offset + RECORD_V1.FWMARK) : 0
+    return this.version === 1 ? this.#data.getUint32(this.offset + V1_FWMARK) : 0
   }
 
   /** Full timeout in seconds, 32 bits unsigned; 0 in version 0, which has none. */
   get timeout(): number {
-    return this.version === 1 ? this.#data.getUint32(this.offset + RECORD_V1.TIMEOUT) : 0
+    return this.version === 1 ? this.#data.getUint32(this.offset + V1_TIMEOUT) : 0
   }
 
   /** Word `i` of the client's address: 0 for IPv4, 0…3 for IPv6. */
@@ -227,6 +255,15 @@ export class MessageView {
     return this.#bytes.subarray(this.engineNameOffset, this.engineNameOffset + this.engineNameLength)
   }
 
+  #forgetParameters(): void {
+    this.#hasParameters = false
+    this.sequenceOffset = 0
+    this.engineDataOffset = 0
+    this.engineNameOffset = 0
+    this.engineDataLength = 0
+    this.engineNameLength = 0
+  }
+
   #isVersion1(): boolean {
     const bytes = this.#bytes
     return (
@@ -239,54 +276,63 @@ export class MessageView {
   }
 
   #addressOffset(which: 0 | 1 | 2): number {
-    if (this.version === 0) return this.offset + RECORD_V0.CLIENT + 4 * which
-    return this.offset + RECORD_V1.CLIENT + (this.ipv6 ? 16 : 4) * which
+    if (this.version === 0) return this.offset + V0_CLIENT + 4 * which
+    return this.offset + V1_CLIENT + (this.ipv6 ? 16 : 4) * which
   }
 
   #seekV0(offset: number): boolean {
     const left = this.#bytes.length - offset
     this.ipv6 = false
-    if (left < RECORD_V0.LENGTH) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
-    const flags = this.#data.getUint16(offset + RECORD_V0.FLAGS)
-    const length = (flags & FLAG.SEQUENCE) === 0 ? RECORD_V0.LENGTH : RECORD_V0.LENGTH_WITH_SEQUENCE
+    if (left < V0_LENGTH) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
+    const flags = this.#data.getUint16(offset + V0_FLAGS)
+    const length = (flags & FLAG.SEQUENCE) === 0 ? V0_LENGTH : V0_LENGTH_WITH_SEQUENCE
     if (left < length) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
-    if (length !== RECORD_V0.LENGTH) this.sequenceOffset = offset + RECORD_V0.LENGTH
+    if (length !== V0_LENGTH) {
+      this.#hasParameters = true
+      this.sequenceOffset = offset + V0_LENGTH
+    }
     this.end = offset + length
     this.#following = this.end
-    this.#judge(flags, this.#bytes[offset + RECORD_V0.PROTOCOL]!, this.#data.getUint16(offset + RECORD_V0.STATE))
+    this.#judge(flags, this.#bytes[offset + V0_PROTOCOL]!, this.#data.getUint16(offset + V0_STATE))
     return true
   }
 
   #seekV1(offset: number): boolean {
     const left = this.#bytes.length - offset
-    if (left < RECORD_V1.LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
-    const verSize = this.#data.getUint16(offset + RECORD_V1.VER_SIZE)
+    if (left < V1_LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
+    if ((this.#data.getInt32(offset + V1_TYPE) & PLAIN_MASK) === V1_LENGTH_IPV4) {
+      this.ipv6 = false
+      this.end = offset + V1_LENGTH_IPV4
+      this.#following = this.end
+      this.#judgeV1(offset)
+      return true
+    }
+    return this.#seekLongV1(offset, left)
+  }
+
+  /** Anything but an IPv4 record without parameters. */
+  #seekLongV1(offset: number, left: number): boolean {
+    const verSize = this.#data.getUint16(offset + V1_VER_SIZE)
     const length = verSize & SIZE_MASK
-    if (length > left) return this.#giveUp(PROBLEMS.RECORD_LENGTH.number, offset + RECORD_V1.VER_SIZE)
-    if (verSize >>> VERSION_SHIFT !== 0)
-      return this.#giveUp(PROBLEMS.RECORD_VERSION.number, offset + RECORD_V1.VER_SIZE)
-    const type = this.#bytes[offset + RECORD_V1.TYPE]!
+    if (length > left) return this.#giveUp(PROBLEMS.RECORD_LENGTH.number, offset + V1_VER_SIZE)
+    if (verSize >>> VERSION_SHIFT !== 0) return this.#giveUp(PROBLEMS.RECORD_VERSION.number, offset + V1_VER_SIZE)
+    const type = this.#bytes[offset + V1_TYPE]!
     this.ipv6 = (type & TYPE_IPV6) !== 0
-    if (!this.ipv6 && type !== 0) return this.#giveUp(PROBLEMS.RECORD_TYPE.number, offset + RECORD_V1.TYPE)
-    const fixed = this.ipv6 ? RECORD_V1.LENGTH_IPV6 : RECORD_V1.LENGTH_IPV4
-    if (length < fixed) return this.#giveUp(PROBLEMS.RECORD_TOO_SHORT.number, offset + RECORD_V1.VER_SIZE)
+    if (!this.ipv6 && type !== 0) return this.#giveUp(PROBLEMS.RECORD_TYPE.number, offset + V1_TYPE)
+    const fixed = this.ipv6 ? V1_LENGTH_IPV6 : V1_LENGTH_IPV4
+    if (length < fixed) return this.#giveUp(PROBLEMS.RECORD_TOO_SHORT.number, offset + V1_VER_SIZE)
     this.end = offset + length
     this.#following = offset + ((length + 3) & ~3)
     if (length > fixed && !this.#readParameters(offset + fixed)) return false
     if (this.verdict !== 0) return true
-    const flags = this.#data.getInt32(offset + RECORD_V1.FLAGS)
-    const sound = this.#judge(
-      flags,
-      this.#bytes[offset + RECORD_V1.PROTOCOL]!,
-      this.#data.getUint16(offset + RECORD_V1.STATE)
-    )
-    if (sound && this.engineDataOffset !== 0) this.#judgeEngine()
+    if (this.#judgeV1(offset) && this.engineDataOffset !== 0) this.#judgeEngine()
     return true
   }
 
   /** Each parameter is judged fully before the next is read; false where the rest of the message is dropped. */
   #readParameters(first: number): boolean {
     const bytes = this.#bytes
+    this.#hasParameters = true
     for (let at = first; at < this.end;) {
       if (this.end - at < PARAMETER_HEADER.DATA) return this.#giveUp(PROBLEMS.PARAMETER_TRUNCATED.number, at)
       const length = bytes[at + PARAMETER_HEADER.LENGTH]!
@@ -327,6 +373,11 @@ export class MessageView {
   #isUnknown(type: number): boolean {
     const known = type & ~PARAMETER.OPTIONAL
     return (known < PARAMETER.SEQUENCE || known > PARAMETER.ENGINE_NAME) && (type & PARAMETER.OPTIONAL) === 0
+  }
+
+  #judgeV1(offset: number): boolean {
+    const flags = this.#data.getInt32(offset + V1_FLAGS)
+    return this.#judge(flags, this.#bytes[offset + V1_PROTOCOL]!, this.#data.getUint16(offset + V1_STATE))
   }
 
   #judge(flags: number, protocol: number, state: number): boolean {
