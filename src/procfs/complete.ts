@@ -5,20 +5,21 @@
  * @module
  */
 
-import { parseAddress } from '../addresses.js'
 import type { Connection, Forwarding } from '../wire/connection.js'
 import { protocolNumber, stateNumber, stateTimeout } from '../wire/protocols.js'
 import type { ProcConnection } from './connection-line.js'
+import { FirewallMarks } from './firewall-marks.js'
 import type { ProcService } from './services.js'
 
 /**
  * What was assumed of a connection.
  *
+ * - `fwmark` no service by address, but services by mark have this real server: the mark if there is one, 0 if several
  * - `forwarding` no service has this real server, or several with different methods: MASQ
  * - `state` the kernel printed `ERR!`: the protocol's first state, ASSURED for a template
  * - `timeout` a template of a service that was not found, or whose clock is not known: 180 s or what is left of it, if more
  */
-export type Assumption = 'forwarding' | 'state' | 'timeout'
+export type Assumption = 'forwarding' | 'fwmark' | 'state' | 'timeout'
 
 /** Why a connection cannot be sent. */
 export type Unsendable = 'invalidated' | 'other-family'
@@ -35,6 +36,7 @@ const ACTIVE_TCP = ['ESTABLISHED', 'SYN_SENT', 'SYN_RECV', 'SYNACK']
 export class Completer {
   readonly #methods = new Map<string, Forwarding | 'several'>()
   readonly #persistence = new Map<string, number>()
+  readonly #marks: FirewallMarks
   readonly #ticksPerSecond: number
 
   /**
@@ -43,6 +45,7 @@ export class Completer {
    */
   constructor(services: readonly ProcService[], ticksPerSecond = 250) {
     this.#ticksPerSecond = ticksPerSecond
+    this.#marks = new FirewallMarks(services)
     for (const service of services) this.#learn(service)
   }
 
@@ -58,6 +61,8 @@ export class Completer {
     const state = line.state ?? (template ? 'ASSURED' : '0')
     const persistence = template ? this.#persistenceOf(line) : undefined
     if (template && persistence === undefined) assumptions.push('timeout')
+    const { fwmark, isAssumed } = this.#marks.markOf(line)
+    if (isAssumed) assumptions.push('fwmark')
     const connection: Connection = {
       family,
       protocol: line.protocol,
@@ -67,7 +72,7 @@ export class Completer {
       forwarding: forwarding ?? 'MASQ',
       flags: flagsOf(line, state, forwarding ?? 'MASQ'),
       state,
-      fwmark: fwmarkOf(line),
+      fwmark,
       timeout: Math.max(persistence ?? tableTimeout(line, state), line.expires),
       ...(line.engine !== undefined && { engine: line.engine })
     }
@@ -108,7 +113,8 @@ export class Completer {
   /** Seconds. */
   #persistenceOf(line: ProcConnection): number | undefined {
     const { protocol, virtual } = line
-    const key = protocol === 'IP' ? `IP ${fwmarkOf(line)}` : at(protocol, virtual.address, virtual.port)
+    const key =
+      protocol === 'IP' ? `IP ${this.#marks.markOf(line).fwmark}` : at(protocol, virtual.address, virtual.port)
     const seconds = this.#persistence.get(key)
     return seconds === undefined ? undefined : Math.round(seconds)
   }
@@ -135,14 +141,6 @@ function flagsOf({ protocol, template, client }: ProcConnection, state: string, 
     [template, 'TEMPLATE']
   ]
   return given.flatMap(([isSet, name]) => (isSet ? [name] : []))
-}
-
-/** A template of a service by firewall mark has it in the first four bytes of its virtual address. */
-function fwmarkOf({ protocol, virtual }: ProcConnection): number {
-  if (protocol !== 'IP') return 0
-  const words = new Int32Array(4)
-  parseAddress(virtual.address, words)
-  return words[0]! >>> 0
 }
 
 function tableTimeout({ protocol, template }: ProcConnection, state: string): number {

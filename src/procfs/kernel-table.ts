@@ -34,7 +34,7 @@ export interface KernelTableNotes {
 /** Empty notes. */
 export function createNotes(): KernelTableNotes {
   return {
-    assumed: { forwarding: 0, state: 0, timeout: 0 },
+    assumed: { forwarding: 0, fwmark: 0, state: 0, timeout: 0 },
     unsendable: { invalidated: 0, 'other-family': 0 },
     damaged: 0
   }
@@ -85,6 +85,7 @@ export async function* completeLines(
 export function explainNotes({ assumed, unsendable, damaged }: KernelTableNotes): string[] {
   const told: [number, string][] = [
     [assumed.forwarding, 'have a real server of no known service: forwarding method MASQ assumed'],
+    [assumed.fwmark, 'go to a real server of services by firewall mark: the mark assumed, 0 where there are several'],
     [assumed.state, 'show no state (ERR!): the first one assumed, ASSURED for templates'],
     [assumed.timeout, 'are templates of no known service: timeout 180 s assumed, or what is left if that is more'],
     [unsendable.invalidated, 'are invalidated templates: left out'],

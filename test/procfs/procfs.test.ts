@@ -202,12 +202,47 @@ t.test('what cannot be known is assumed and counted; what cannot be sent is left
     ]
   )
   t.strictSame(notes, {
-    assumed: { forwarding: 3, state: 2, timeout: 1 },
+    assumed: { forwarding: 3, fwmark: 0, state: 2, timeout: 1 },
     unsendable: { invalidated: 1, 'other-family': 1 },
     damaged: 1
   })
   t.equal(explainNotes(notes).length, 6)
   t.strictSame(explainNotes(createNotes()), [])
+})
+
+t.test('a mark is concluded from the real server where one service alone can be meant', async (t) => {
+  const services = await readServices(
+    given(
+      'TCP  0A010001:0050 rr',
+      '  -> 0A020002:0050      Masq   1      0          0',
+      'UDP  0A010001:0000 rr persistent 75000',
+      '  -> 0A020003:0000      Masq   1      0          0',
+      'FWM  00000005 rr',
+      '  -> 0A020002:0000      Masq   1      0          0',
+      '  -> 0A020003:0000      Route   1      0          0',
+      'FWM  00000006 rr',
+      '  -> 0A020003:0051      Route   1      0          0',
+      'FWM  00000007 rr',
+      '  -> [fd00:0002:0000:0000:0000:0000:0000:0002]:0000      Masq   1      0          0'
+    )
+  )
+  const completer = new Completer(services)
+  const parse = connectionParser(HEADER)
+  const rows: [string, number, boolean][] = [
+    ['TCP 0A010009 0001 0A010001 0050 0A020002 0050 ESTABLISHED 9', 0, false],
+    ['TCP 0A010009 0001 0A010001 0051 0A020002 0051 ESTABLISHED 9', 5, true],
+    ['UDP 0A010009 0001 0A010001 0051 0A020003 0051 UDP 9', 0, false],
+    ['UDP 0A010009 0001 0A010002 0051 0A020003 0051 UDP 9', 0, true],
+    ['UDP 0A010009 0001 0A010002 0052 0A020003 0052 UDP 9', 5, true],
+    ['UDP 0A010009 0001 0A010002 0052 0A020004 0052 UDP 9', 0, false],
+    ['IP  0A010009 0000 00000006 0000 0A020003 0000 ASSURED 9', 6, false],
+    [`TCP ${IPV6}01 0001 ${IPV6}01 0050 fd00:0002:0000:0000:0000:0000:0000:0002 0050 NONE 9`, 7, true]
+  ]
+  for (const [line, fwmark, isAssumed] of rows) {
+    const { connection, ...rest } = completer.complete(parse(line)!)
+    t.equal(connection?.fwmark, fwmark, line)
+    t.equal('assumptions' in rest && rest.assumptions.includes('fwmark'), isAssumed, line)
+  }
 })
 
 t.test('files: missing, unreadable, without services, no text', async (t) => {

@@ -28,7 +28,7 @@ const FIELDS: readonly Field[] = [
     value: ({ flags }) => flags & ~(METHOD | NOOUTPUT | INACTIVE | SEQUENCES | NO_CPORT | TEMPLATE),
     known: false
   },
-  { name: 'fwmark', value: ({ fwmark }) => fwmark, known: false },
+  { name: 'fwmark', value: ({ fwmark }) => fwmark, known: true },
   { name: 'timeout', value: ({ timeout }) => timeout, known: false }
 ]
 
