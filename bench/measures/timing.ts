@@ -24,7 +24,7 @@ export function nanoseconds(run: () => void, operations: number, seconds: number
   benchmark.run()
   const took = processorTime() - before
   const { error } = benchmark as { error?: unknown }
-  if (error !== undefined) throw new Error(String(error))
+  if (error !== undefined) throw new Error('the benchmark failed', { cause: error })
   return (took * 1e6) / (calls * operations)
 }
 

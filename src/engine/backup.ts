@@ -24,11 +24,30 @@ import { SenderBook, type Sender, type SenderReport } from './backup-senders.js'
 import { defaultTimeout } from './backup-timeouts.js'
 import { EventQueue, type ConnectionEvent, type EngineEvent, type From } from './events.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  FLAGS: ROW_FLAGS,
+  OFFSET: ROW_OFFSET,
+  PRESENT: ROW_PRESENT,
+  PROTOCOL: ROW_PROTOCOL,
+  STATE: ROW_STATE,
+  TIMEOUT: ROW_TIMEOUT,
+  VERDICT: ROW_VERDICT
+} = ROW
+const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
+const {
+  HASHED: FLAG_HASHED,
+  INACTIVE: FLAG_INACTIVE,
+  ONE_PACKET: FLAG_ONE_PACKET,
+  SYNC: FLAG_SYNC,
+  TEMPLATE: FLAG_TEMPLATE
+} = FLAG
+
 /** Entries of the timer wheel visited with a datagram, and by handleTimeout. */
 const EXPIRY_WITH_DATAGRAM = 256
-const EXPIRY_BUDGET = 20_000
+const EXPIRY_BUDGET = 500
 /** Flags of version 0 that an old receiver keeps: all 16 bits but HASHED. */
-const LEGACY_V0_MASK = 0xffff & ~FLAG.HASHED
+const LEGACY_V0_MASK = 0xffff & ~FLAG_HASHED
 
 /**
  * Keeps a table as a kernel's backup does (`ip_vs_process_message`, `ip_vs_proc_conn`; docs/protocol.md sections 2 to 7).
@@ -211,9 +230,9 @@ export class BackupEngine {
     this.#syncid = this.#reader.view.syncid
     this.table.prepare(rows)
     for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
-      const verdict = words[i * ROW_WORDS + ROW.VERDICT]!
+      const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
       if (verdict === 0) this.#applyRow(rows, i, mask)
-      else this.#tellProblem(verdict, words[i * ROW_WORDS + ROW.OFFSET]!, i, from)
+      else this.#tellProblem(verdict, words[i * ROW_WORDS + ROW_OFFSET]!, i, from)
     }
   }
 
@@ -231,16 +250,16 @@ export class BackupEngine {
     const { table } = this
     const { words } = rows
     const at = index * ROW_WORDS
-    const flags = words[at + ROW.FLAGS]!
-    const template = (flags & FLAG.TEMPLATE) !== 0
-    if (words[at + ROW.TIMEOUT] === 0) {
+    const flags = words[at + ROW_FLAGS]!
+    const template = (flags & FLAG_TEMPLATE) !== 0
+    if (words[at + ROW_TIMEOUT] === 0) {
       const { timeouts = NO_CHANGE } = this.#options
-      words[at + ROW.TIMEOUT] = defaultTimeout(timeouts, words[at + ROW.PROTOCOL]!, template, words[at + ROW.STATE]!)
+      words[at + ROW_TIMEOUT] = defaultTimeout(timeouts, words[at + ROW_PROTOCOL]!, template, words[at + ROW_STATE]!)
     }
     const found = table.findPrepared(rows, index)
     if (found === 0) this.#create(rows, index, flags & mask, 'created')
     else if (template || table.hasDestination(found, rows, index)) this.#update(found, rows, index, flags)
-    else if ((flags & FLAG.INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
+    else if ((flags & FLAG_INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
     else {
       this.#remove(found)
       this.#create(rows, index, flags & mask, 'replaced')
@@ -248,14 +267,14 @@ export class BackupEngine {
   }
 
   #create(rows: Rows, index: number, flags: number, change: 'created' | 'replaced'): void {
-    if ((flags & FLAG.ONE_PACKET) !== 0) {
+    if ((flags & FLAG_ONE_PACKET) !== 0) {
       // An old receiver makes such an entry and never puts it into its table (`ip_vs_conn_hash`).
       this.#tally.unseen++
       return
     }
-    rows.words[index * ROW_WORDS + ROW.FLAGS] = flags | FLAG.SYNC
+    rows.words[index * ROW_WORDS + ROW_FLAGS] = flags | FLAG_SYNC
     // Only templates keep a persistence engine's data (`ip_vs_conn_new`).
-    if ((flags & FLAG.TEMPLATE) === 0) rows.words[index * ROW_WORDS + ROW.PRESENT]! &= ~PRESENT.ENGINE
+    if ((flags & FLAG_TEMPLATE) === 0) rows.words[index * ROW_WORDS + ROW_PRESENT]! &= ~PRESENT_ENGINE
     const slot = this.table.add(rows, index, this.#now)
     if (slot === 0) {
       this.#tally.byCode[SKIP.TABLE_FULL]!++
@@ -272,9 +291,9 @@ export class BackupEngine {
     const { words } = rows
     const at = index * ROW_WORDS
     const kept = (flags & BACKUP_UPDATE_MASK) | (table.flags(slot) & ~BACKUP_UPDATE_MASK)
-    const timeoutMs = (words[at + ROW.TIMEOUT]! >>> 0) * 1000
-    table.refresh(slot, kept, words[at + ROW.STATE]!, this.#threshold, this.#syncid, timeoutMs, this.#now)
-    if ((words[at + ROW.PRESENT]! & PRESENT.SEQUENCE) !== 0) table.setSequence(slot, rows, index)
+    const timeoutMs = (words[at + ROW_TIMEOUT]! >>> 0) * 1000
+    table.refresh(slot, kept, words[at + ROW_STATE]!, this.#threshold, this.#syncid, timeoutMs, this.#now)
+    if ((words[at + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) table.setSequence(slot, rows, index)
     this.#tally.updated++
     if (this.#tellsChanges) this.#tellChange('updated', slot)
   }

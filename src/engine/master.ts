@@ -29,10 +29,24 @@ import type { MasterTable } from './master-table.js'
 import { Outbox } from './outbox.js'
 import type { Datagram } from './send-queue.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const { DESTINATION: ROW_DESTINATION, FAMILY: ROW_FAMILY, PRESENT: ROW_PRESENT } = ROW
+const { ENGINE: PRESENT_ENGINE } = PRESENT
+const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
+const {
+  ANNOUNCED: ANSWER_ANNOUNCED,
+  EXPIRED: ANSWER_EXPIRED,
+  EXTENDED: ANSWER_EXTENDED,
+  IPV6_IN_VERSION_0: ANSWER_IPV6_IN_VERSION_0,
+  NOT_IN_TABLE: ANSWER_NOT_IN_TABLE,
+  NO_REAL_SERVER: ANSWER_NO_REAL_SERVER,
+  TABLE_FULL: ANSWER_TABLE_FULL
+} = ANSWER
+
 /** What an entry gets that controls others when its own time is over (`ip_vs_conn_expire`). */
 const EXTENSION: Milliseconds = 60_000
 /** Expired entries handled in one call of handleTimeout. */
-const EXPIRY_BUDGET = 20_000
+const EXPIRY_BUDGET = 500
 
 /**
  * Announces connections as a kernel's master does (`ip_vs_sync_conn`; docs/protocol.md sections 8 and 9).
@@ -92,7 +106,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
     this.#changes.read(change)
     if (change.event === 'expire') {
       const slot = this.table.find(rows, ChangeReader.CONNECTION)
-      return ANSWERS[slot === 0 ? this.#count(ANSWER.NOT_IN_TABLE) : this.expire(slot, now)]!
+      return ANSWERS[slot === 0 ? this.#count(ANSWER_NOT_IN_TABLE) : this.expire(slot, now)]!
     }
     const details = {
       ...(change.packets !== undefined && { packets: change.packets }),
@@ -111,7 +125,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   handleRow(rows: Rows, index: number, now: TimestampMs, details: PacketDetails = {}): AnswerCode {
     this.#advance(now)
     const slot = this.#place(rows, index)
-    if (slot === 0) return this.#count(ANSWER.TABLE_FULL)
+    if (slot === 0) return this.#count(ANSWER_TABLE_FULL)
     if (details.controller !== undefined) this.control(slot, details.controller)
     const packets = details.packets ?? this.table.packets(slot) + 1
     this.table.setPackets(slot, packets)
@@ -160,9 +174,9 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
    */
   expire(slot: number, now: TimestampMs): AnswerCode {
     this.#advance(now)
-    if (this.#timeIsOver(slot)) return ANSWER.EXTENDED
+    if (this.#timeIsOver(slot)) return ANSWER_EXTENDED
     this.table.remove(slot)
-    return ANSWER.EXPIRED
+    return ANSWER_EXPIRED
   }
 
   /** Tells that somebody else removed this slot from a shared table. */
@@ -182,7 +196,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
     this.#advance(now)
     let sent = 0
     for (const slot of slots ?? templatesFirst(this.table)) {
-      const code = this.table.flags(slot) & FLAG.ONE_PACKET ? this.#count(0) : this.#send(slot, ANSWER.ANNOUNCED)
+      const code = this.table.flags(slot) & FLAG_ONE_PACKET ? this.#count(0) : this.#send(slot, ANSWER_ANNOUNCED)
       if (isSent(code)) sent++
     }
     return sent
@@ -276,7 +290,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   #timeoutIn(slot: number, state: number): Milliseconds {
     const { table } = this
     if (table.state(slot) === state) return table.timeoutMs(slot)
-    return stateTimeout(table.protocol(slot), (table.flags(slot) & FLAG.TEMPLATE) !== 0, state) * 1000
+    return stateTimeout(table.protocol(slot), (table.flags(slot) & FLAG_TEMPLATE) !== 0, state) * 1000
   }
 
   /** Finds or adds the row's connection, and brings it up to date. One with a new destination is another connection. */
@@ -306,12 +320,12 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   }
 
   #goesOn(code: AnswerCode): boolean {
-    return code !== ANSWER.NO_REAL_SERVER && (this.#plan.limits.version === 1 || isSent(code))
+    return code !== ANSWER_NO_REAL_SERVER && (this.#plan.limits.version === 1 || isSent(code))
   }
 
   /** A template counts its connections' packets as its own; any other controller is held to be at the threshold. */
   #packetsOfController(slot: number): number {
-    if (!(this.table.flags(slot) & FLAG.TEMPLATE)) return this.#plan.policy.threshold
+    if (!(this.table.flags(slot) & FLAG_TEMPLATE)) return this.#plan.policy.threshold
     const packets = this.table.packets(slot) + 1
     this.table.setPackets(slot, packets)
     return packets
@@ -319,7 +333,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
 
   #consider(slot: number, packets: number): AnswerCode {
     const { table } = this
-    if (this.#plan.limits.version === 0 && table.family(slot) === 6) return this.#count(ANSWER.IPV6_IN_VERSION_0)
+    if (this.#plan.limits.version === 0 && table.family(slot) === 6) return this.#count(ANSWER_IPV6_IN_VERSION_0)
     const subject = this.#describe(slot)
     const code = decide(subject, packets, this.#now, this.#plan.policy)
     if (code < FIRST_SEND) return this.#count(code)
@@ -334,8 +348,8 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
     const subject = this.#subject
     const flags = table.flags(slot)
     subject.protocol = table.protocol(slot)
-    subject.template = (flags & FLAG.TEMPLATE) !== 0
-    subject.onePacket = (flags & FLAG.ONE_PACKET) !== 0
+    subject.template = (flags & FLAG_TEMPLATE) !== 0
+    subject.onePacket = (flags & FLAG_ONE_PACKET) !== 0
     subject.underTemplate = this.#plan.policy.persistMode && this.#isUnderTemplate(slot)
     subject.state = table.state(slot)
     subject.lastSyncedState = table.lastSyncedState(slot)
@@ -347,7 +361,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
 
   #isUnderTemplate(slot: number): boolean {
     for (let at = this.#controllers.of(slot); at !== 0; at = this.#controllers.of(at)) {
-      if (this.table.flags(at) & FLAG.TEMPLATE) return true
+      if (this.table.flags(at) & FLAG_TEMPLATE) return true
     }
     return false
   }
@@ -355,8 +369,8 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   #send(slot: number, code: AnswerCode): AnswerCode {
     const { words } = this.#row
     this.table.readRow(slot, this.#row, 0)
-    if (words[ROW.FAMILY] === 6 && this.#plan.limits.version === 0) return this.#count(ANSWER.IPV6_IN_VERSION_0)
-    if (words[ROW.PRESENT]! & PRESENT.ENGINE && !hasDestination(words)) return this.#count(ANSWER.NO_REAL_SERVER)
+    if (words[ROW_FAMILY] === 6 && this.#plan.limits.version === 0) return this.#count(ANSWER_IPV6_IN_VERSION_0)
+    if (words[ROW_PRESENT]! & PRESENT_ENGINE && !hasDestination(words)) return this.#count(ANSWER_NO_REAL_SERVER)
     this.#outbox.add(this.#row, 0, this.#now)
     return this.#count(code)
   }
@@ -366,11 +380,11 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
     if (this.#controllers.count(slot) > 0) {
       this.table.restart(slot, EXTENSION, this.#now)
       this.#considerChain(slot, this.#plan.policy.threshold)
-      this.#count(ANSWER.EXTENDED)
+      this.#count(ANSWER_EXTENDED)
       return true
     }
     this.#controllers.unlink(slot)
-    this.#count(ANSWER.EXPIRED)
+    this.#count(ANSWER_EXPIRED)
     this.#tellExpired(slot)
     return false
   }
@@ -397,14 +411,14 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
 
 /** The real server of an entry is not known if its address is the unspecified one. */
 function hasDestination(words: Int32Array): boolean {
-  const end = ROW.DESTINATION + (words[ROW.FAMILY] === 6 ? 4 : 1)
-  for (let at = ROW.DESTINATION; at < end; at++) if (words[at] !== 0) return true
+  const end = ROW_DESTINATION + (words[ROW_FAMILY] === 6 ? 4 : 1)
+  for (let at = ROW_DESTINATION; at < end; at++) if (words[at] !== 0) return true
   return false
 }
 
 function* templatesFirst(table: MasterTable): Generator<number> {
-  for (const slot of table.slots()) if (table.flags(slot) & FLAG.TEMPLATE) yield slot
-  for (const slot of table.slots()) if (!(table.flags(slot) & FLAG.TEMPLATE)) yield slot
+  for (const slot of table.slots()) if (table.flags(slot) & FLAG_TEMPLATE) yield slot
+  for (const slot of table.slots()) if (!(table.flags(slot) & FLAG_TEMPLATE)) yield slot
 }
 
 function blankSubject(): SyncSubject {

@@ -16,9 +16,14 @@ import { EntryFields } from './entry-fields.js'
 import { ENTRY, EXTRA } from './entry.js'
 import { copyAddresses, copyToRow } from './entry-rows.js'
 import { hasEngineData, hashEntry, hashRow, isEngineKey, matches, sameBytes } from './key.js'
+import { prepareRows } from './prepare-rows.js'
 import { RefreshRun } from './refresh-run.js'
 import { SlotIndex } from './slot-index.js'
 import { deadlineOf, setDeadline, setEndTime, TimerWheel } from './timer-wheel.js'
+
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const { FLAGS_STATE: ENTRY_FLAGS_STATE, TIMEOUT: ENTRY_TIMEOUT } = ENTRY
+const { CLIENT_PORT: ROW_CLIENT_PORT, SCRATCH: ROW_SCRATCH } = ROW
 
 /** How a table is made. */
 export interface TableOptions {
@@ -113,30 +118,15 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
    * @returns A number without a meaning, which keeps the looks from being optimised away.
    */
   prepare(rows: Rows): number {
-    const { words, count } = rows
-    for (let i = 0; i < count; i++)
-      words[i * ROW_WORDS + ROW.SCRATCH] = hashRow(rows, i, this.#seed, words[i * ROW_WORDS + ROW.CLIENT_PORT]!)
-    for (let i = 0; i < count; i++)
-      words[i * ROW_WORDS + ROW.SCRATCH + 1] = this.#index.touch(words[i * ROW_WORDS + ROW.SCRATCH]!)
-    let seen = 0
-    for (let i = 0; i < count; i++) {
-      const slot = this.#index.slotOf(words[i * ROW_WORDS + ROW.SCRATCH + 1]!)
-      if (slot === 0) continue
-      const pool = this.pool(slot)
-      const chunk = pool.chunk(slot >>> 1)
-      const base = pool.base(slot >>> 1)
-      // An entry may lie across two cache lines.
-      seen ^= chunk[base]! ^ chunk[base + pool.words - 1]!
-    }
-    return seen
+    return prepareRows(rows, this.#seed, this.#index, this.ipv4, this.ipv6)
   }
 
   /** As {@link ConnectionTable.find}, for a row that was prepared. */
   findPrepared(rows: Rows, index: number): number {
     const words = rows.words
     const from = index * ROW_WORDS
-    const clientPort = words[from + ROW.CLIENT_PORT]!
-    return this.#find(rows, index, words[from + ROW.SCRATCH]!, clientPort) || this.#findOpen(rows, index)
+    const clientPort = words[from + ROW_CLIENT_PORT]!
+    return this.#find(rows, index, words[from + ROW_SCRATCH]!, clientPort) || this.#findOpen(rows, index)
   }
 
   /**
@@ -145,7 +135,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
    * @returns Its slot, or 0.
    */
   find(rows: Rows, index: number): number {
-    const clientPort = rows.words[index * ROW_WORDS + ROW.CLIENT_PORT]!
+    const clientPort = rows.words[index * ROW_WORDS + ROW_CLIENT_PORT]!
     const slot = this.#find(rows, index, hashRow(rows, index, this.#seed, clientPort), clientPort)
     return slot || this.#findOpen(rows, index)
   }
@@ -163,7 +153,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const { words } = rows
     const from = index * ROW_WORDS
     if (this.size >= this.maxConnections) return this.#refuse()
-    const hash = hashRow(rows, index, this.#seed, words[from + ROW.CLIENT_PORT]!)
+    const hash = hashRow(rows, index, this.#seed, words[from + ROW_CLIENT_PORT]!)
     const ipv6 = words[from + ROW.FAMILY] === 6
     const pool = ipv6 ? this.ipv6 : this.ipv4
     const number = pool.take()
@@ -175,16 +165,16 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const chunk = pool.chunk(number)
     const base = pool.base(number)
     const protocol = words[from + ROW.PROTOCOL]!
-    chunk[base + ENTRY.PORTS] = (words[from + ROW.CLIENT_PORT]! << 16) | words[from + ROW.VIRTUAL_PORT]!
+    chunk[base + ENTRY.PORTS] = (words[from + ROW_CLIENT_PORT]! << 16) | words[from + ROW.VIRTUAL_PORT]!
     chunk[base + ENTRY.REST] = (words[from + ROW.DESTINATION_PORT]! << 16) | (protocol << 8)
     chunk[base + ENTRY.FWMARK] = words[from + ROW.FWMARK]!
-    chunk[base + ENTRY.TIMEOUT] = words[from + ROW.TIMEOUT]!
+    chunk[base + ENTRY_TIMEOUT] = words[from + ROW.TIMEOUT]!
     chunk[base + ENTRY.PACKETS] = 0
     copyAddresses(chunk, base, words, from, ipv6)
     this.#keepExtras(slot, chunk, base, rows, index)
     const flags = words[from + ROW.FLAGS]!
     const state = words[from + ROW.STATE]!
-    chunk[base + ENTRY.FLAGS_STATE] = (flags << 16) | state
+    chunk[base + ENTRY_FLAGS_STATE] = (flags << 16) | state
     this.#count(flags, protocol, 1)
     setEndTime(chunk, base, this.#now)
     setDeadline(chunk, base, this.#now + (words[from + ROW.TIMEOUT]! >>> 0) * 1000)
@@ -298,11 +288,11 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
     const base = pool.base(slot >>> 1)
-    chunk[base + ENTRY.FLAGS_STATE] = (flags << 16) | state
+    chunk[base + ENTRY_FLAGS_STATE] = (flags << 16) | state
     chunk[base + ENTRY.REST] = (chunk[base + ENTRY.REST]! & 0xffffff00) | syncid
     chunk[base + ENTRY.PACKETS] = packets
     chunk[base + ENTRY.SYNCED] = (chunk[base + ENTRY.SYNCED]! & 0xffff0000) | state
-    chunk[base + ENTRY.TIMEOUT] = Math.floor(timeoutMs / 1000)
+    chunk[base + ENTRY_TIMEOUT] = Math.floor(timeoutMs / 1000)
     this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
@@ -341,7 +331,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
     const base = pool.base(slot >>> 1)
-    chunk[base + ENTRY.TIMEOUT] = Math.floor(timeoutMs / 1000)
+    chunk[base + ENTRY_TIMEOUT] = Math.floor(timeoutMs / 1000)
     this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
@@ -358,7 +348,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
       this.#count(before, this.protocol(slot), -1)
       this.#count(flags, this.protocol(slot), 1)
     }
-    this.setWord(slot, ENTRY.FLAGS_STATE, (flags << 16) | this.state(slot))
+    this.setWord(slot, ENTRY_FLAGS_STATE, (flags << 16) | this.state(slot))
     this.setExtra(slot, EXTRA.NFCT, (flags & FLAG.NFCT) !== 0)
   }
 

@@ -8,6 +8,17 @@ import { FLAG } from '../wire/constants.js'
 import { ENTRY, EntryPool, EXTRA } from './entry.js'
 import { deadlineOf, endTimeOf, setEndTime } from './timer-wheel.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  FLAGS_STATE: ENTRY_FLAGS_STATE,
+  PACKETS: ENTRY_PACKETS,
+  REST: ENTRY_REST,
+  SYNCED: ENTRY_SYNCED,
+  TIMEOUT: ENTRY_TIMEOUT
+} = ENTRY
+const { NFCT: EXTRA_NFCT } = EXTRA
+const { NFCT: FLAG_NFCT } = FLAG
+
 /** Two pools of entries, and what can be read and written of an entry without touching key, timer or counters. */
 export abstract class EntryFields {
   /** IPv4 entries. */
@@ -28,48 +39,48 @@ export abstract class EntryFields {
 
   /** IP protocol number. */
   protocol(slot: number): number {
-    return (this.word(slot, ENTRY.REST) >>> 8) & 0xff
+    return (this.word(slot, ENTRY_REST) >>> 8) & 0xff
   }
 
   /** All flags: 16 bits and NFCT. */
   flags(slot: number): number {
-    const nfct = (this.word(slot, ENTRY.SYNCED) >>> 24) & EXTRA.NFCT ? FLAG.NFCT : 0
-    return (this.word(slot, ENTRY.FLAGS_STATE) >>> 16) | nfct
+    const nfct = (this.word(slot, ENTRY_SYNCED) >>> 24) & EXTRA_NFCT ? FLAG_NFCT : 0
+    return (this.word(slot, ENTRY_FLAGS_STATE) >>> 16) | nfct
   }
 
   /** The state's number, 0…65535. */
   state(slot: number): number {
-    return this.word(slot, ENTRY.FLAGS_STATE) & 0xffff
+    return this.word(slot, ENTRY_FLAGS_STATE) & 0xffff
   }
 
   /** Changes the state. */
   setState(slot: number, state: number): void {
-    this.setWord(slot, ENTRY.FLAGS_STATE, (this.word(slot, ENTRY.FLAGS_STATE) & 0xffff0000) | state)
+    this.setWord(slot, ENTRY_FLAGS_STATE, (this.word(slot, ENTRY_FLAGS_STATE) & 0xffff0000) | state)
   }
 
   /** The full timeout in milliseconds. */
   timeoutMs(slot: number): Milliseconds {
-    return (this.word(slot, ENTRY.TIMEOUT) >>> 0) * 1000
+    return (this.word(slot, ENTRY_TIMEOUT) >>> 0) * 1000
   }
 
   /** The syncid of the message it was last heard in; 0 for one made here. */
   setSyncid(slot: number, syncid: number): void {
-    this.setWord(slot, ENTRY.REST, (this.word(slot, ENTRY.REST) & 0xffffff00) | syncid)
+    this.setWord(slot, ENTRY_REST, (this.word(slot, ENTRY_REST) & 0xffffff00) | syncid)
   }
 
   /** Packets from the client, 32 bits. */
   packets(slot: number): number {
-    return this.word(slot, ENTRY.PACKETS) >>> 0
+    return this.word(slot, ENTRY_PACKETS) >>> 0
   }
 
   /** Changes the packet counter. */
   setPackets(slot: number, packets: number): void {
-    this.setWord(slot, ENTRY.PACKETS, packets | 0)
+    this.setWord(slot, ENTRY_PACKETS, packets | 0)
   }
 
   /** The state when it was last announced. */
   lastSyncedState(slot: number): number {
-    return this.word(slot, ENTRY.SYNCED) & 0xffff
+    return this.word(slot, ENTRY_SYNCED) & 0xffff
   }
 
   /** `now + timeout` of the last announcement; the creation time before. */
@@ -80,20 +91,20 @@ export abstract class EntryFields {
 
   /** Retries counted since. */
   retriesUsed(slot: number): number {
-    return (this.word(slot, ENTRY.SYNCED) >>> 16) & 0xff
+    return (this.word(slot, ENTRY_SYNCED) >>> 16) & 0xff
   }
 
   /** Keeps what a decision to announce leaves behind. */
   setSynced(slot: number, state: number, endTime: TimestampMs, retriesUsed: number): void {
     this.setLastSyncedState(slot, state)
-    this.setWord(slot, ENTRY.SYNCED, (this.word(slot, ENTRY.SYNCED) & 0xff00ffff) | (retriesUsed << 16))
+    this.setWord(slot, ENTRY_SYNCED, (this.word(slot, ENTRY_SYNCED) & 0xff00ffff) | (retriesUsed << 16))
     const pool = this.pool(slot)
     setEndTime(pool.chunk(slot >>> 1), pool.base(slot >>> 1), endTime)
   }
 
   /** Sets the state that counts as announced. */
   setLastSyncedState(slot: number, state: number): void {
-    this.setWord(slot, ENTRY.SYNCED, (this.word(slot, ENTRY.SYNCED) & 0xffff0000) | (state & 0xffff))
+    this.setWord(slot, ENTRY_SYNCED, (this.word(slot, ENTRY_SYNCED) & 0xffff0000) | (state & 0xffff))
   }
 
   /** The pool of a slot's family. */
@@ -115,7 +126,7 @@ export abstract class EntryFields {
 
   /** Sets or clears a bit of the byte `extra`. */
   protected setExtra(slot: number, bit: number, on: boolean): void {
-    const word = this.word(slot, ENTRY.SYNCED)
-    this.setWord(slot, ENTRY.SYNCED, on ? word | (bit << 24) : word & ~(bit << 24))
+    const word = this.word(slot, ENTRY_SYNCED)
+    this.setWord(slot, ENTRY_SYNCED, on ? word | (bit << 24) : word & ~(bit << 24))
   }
 }

@@ -14,14 +14,35 @@ import { FLAG } from '../wire/constants.js'
 import { PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from '../wire/rows.js'
 import { ENTRY, EXTRA } from './entry.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  ADDRESSES: ENTRY_ADDRESSES,
+  FLAGS_STATE: ENTRY_FLAGS_STATE,
+  PORTS: ENTRY_PORTS,
+  REST: ENTRY_REST,
+  SYNCED: ENTRY_SYNCED
+} = ENTRY
+const {
+  CLIENT: ROW_CLIENT,
+  FAMILY: ROW_FAMILY,
+  FLAGS: ROW_FLAGS,
+  PRESENT: ROW_PRESENT,
+  PROTOCOL: ROW_PROTOCOL,
+  VIRTUAL: ROW_VIRTUAL,
+  VIRTUAL_PORT: ROW_VIRTUAL_PORT
+} = ROW
+const { ENGINE: PRESENT_ENGINE } = PRESENT
+const { ENGINE: EXTRA_ENGINE } = EXTRA
+const { NO_CPORT: FLAG_NO_CPORT, TEMPLATE: FLAG_TEMPLATE } = FLAG
+
 /** Whether a row has persistence-engine data; a name alone is none. */
 export function hasEngineData(rows: Rows, index: number): boolean {
-  return (rows.words[index * ROW_WORDS + ROW.PRESENT]! & PRESENT.ENGINE) !== 0 && rows.engines[index]!.data.length > 0
+  return (rows.words[index * ROW_WORDS + ROW_PRESENT]! & PRESENT_ENGINE) !== 0 && rows.engines[index]!.data.length > 0
 }
 
 /** Whether a row is a template whose key is made of persistence-engine data. */
 export function isEngineKey(rows: Rows, index: number): boolean {
-  return (rows.words[index * ROW_WORDS + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0 && hasEngineData(rows, index)
+  return (rows.words[index * ROW_WORDS + ROW_FLAGS]! & FLAG_TEMPLATE) !== 0 && hasEngineData(rows, index)
 }
 
 /**
@@ -34,12 +55,12 @@ export function hashRow(rows: Rows, index: number, seed: number, clientPort: num
   const { words } = rows
   const from = index * ROW_WORDS
   const engine = isEngineKey(rows, index)
-  const ipv6 = words[from + ROW.FAMILY] === 6
-  let hash = mix(seed, words[from + ROW.CLIENT]!)
-  hash = mix(hash, ((engine ? 0 : clientPort) << 16) | words[from + ROW.VIRTUAL_PORT]!)
-  hash = mix(hash, words[from + ROW.VIRTUAL]!)
-  hash = mix(hash, (words[from + ROW.PROTOCOL]! << 1) | (ipv6 ? 1 : 0))
-  if (ipv6) hash = mixTails(hash, words, from + ROW.CLIENT, words[from + ROW.PROTOCOL] === 0)
+  const ipv6 = words[from + ROW_FAMILY] === 6
+  let hash = mix(seed, words[from + ROW_CLIENT]!)
+  hash = mix(hash, ((engine ? 0 : clientPort) << 16) | words[from + ROW_VIRTUAL_PORT]!)
+  hash = mix(hash, words[from + ROW_VIRTUAL]!)
+  hash = mix(hash, (words[from + ROW_PROTOCOL]! << 1) | (ipv6 ? 1 : 0))
+  if (ipv6) hash = mixTails(hash, words, from + ROW_CLIENT, words[from + ROW_PROTOCOL] === 0)
   if (engine) hash = mixBytes(hash, rows.engines[index]!.data)
   return finish(hash)
 }
@@ -52,13 +73,13 @@ export function hashEntry(
   engine: EngineBytes | undefined,
   seed: number
 ): number {
-  const ports = chunk[base + ENTRY.PORTS]!
-  const client = base + ENTRY.ADDRESSES
+  const ports = chunk[base + ENTRY_PORTS]!
+  const client = base + ENTRY_ADDRESSES
   let hash = mix(seed, chunk[client]!)
   hash = mix(hash, engine === undefined ? ports : ports & 0xffff)
   hash = mix(hash, chunk[client + (ipv6 ? 4 : 1)]!)
-  hash = mix(hash, (((chunk[base + ENTRY.REST]! >>> 8) & 0xff) << 1) | (ipv6 ? 1 : 0))
-  if (ipv6) hash = mixTails(hash, chunk, client, ((chunk[base + ENTRY.REST]! >>> 8) & 0xff) === 0)
+  hash = mix(hash, (((chunk[base + ENTRY_REST]! >>> 8) & 0xff) << 1) | (ipv6 ? 1 : 0))
+  if (ipv6) hash = mixTails(hash, chunk, client, ((chunk[base + ENTRY_REST]! >>> 8) & 0xff) === 0)
   if (engine !== undefined) hash = mixBytes(hash, engine.data)
   return finish(hash)
 }
@@ -77,19 +98,19 @@ export function matches(
   clientPort: number,
   engine: boolean
 ): boolean {
-  const template = (words[from + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
-  const flags = chunk[base + ENTRY.FLAGS_STATE]! >>> 16
-  const protocol = words[from + ROW.PROTOCOL]!
-  if (((chunk[base + ENTRY.REST]! >>> 8) & 0xff) !== protocol) return false
+  const template = (words[from + ROW_FLAGS]! & FLAG_TEMPLATE) !== 0
+  const flags = chunk[base + ENTRY_FLAGS_STATE]! >>> 16
+  const protocol = words[from + ROW_PROTOCOL]!
+  if (((chunk[base + ENTRY_REST]! >>> 8) & 0xff) !== protocol) return false
   if (template) {
-    if ((flags & FLAG.TEMPLATE) === 0) return false
-  } else if ((clientPort === 0) !== ((flags & FLAG.NO_CPORT) !== 0)) return false
-  if (engine !== ((chunk[base + ENTRY.SYNCED]! >>> 24) & EXTRA.ENGINE) > 0) return false
-  const ports = chunk[base + ENTRY.PORTS]!
-  if ((ports & 0xffff) !== words[from + ROW.VIRTUAL_PORT]! || (!engine && ports >>> 16 !== clientPort)) return false
-  const client = base + ENTRY.ADDRESSES
-  if (chunk[client] !== words[from + ROW.CLIENT]) return false
-  if (chunk[client + (ipv6 ? 4 : 1)] !== words[from + ROW.VIRTUAL]) return false
+    if ((flags & FLAG_TEMPLATE) === 0) return false
+  } else if ((clientPort === 0) !== ((flags & FLAG_NO_CPORT) !== 0)) return false
+  if (engine !== ((chunk[base + ENTRY_SYNCED]! >>> 24) & EXTRA_ENGINE) > 0) return false
+  const ports = chunk[base + ENTRY_PORTS]!
+  if ((ports & 0xffff) !== words[from + ROW_VIRTUAL_PORT]! || (!engine && ports >>> 16 !== clientPort)) return false
+  const client = base + ENTRY_ADDRESSES
+  if (chunk[client] !== words[from + ROW_CLIENT]) return false
+  if (chunk[client + (ipv6 ? 4 : 1)] !== words[from + ROW_VIRTUAL]) return false
   return !ipv6 || sameTail(chunk, client, words, from, protocol === 0)
 }
 
@@ -101,8 +122,8 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** The words of IPv6 addresses behind the first. */
 function sameTail(chunk: Int32Array, client: number, words: Int32Array, from: number, fwmark: boolean): boolean {
   for (let i = 1; i < 4; i++) {
-    if (chunk[client + i] !== words[from + ROW.CLIENT + i]) return false
-    if (!fwmark && chunk[client + 4 + i] !== words[from + ROW.VIRTUAL + i]) return false
+    if (chunk[client + i] !== words[from + ROW_CLIENT + i]) return false
+    if (!fwmark && chunk[client + 4 + i] !== words[from + ROW_VIRTUAL + i]) return false
   }
   return true
 }

@@ -11,9 +11,40 @@ import { ENTRY, EXTRA, WORD, type EntryPool } from './entry.js'
 import type { SlotIndex } from './slot-index.js'
 import { deadlineOf, type TimerWheel } from './timer-wheel.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  ADDRESSES: ENTRY_ADDRESSES,
+  DEADLINE: ENTRY_DEADLINE,
+  FLAGS_STATE: ENTRY_FLAGS_STATE,
+  HIGH: ENTRY_HIGH,
+  PACKETS: ENTRY_PACKETS,
+  PORTS: ENTRY_PORTS,
+  REST: ENTRY_REST,
+  SYNCED: ENTRY_SYNCED,
+  TIMEOUT: ENTRY_TIMEOUT
+} = ENTRY
+const {
+  CLIENT: ROW_CLIENT,
+  CLIENT_PORT: ROW_CLIENT_PORT,
+  DESTINATION: ROW_DESTINATION,
+  DESTINATION_PORT: ROW_DESTINATION_PORT,
+  FAMILY: ROW_FAMILY,
+  FLAGS: ROW_FLAGS,
+  PRESENT: ROW_PRESENT,
+  PROTOCOL: ROW_PROTOCOL,
+  SCRATCH: ROW_SCRATCH,
+  STATE: ROW_STATE,
+  TIMEOUT: ROW_TIMEOUT,
+  VERDICT: ROW_VERDICT,
+  VIRTUAL: ROW_VIRTUAL,
+  VIRTUAL_PORT: ROW_VIRTUAL_PORT
+} = ROW
+const { ENGINE: EXTRA_ENGINE } = EXTRA
+const { NO_CPORT: FLAG_NO_CPORT, TEMPLATE: FLAG_TEMPLATE } = FLAG
+
 /** Extra data and an open client's port: an entry that has either is not plain. */
-const ENGINE_BIT = EXTRA.ENGINE << 24
-const OPEN_PORT = FLAG.NO_CPORT << 16
+const ENGINE_BIT = EXTRA_ENGINE << 24
+const OPEN_PORT = FLAG_NO_CPORT << 16
 
 /** Refreshes runs of prepared rows. */
 export class RefreshRun {
@@ -38,31 +69,31 @@ export class RefreshRun {
     const { words, count } = rows
     for (let i = first; i < count; i++) {
       const at = i * ROW_WORDS
-      const flags = words[at + ROW.FLAGS]!
-      const strange = words[at + ROW.VERDICT]! | words[at + ROW.PRESENT]! | (flags & FLAG.TEMPLATE)
-      if (strange !== 0 || words[at + ROW.FAMILY] !== 4 || words[at + ROW.TIMEOUT] === 0) return i
+      const flags = words[at + ROW_FLAGS]!
+      const strange = words[at + ROW_VERDICT]! | words[at + ROW_PRESENT]! | (flags & FLAG_TEMPLATE)
+      if (strange !== 0 || words[at + ROW_FAMILY] !== 4 || words[at + ROW_TIMEOUT] === 0) return i
       const slot = this.#find(words, at)
       if (slot === 0) return i
       const chunk = this.#pool.chunk(slot >>> 1)
       const base = this.#pool.base(slot >>> 1)
       const before = deadlineOf(chunk, base)
       if (before <= now || !sameDestination(chunk, base, words, at)) return i
-      const kept = (chunk[base + ENTRY.FLAGS_STATE]! >>> 16) & ~mask
-      const state = words[at + ROW.STATE]!
-      chunk[base + ENTRY.FLAGS_STATE] = ((kept | (flags & mask)) << 16) | state
-      chunk[base + ENTRY.REST] = (chunk[base + ENTRY.REST]! & 0xffffff00) | syncid
-      chunk[base + ENTRY.PACKETS] = packets
-      chunk[base + ENTRY.SYNCED] = (chunk[base + ENTRY.SYNCED]! & 0xffff0000) | state
-      chunk[base + ENTRY.TIMEOUT] = words[at + ROW.TIMEOUT]!
-      this.#restart(slot, chunk, base, before, now + (words[at + ROW.TIMEOUT]! >>> 0) * 1000)
+      const kept = (chunk[base + ENTRY_FLAGS_STATE]! >>> 16) & ~mask
+      const state = words[at + ROW_STATE]!
+      chunk[base + ENTRY_FLAGS_STATE] = ((kept | (flags & mask)) << 16) | state
+      chunk[base + ENTRY_REST] = (chunk[base + ENTRY_REST]! & 0xffffff00) | syncid
+      chunk[base + ENTRY_PACKETS] = packets
+      chunk[base + ENTRY_SYNCED] = (chunk[base + ENTRY_SYNCED]! & 0xffff0000) | state
+      chunk[base + ENTRY_TIMEOUT] = words[at + ROW_TIMEOUT]!
+      this.#restart(slot, chunk, base, before, now + (words[at + ROW_TIMEOUT]! >>> 0) * 1000)
     }
     return count
   }
 
   /** The newest entry of the row's key that has a client's port, as the row has; 0 where there is none. */
   #find(words: Int32Array, at: number): number {
-    const hash = words[at + ROW.SCRATCH]!
-    if (words[at + ROW.CLIENT_PORT] === 0) return 0
+    const hash = words[at + ROW_SCRATCH]!
+    if (words[at + ROW_CLIENT_PORT] === 0) return 0
     let step = 0
     let slot = this.#index.probe(hash, step)
     while (slot !== 0 && !this.#isPlain(slot, words, at)) slot = this.#index.probe(hash, ++step)
@@ -81,26 +112,26 @@ export class RefreshRun {
       return
     }
     const high = Math.floor(deadline * (1 / WORD))
-    chunk[base + ENTRY.HIGH] = (high << 16) | (chunk[base + ENTRY.HIGH]! & 0xffff)
-    chunk[base + ENTRY.DEADLINE] = (deadline - high * WORD) | 0
+    chunk[base + ENTRY_HIGH] = (high << 16) | (chunk[base + ENTRY_HIGH]! & 0xffff)
+    chunk[base + ENTRY_DEADLINE] = (deadline - high * WORD) | 0
   }
 }
 
 /** Whether an entry has the row's key, a client's port and no persistence engine. */
 function isPlain(chunk: Int32Array, base: number, words: Int32Array, at: number): boolean {
-  const odd = (chunk[base + ENTRY.FLAGS_STATE]! & OPEN_PORT) | (chunk[base + ENTRY.SYNCED]! & ENGINE_BIT)
+  const odd = (chunk[base + ENTRY_FLAGS_STATE]! & OPEN_PORT) | (chunk[base + ENTRY_SYNCED]! & ENGINE_BIT)
   return (
     odd === 0 &&
-    chunk[base + ENTRY.PORTS] === ((words[at + ROW.CLIENT_PORT]! << 16) | words[at + ROW.VIRTUAL_PORT]!) &&
-    chunk[base + ENTRY.ADDRESSES] === words[at + ROW.CLIENT] &&
-    chunk[base + ENTRY.ADDRESSES + 1] === words[at + ROW.VIRTUAL] &&
-    ((chunk[base + ENTRY.REST]! >>> 8) & 0xff) === words[at + ROW.PROTOCOL]
+    chunk[base + ENTRY_PORTS] === ((words[at + ROW_CLIENT_PORT]! << 16) | words[at + ROW_VIRTUAL_PORT]!) &&
+    chunk[base + ENTRY_ADDRESSES] === words[at + ROW_CLIENT] &&
+    chunk[base + ENTRY_ADDRESSES + 1] === words[at + ROW_VIRTUAL] &&
+    ((chunk[base + ENTRY_REST]! >>> 8) & 0xff) === words[at + ROW_PROTOCOL]
   )
 }
 
 function sameDestination(chunk: Int32Array, base: number, words: Int32Array, at: number): boolean {
   return (
-    chunk[base + ENTRY.ADDRESSES + 2] === words[at + ROW.DESTINATION] &&
-    chunk[base + ENTRY.REST]! >>> 16 === words[at + ROW.DESTINATION_PORT]
+    chunk[base + ENTRY_ADDRESSES + 2] === words[at + ROW_DESTINATION] &&
+    chunk[base + ENTRY_REST]! >>> 16 === words[at + ROW_DESTINATION_PORT]
   )
 }

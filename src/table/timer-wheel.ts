@@ -8,6 +8,15 @@
 import { ENTRY, WORD, type EntryPool } from './entry.js'
 import type { TimestampMs } from '../units.js'
 
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  DEADLINE: ENTRY_DEADLINE,
+  END_TIME: ENTRY_END_TIME,
+  HIGH: ENTRY_HIGH,
+  NEXT: ENTRY_NEXT,
+  PREVIOUS: ENTRY_PREVIOUS
+} = ENTRY
+
 const BUCKETS = 4096
 /** A list of its own: what is left of a bucket that is being visited. */
 const PENDING = BUCKETS
@@ -38,11 +47,11 @@ export class TimerWheel {
     const number = slot >>> 1
     const chunk = pool.chunk(number)
     const base = pool.base(number)
-    const next = chunk[base + ENTRY.NEXT]!
-    const previous = chunk[base + ENTRY.PREVIOUS]!
+    const next = chunk[base + ENTRY_NEXT]!
+    const previous = chunk[base + ENTRY_PREVIOUS]!
     if (previous < 0) this.#heads[-previous - 1] = next
-    else this.#set(previous, ENTRY.NEXT, next)
-    if (next !== 0) this.#set(next, ENTRY.PREVIOUS, previous)
+    else this.#set(previous, ENTRY_NEXT, next)
+    if (next !== 0) this.#set(next, ENTRY_PREVIOUS, previous)
   }
 
   /** Changes a deadline. */
@@ -102,7 +111,7 @@ export class TimerWheel {
     const head = this.#heads[bucket]!
     this.#heads[bucket] = 0
     this.#heads[PENDING] = head
-    if (head !== 0) this.#set(head, ENTRY.PREVIOUS, -PENDING - 1)
+    if (head !== 0) this.#set(head, ENTRY_PREVIOUS, -PENDING - 1)
   }
 
   #link(slot: number, bucket: number): void {
@@ -112,9 +121,9 @@ export class TimerWheel {
     const number = slot >>> 1
     const chunk = pool.chunk(number)
     const base = pool.base(number)
-    chunk[base + ENTRY.NEXT] = next
-    chunk[base + ENTRY.PREVIOUS] = -bucket - 1
-    if (next !== 0) this.#set(next, ENTRY.PREVIOUS, slot)
+    chunk[base + ENTRY_NEXT] = next
+    chunk[base + ENTRY_PREVIOUS] = -bucket - 1
+    if (next !== 0) this.#set(next, ENTRY_PREVIOUS, slot)
   }
 
   #set(slot: number, word: number, value: number): void {
@@ -131,24 +140,24 @@ function bucketOf(deadline: TimestampMs, second: number): number {
 
 /** An entry's deadline. */
 export function deadlineOf(chunk: Int32Array, base: number): TimestampMs {
-  return (chunk[base + ENTRY.HIGH]! >>> 16) * WORD + (chunk[base + ENTRY.DEADLINE]! >>> 0)
+  return (chunk[base + ENTRY_HIGH]! >>> 16) * WORD + (chunk[base + ENTRY_DEADLINE]! >>> 0)
 }
 
 /** Writes an entry's deadline; the wheel must hear of it. */
 export function setDeadline(chunk: Int32Array, base: number, deadline: TimestampMs): void {
   const high = Math.floor(deadline / WORD)
-  chunk[base + ENTRY.HIGH] = (high << 16) | (chunk[base + ENTRY.HIGH]! & 0xffff)
-  chunk[base + ENTRY.DEADLINE] = (deadline - high * WORD) | 0
+  chunk[base + ENTRY_HIGH] = (high << 16) | (chunk[base + ENTRY_HIGH]! & 0xffff)
+  chunk[base + ENTRY_DEADLINE] = (deadline - high * WORD) | 0
 }
 
 /** An entry's end time: when its timeout would have been over, as of its last announcement. */
 export function endTimeOf(chunk: Int32Array, base: number): TimestampMs {
-  return (chunk[base + ENTRY.HIGH]! & 0xffff) * WORD + (chunk[base + ENTRY.END_TIME]! >>> 0)
+  return (chunk[base + ENTRY_HIGH]! & 0xffff) * WORD + (chunk[base + ENTRY_END_TIME]! >>> 0)
 }
 
 /** Writes an entry's end time. */
 export function setEndTime(chunk: Int32Array, base: number, endTime: TimestampMs): void {
   const high = Math.floor(endTime / WORD)
-  chunk[base + ENTRY.HIGH] = (chunk[base + ENTRY.HIGH]! & 0xffff0000) | (high & 0xffff)
-  chunk[base + ENTRY.END_TIME] = (endTime - high * WORD) | 0
+  chunk[base + ENTRY_HIGH] = (chunk[base + ENTRY_HIGH]! & 0xffff0000) | (high & 0xffff)
+  chunk[base + ENTRY_END_TIME] = (endTime - high * WORD) | 0
 }
