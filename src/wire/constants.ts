@@ -55,6 +55,8 @@ export const PARAMETER = {
 
 /** Longest persistence-engine name on the wire, in bytes. */
 export const MAX_ENGINE_NAME = 16
+/** Engines that every kernel with `ip_vs_pe_sip` knows. */
+export const KNOWN_ENGINES: readonly string[] = ['sip']
 /** Length of sequence data, in bytes. */
 export const SEQUENCE_BYTES = 24
 

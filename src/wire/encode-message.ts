@@ -5,7 +5,7 @@
  */
 import { IpvsSyncError } from '../errors.js'
 import type { Connection, SyncMessage } from './connection.js'
-import { DEFAULT_MAXLEN_IPV4, FLAG, MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
+import { DEFAULT_MAXLEN_IPV4, FLAG, KNOWN_ENGINES, MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
 import { judge } from './judge.js'
 import { MessageWriter } from './message-writer.js'
 import { PROBLEMS } from './problems.js'
@@ -97,7 +97,7 @@ function* encode(message: SyncMessage, options: EncodeOptions, maxLength: number
   for (const [i, connection] of connections.entries()) {
     const path = `connections[${i}]`
     rowFromConnection(connection, rows, 0, path)
-    check(rows, version, options.engines ?? ['sip'], path, connection)
+    check(rows, version, options.engines ?? KNOWN_ENGINES, path, connection)
     if (writer.add(rows, 0)) continue
     yield writer.finish()
     writer.begin(version, syncid, maxLength)

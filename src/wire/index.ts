@@ -10,6 +10,7 @@ export {
   DEFAULT_MAXLEN_IPV4,
   DEFAULT_MAXLEN_IPV6,
   FLAG,
+  KNOWN_ENGINES,
   MAX_CHANNELS,
   MAX_CONNECTIONS,
   MAX_ENGINE_NAME,
@@ -26,7 +27,7 @@ export { encodeMessage, encodeMessages, type EncodeOptions, type SplitOptions } 
 export { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.js'
 export { formatMessage, type FormatOptions } from './format-message.js'
 export { MessageReader } from './message-reader.js'
-export { KNOWN_ENGINES, MessageView, type ReadOptions } from './message-view.js'
+export { MessageView, type ReadOptions } from './message-view.js'
 export { MessageWriter } from './message-writer.js'
 export { PROBLEMS, type Problem, type ProblemCode, type Severity } from './problems.js'
 export {

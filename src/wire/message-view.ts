@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { FLAG, MAX_ENGINE_NAME, PARAMETER, SEQUENCE_BYTES, type FlagChecks } from './constants.js'
+import { FLAG, KNOWN_ENGINES, MAX_ENGINE_NAME, PARAMETER, SEQUENCE_BYTES, type FlagChecks } from './constants.js'
+import { asciiBytes, isSameName } from './engine-name.js'
 import { judge } from './judge.js'
 import {
   HEADER_V0,
@@ -114,6 +115,14 @@ export class MessageView {
   #data: DataView = new DataView(NOTHING.buffer)
   #following = 0
   #hasParameters = false
+  // Where fields stand in this message's records: set once a message, so that a getter is one addition.
+  #protocolAt = 0
+  #stateAt = 0
+  #clientPortAt = 0
+  #virtualPortAt = 0
+  #destinationPortAt = 0
+  #clientAt = 0
+  #addressLength = 4
 
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
@@ -146,9 +155,11 @@ export class MessageView {
     if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, HEADER_V0.SIZE)
     if (this.version === 1) {
       this.count = bytes[HEADER_V1.COUNT]!
+      this.#takeLayoutV1()
       this.#following = HEADER_V1.LENGTH
     } else {
       this.count = bytes[HEADER_V0.COUNT]!
+      this.#takeLayoutV0()
       this.#following = HEADER_V0.LENGTH
     }
     return true
@@ -184,7 +195,7 @@ export class MessageView {
 
   /** IP protocol number. */
   get protocol(): number {
-    return this.#bytes[this.offset + (this.version === 1 ? V1_PROTOCOL : V0_PROTOCOL)]!
+    return this.#bytes[this.offset + this.#protocolAt]!
   }
 
   /** All flags: 32 bits in version 1, 16 in version 0. */
@@ -196,23 +207,22 @@ export class MessageView {
 
   /** State's number, 0…65535. */
   get state(): number {
-    return this.#data.getUint16(this.offset + (this.version === 1 ? V1_STATE : V0_STATE))
+    return this.#data.getUint16(this.offset + this.#stateAt)
   }
 
   /** Client's port. */
   get clientPort(): number {
-    return this.#data.getUint16(this.offset + (this.version === 1 ? V1_CLIENT_PORT : V0_CLIENT_PORT))
+    return this.#data.getUint16(this.offset + this.#clientPortAt)
   }
 
   /** Virtual service's port. */
   get virtualPort(): number {
-    return this.#data.getUint16(this.offset + (this.version === 1 ? V1_VIRTUAL_PORT : V0_VIRTUAL_PORT))
+    return this.#data.getUint16(this.offset + this.#virtualPortAt)
   }
 
   /** Real server's port. */
   get destinationPort(): number {
-    const at = this.version === 1 ? V1_DESTINATION_PORT : V0_DESTINATION_PORT
-    return this.#data.getUint16(this.offset + at)
+    return this.#data.getUint16(this.offset + this.#destinationPortAt)
   }
 
   /** Firewall mark, 32 bits unsigned; 0 in version 0, which has none. */
@@ -227,17 +237,17 @@ export class MessageView {
 
   /** Word `i` of the client's address: 0 for IPv4, 0…3 for IPv6. */
   clientWord(i: number): number {
-    return this.#data.getInt32(this.#addressOffset(0) + 4 * i)
+    return this.#data.getInt32(this.offset + this.#clientAt + 4 * i)
   }
 
   /** Word `i` of the virtual service's address. */
   virtualWord(i: number): number {
-    return this.#data.getInt32(this.#addressOffset(1) + 4 * i)
+    return this.#data.getInt32(this.offset + this.#clientAt + this.#addressLength + 4 * i)
   }
 
   /** Word `i` of the real server's address. */
   destinationWord(i: number): number {
-    return this.#data.getInt32(this.#addressOffset(2) + 4 * i)
+    return this.#data.getInt32(this.offset + this.#clientAt + 2 * this.#addressLength + 4 * i)
   }
 
   /** Number `i` of the sequence data, 32 bits: 0…2 of the incoming direction, 3…5 of the outgoing. Only where there is some. */
@@ -253,6 +263,25 @@ export class MessageView {
   /** The persistence engine's name: a view of the message's bytes. */
   engineName(): Uint8Array {
     return this.#bytes.subarray(this.engineNameOffset, this.engineNameOffset + this.engineNameLength)
+  }
+
+  #takeLayoutV0(): void {
+    this.#protocolAt = V0_PROTOCOL
+    this.#stateAt = V0_STATE
+    this.#clientPortAt = V0_CLIENT_PORT
+    this.#virtualPortAt = V0_VIRTUAL_PORT
+    this.#destinationPortAt = V0_DESTINATION_PORT
+    this.#clientAt = V0_CLIENT
+    this.#addressLength = 4
+  }
+
+  #takeLayoutV1(): void {
+    this.#protocolAt = V1_PROTOCOL
+    this.#stateAt = V1_STATE
+    this.#clientPortAt = V1_CLIENT_PORT
+    this.#virtualPortAt = V1_VIRTUAL_PORT
+    this.#destinationPortAt = V1_DESTINATION_PORT
+    this.#clientAt = V1_CLIENT
   }
 
   #forgetParameters(): void {
@@ -273,11 +302,6 @@ export class MessageView {
       bytes[HEADER_V1.SPARE] === 0 &&
       bytes[HEADER_V1.SPARE + 1] === 0
     )
-  }
-
-  #addressOffset(which: 0 | 1 | 2): number {
-    if (this.version === 0) return this.offset + V0_CLIENT + 4 * which
-    return this.offset + V1_CLIENT + (this.ipv6 ? 16 : 4) * which
   }
 
   #seekV0(offset: number): boolean {
@@ -302,6 +326,7 @@ export class MessageView {
     if (left < V1_LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
     if ((this.#data.getInt32(offset + V1_TYPE) & PLAIN_MASK) === V1_LENGTH_IPV4) {
       this.ipv6 = false
+      this.#addressLength = 4
       this.end = offset + V1_LENGTH_IPV4
       this.#following = this.end
       this.#judgeV1(offset)
@@ -318,6 +343,7 @@ export class MessageView {
     if (verSize >>> VERSION_SHIFT !== 0) return this.#giveUp(PROBLEMS.RECORD_VERSION.number, offset + V1_VER_SIZE)
     const type = this.#bytes[offset + V1_TYPE]!
     this.ipv6 = (type & TYPE_IPV6) !== 0
+    this.#addressLength = this.ipv6 ? 16 : 4
     if (!this.ipv6 && type !== 0) return this.#giveUp(PROBLEMS.RECORD_TYPE.number, offset + V1_TYPE)
     const fixed = this.ipv6 ? V1_LENGTH_IPV6 : V1_LENGTH_IPV4
     if (length < fixed) return this.#giveUp(PROBLEMS.RECORD_TOO_SHORT.number, offset + V1_VER_SIZE)
@@ -388,7 +414,7 @@ export class MessageView {
 
   #judgeEngine(): void {
     if (this.engineNameOffset === 0) this.#skip(PROBLEMS.ENGINE_NAME_MISSING.number, this.engineDataOffset)
-    else if (!this.#engines.some((name) => sameBytes(name, this.engineName())))
+    else if (!this.#engines.some((name) => isSameName(name, this.engineName())))
       this.#skip(PROBLEMS.ENGINE_UNKNOWN.number, this.engineNameOffset)
   }
 
@@ -404,18 +430,4 @@ export class MessageView {
   }
 }
 
-/** Engines that every kernel with `ip_vs_pe_sip` knows. */
-export const KNOWN_ENGINES: readonly string[] = ['sip']
-
 const NOTHING = new Uint8Array(0)
-
-function asciiBytes(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0))
-}
-
-/** Names are compared up to their first zero byte, as the kernel compares them once it has copied them. */
-function sameBytes(name: Uint8Array, found: Uint8Array): boolean {
-  const zero = found.indexOf(0)
-  const length = zero < 0 ? found.length : zero
-  return length === name.length && name.every((byte, i) => byte === found[i])
-}

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { FlagChecks } from './constants.js'
+import { KNOWN_ENGINES, type FlagChecks } from './constants.js'
 import { Findings } from './findings.js'
 import type { Problem } from './problems.js'
 import { readHeader, versionFault, type Header } from './read-header.js'
@@ -65,7 +65,7 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
     data: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     length: Math.max(options.wireLength ?? 0, bytes.length),
     strict: options.flagChecks !== 'legacy',
-    engines: options.engines ?? ['sip'],
+    engines: options.engines ?? KNOWN_ENGINES,
     findings: new Findings(),
     runs: []
   }

@@ -3,6 +3,8 @@ import t from 'tap'
 import * as wire from '../../src/wire/index.js'
 import { agreement } from '../fixtures/support/agreement.js'
 import { message } from '../fixtures/support/arbitraries.js'
+import { allCapturedMessages, kernelVectors } from '../fixtures/support/vectors.js'
+import { fuzzMessages } from '../fuzz/wire.js'
 
 const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 20_000)
 
@@ -33,4 +35,20 @@ t.test('grammar, view, rows, encoder and dump agree on every field and every fau
     [],
     'none of them by mere chance'
   )
+})
+
+t.test('the readings agree on mutated messages of kernels, in every way of reading', async (t) => {
+  const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
+  const seeds = [...allCapturedMessages(), ...kernelVectors()].map(({ bytes }) => bytes)
+  for (const flagChecks of ['strict', 'legacy'] as const) {
+    for (const sequenceByteOrder of ['little', 'big'] as const) {
+      const readings = agreement(wire, { flagChecks, sequenceByteOrder })
+      const check = (bytes: Uint8Array) => {
+        const { connections, problems } = readings(bytes)
+        return { connections: connections.length, problems: problems.length }
+      }
+      const { messages, problems } = fuzzMessages({ check, seeds, runs: 500, seed })
+      t.ok(messages === 500 && problems > 100, `seed ${seed}, ${flagChecks}, ${sequenceByteOrder}-endian`)
+    }
+  }
 })
