@@ -1,0 +1,72 @@
+// Each example runs as its first lines say, and does what it promises.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const multicast = networkInterfaces()['lo'] === undefined ? 'there is no interface lo' : false
+
+interface Running {
+  readonly child: ChildProcess
+  readonly output: () => string
+  readonly until: (pattern: RegExp) => Promise<void>
+  readonly ended: Promise<number>
+}
+
+function example(name: string, ...args: string[]): Running {
+  const child = spawn(process.execPath, [...process.execArgv, `${root}examples/${name}.ts`, ...args], { cwd: root })
+  let text = ''
+  const heard = new EventTarget()
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      heard.dispatchEvent(new Event('output'))
+    })
+  const ended = once(child, 'close').then(([code]) => code as number)
+  const until = (pattern: RegExp): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (pattern.test(text)) resolve()
+      }
+      heard.addEventListener('output', look)
+      void ended.then(() => reject(new Error(`${name} ended: ${text}`)))
+      look()
+    })
+  return { child, output: () => text, until, ended }
+}
+
+t.test('every example is tried here', async (t) => {
+  const files = readdirSync(`${root}examples`).filter((name) => name.endsWith('.ts'))
+  t.strictSame(files.sort(), ['backup.ts', 'decode-capture.ts', 'ha-tool.ts', 'master.ts'])
+})
+
+t.test('decode-capture prints the last word on each connection', async (t) => {
+  const { ended, output } = example('decode-capture', 'test/fixtures/captures/tcp4-nat/sync.pcap')
+  t.equal(await ended, 0, output())
+  t.match(output(), 'TCP 10.0.1.10:20001 to 10.0.1.100:80: TIME_WAIT at 10.0.2.12:8080')
+  t.match(output(), '2 messages about 5 connections')
+})
+
+t.test(
+  'master and backup exchange connections; the HA tool takes over what it learned',
+  { skip: multicast },
+  async (t) => {
+    const backup = example('backup')
+    const tool = example('ha-tool', 'lo', '15')
+    await Promise.all([backup.until(/listening: /), tool.until(/backup: listening/)])
+    const master = example('master')
+    t.equal(await master.ended, 0, master.output())
+    t.match(master.output(), '198.51.100.1: state-not-synced, packet-count-not-met, packet-count')
+    t.match(master.output(), 'end of the first: state-changed')
+    await backup.until(/created: TCP 198\.51\.100\.5:40000 -> 10\.0\.0\.13, ESTABLISHED, 900 s/)
+    await backup.until(/updated: TCP 198\.51\.100\.1:40000 -> 10\.0\.0\.12, FIN_WAIT, 120 s/)
+    t.equal(await tool.ended, 0, tool.output())
+    t.match(tool.output(), /learned 5 connections; taking over\nmaster: announced 5 connections/)
+    backup.child.kill('SIGTERM')
+    t.equal(await backup.ended, 0, backup.output())
+    t.match(backup.output(), 'closed with 5 connections')
+  }
+)
