@@ -18,7 +18,7 @@ import { VrrpRole } from '../../src/daemon/vrrp-role.js'
 import { IpvsSyncError } from '../../src/errors.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
-import type { Connection } from '../../src/wire/connection.js'
+import { encodeMessage } from '../../src/wire/encode-message.js'
 import { rowFromConnection } from '../../src/wire/row-values.js'
 import { createRows } from '../../src/wire/rows.js'
 import { tcpConnection } from '../fixtures/support/connections.js'
@@ -33,7 +33,7 @@ function tableOf(count: number, timeout = 900): ConnectionTable {
   const table = new ConnectionTable({ maxConnections: 10_000 })
   const rows = createRows(1)
   for (let i = 0; i < count; i++) {
-    rowFromConnection(tcpConnection(i, { timeout: i === 0 ? timeout : 900 }) as Connection, rows, 0)
+    rowFromConnection(tcpConnection(i, { timeout: i === 0 ? timeout : 900 }), rows, 0)
     table.add(rows, 0, 1)
   }
   return table
@@ -420,7 +420,7 @@ t.test('keepalived’s role is followed: a master announces, a backup does not, 
   const heard: number[] = []
   network.open('10.9.0.50').listen({ onDatagram: (bytes, from) => from.port === 50_000 && heard.push(bytes[4]!) })
   const roles: boolean[] = []
-  const { agent } = add({
+  const { agent, told } = add({
     kernel: true,
     kernelFiles: { connections: join(folder, 'conn'), services: '/nowhere/ip_vs' },
     kernelInterval: 20,
@@ -440,6 +440,16 @@ t.test('keepalived’s role is followed: a master announces, a backup does not, 
   t.strictSame(roles, [true, false])
   t.equal(agent.table.size, 3)
   t.throws(() => agent.configure({ syncPorts: 3 }), { code: 'ERR_CONFIG' })
+  const talker = network.open('10.9.0.60')
+  talker.listen({})
+  for (const address of ['10.3.0.1', '10.3.0.2']) {
+    const connection = tcpConnection(1, { destination: { address, port: 80 } })
+    talker.send(0, encodeMessage({ version: 1, syncid: 5, connections: [connection] }))
+  }
+  await until(() => agent.backup!.counters().replaced === 1)
+  rmSync(notifyFifo)
+  writeFileSync(notifyFifo, '')
+  await until(() => told.some((text) => text.includes('is no FIFO')))
   await agent.close()
 })
 
@@ -490,19 +500,29 @@ t.test('a master that cannot open its sockets is told of; one that has much to a
       announcing.beginLook()
       transport.block(0)
       setTimeout(() => transport.block(0, false), 30)
-      for (let i = 0; i < 1000; i++) await announcing.see({ ...(tcpConnection(i, { timeout: 900 }) as Connection) })
+      for (let i = 0; i < 1000; i++) await announcing.see(tcpConnection(i, { timeout: 900 }))
       announcing.endLook()
       announcing.forget(2)
       return 1000
     }
   })
   announcing.forget(2)
-  await announcing.see(tcpConnection(1) as Connection)
+  await announcing.see(tcpConnection(1))
   announcing.want(true)
   await until(() => announcing.master?.counters().sent === 1000)
   announcing.want(true)
   t.equal(announcing.master!.counters().dropped, 0)
   await announcing.close()
+  told.length = 0
+  const warm = new Announcing({
+    ...parts,
+    rate: undefined,
+    options: () => ({ transport: new MemoryNetwork().open('10.9.0.1'), table: tableOf(7) }),
+    look: () => Promise.resolve(0)
+  })
+  warm.want(true)
+  await until(() => told.includes('7 connections of the table were announced'))
+  await warm.close()
 })
 
 t.test('an answer is stopped when nobody wants it any more, and ends with its agent', async (t) => {
@@ -513,7 +533,8 @@ t.test('an answer is stopped when nobody wants it any more, and ends with its ag
   const giver: TableGiver = new TableGiver(parts)
   giver.stop()
   t.equal(await giver.give(tableOf(3000), () => Promise.resolve()), undefined)
-  t.equal(await giver.give(tableOf(3000), () => Promise.resolve(giver.stop())), undefined)
+  const stopping = async (): Promise<void> => giver.stop()
+  t.equal(await giver.give(tableOf(3000), stopping), undefined)
   const { add } = world(t)
   const store = join(t.testdir(), 'table')
   await saveTable(tableOf(3000), store, Date.now())
@@ -572,7 +593,7 @@ t.test('what fails is told: a table that cannot be given, sockets that cannot be
   t.equal(working.backup!.receiveDrops(), undefined)
   await working.close()
   await t.rejects(working.start(), { code: 'ERR_USAGE' })
-  const racing = new Agent({ mcastInterface: 'eth1', system: new FakeSystem(), kernel: false })
+  const racing = new Agent({ mcastInterface: 'eth1', system: new FakeSystem() })
   await Promise.all([racing.start(), racing.close()])
   t.notOk(racing.listening)
   await new Agent({ mcastInterface: 'eth1', system: new FakeSystem(), kernel: false })[Symbol.asyncDispose]()
