@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { EntryDescription } from '../table/entry-fields.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
 import type { Rows } from '../wire/rows.js'
@@ -33,26 +34,18 @@ export interface MasterTable {
   restart(slot: number, timeoutMs: Milliseconds, now: TimestampMs): void
   /** 4 or 6. */
   family(slot: number): number
-  /** IPPROTO number. */
-  protocol(slot: number): number
   /** All flags, 32 bits. */
   flags(slot: number): number
-  /** The state's number. */
-  state(slot: number): number
-  /** Changes the state. */
-  setState(slot: number, state: number): void
   /** The full timeout. */
   timeoutMs(slot: number): Milliseconds
   /** The counter of packets from the client. */
   packets(slot: number): number
   /** Changes the counter. */
   setPackets(slot: number, packets: number): void
-  /** The state when it was last announced; 0 before. */
-  lastSyncedState(slot: number): number
-  /** `now + timeout` of the last announcement; the creation time before. */
-  endTimeMs(slot: number): TimestampMs
-  /** Retries counted since. */
-  retriesUsed(slot: number): number
+  /** Reads what a decision to announce reads, in one go. */
+  describe(slot: number, into: EntryDescription): void
+  /** A packet has come: sets the counter, the state and the full timeout, which runs from now on. */
+  takePacket(slot: number, packets: number, state: number, timeoutMs: Milliseconds, now: TimestampMs): void
   /** Keeps what a decision to announce leaves behind. */
   setSynced(slot: number, state: number, endTimeMs: TimestampMs, retriesUsed: number): void
   /**

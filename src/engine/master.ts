@@ -5,6 +5,7 @@
  */
 
 import { IpvsSyncError } from '../errors.js'
+import type { EntryDescription } from '../table/entry-fields.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { DEFAULT_MAXLEN_IPV4, FLAG } from '../wire/constants.js'
 import { MessageWriter } from '../wire/message-writer.js'
@@ -64,7 +65,7 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   readonly #answers = new Float64Array(ANSWERS.length)
   readonly #row: Rows = createRows(1)
   readonly #changes = new ChangeReader()
-  readonly #subject: { -readonly [Key in keyof SyncSubject]: SyncSubject[Key] } = blankSubject()
+  readonly #subject: MasterSubject = blankSubject()
   readonly #expires: boolean
   readonly #ports: number
   readonly #onExpired = (slot: number): boolean => this.#timeIsOver(slot)
@@ -144,11 +145,10 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   handlePacket(slot: number, state: number, now: TimestampMs, timeoutMs?: Milliseconds): AnswerCode {
     this.#advance(now)
     const { table } = this
-    const packets = table.packets(slot) + 1
-    table.setPackets(slot, packets)
-    const timeout = timeoutMs ?? this.#timeoutIn(slot, state)
-    table.setState(slot, state)
-    table.restart(slot, timeout, this.#now)
+    const subject = this.#subject
+    table.describe(slot, subject)
+    const packets = subject.packets + 1
+    table.takePacket(slot, packets, state, timeoutMs ?? timeoutIn(subject, state), this.#now)
     return this.#considerChain(slot, packets)
   }
 
@@ -287,12 +287,6 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
     })
   }
 
-  #timeoutIn(slot: number, state: number): Milliseconds {
-    const { table } = this
-    if (table.state(slot) === state) return table.timeoutMs(slot)
-    return stateTimeout(table.protocol(slot), (table.flags(slot) & FLAG_TEMPLATE) !== 0, state) * 1000
-  }
-
   /** Finds or adds the row's connection, and brings it up to date. One with a new destination is another connection. */
   #place(rows: Rows, index: number): number {
     const { table } = this
@@ -344,18 +338,9 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   }
 
   #describe(slot: number): SyncSubject {
-    const { table } = this
     const subject = this.#subject
-    const flags = table.flags(slot)
-    subject.protocol = table.protocol(slot)
-    subject.template = (flags & FLAG_TEMPLATE) !== 0
-    subject.onePacket = (flags & FLAG_ONE_PACKET) !== 0
+    this.table.describe(slot, subject)
     subject.underTemplate = this.#plan.policy.persistMode && this.#isUnderTemplate(slot)
-    subject.state = table.state(slot)
-    subject.lastSyncedState = table.lastSyncedState(slot)
-    subject.timeoutMs = table.timeoutMs(slot)
-    subject.endTimeMs = table.endTimeMs(slot)
-    subject.retriesUsed = table.retriesUsed(slot)
     return subject
   }
 
@@ -409,6 +394,16 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   }
 }
 
+/** What a decision reads, made once and filled again and again. */
+interface MasterSubject extends EntryDescription {
+  underTemplate: boolean
+}
+
+/** The timeout of a new state, else as it was. */
+function timeoutIn({ protocol, template, state: before, timeoutMs }: EntryDescription, state: number): Milliseconds {
+  return before === state ? timeoutMs : stateTimeout(protocol, template, state) * 1000
+}
+
 /** The real server of an entry is not known if its address is the unspecified one. */
 function hasDestination(words: Int32Array): boolean {
   const end = ROW_DESTINATION + (words[ROW_FAMILY] === 6 ? 4 : 1)
@@ -421,7 +416,7 @@ function* templatesFirst(table: MasterTable): Generator<number> {
   for (const slot of table.slots()) if (!(table.flags(slot) & FLAG_TEMPLATE)) yield slot
 }
 
-function blankSubject(): SyncSubject {
+function blankSubject(): MasterSubject {
   return {
     protocol: 0,
     template: false,
@@ -431,6 +426,7 @@ function blankSubject(): SyncSubject {
     lastSyncedState: 0,
     timeoutMs: 0,
     endTimeMs: 0,
-    retriesUsed: 0
+    retriesUsed: 0,
+    packets: 0
   }
 }

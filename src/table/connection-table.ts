@@ -19,11 +19,14 @@ import { hasEngineData, hashEntry, hashRow, isEngineKey, matches, sameBytes } fr
 import { prepareRows } from './prepare-rows.js'
 import { RefreshRun } from './refresh-run.js'
 import { SlotIndex } from './slot-index.js'
+import type { TableCount } from './table-count.js'
 import { deadlineOf, setDeadline, setEndTime, TimerWheel } from './timer-wheel.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
 const { FLAGS_STATE: ENTRY_FLAGS_STATE, TIMEOUT: ENTRY_TIMEOUT } = ENTRY
 const { CLIENT_PORT: ROW_CLIENT_PORT, SCRATCH: ROW_SCRATCH } = ROW
+
+export type { TableCount } from './table-count.js'
 
 /** How a table is made. */
 export interface TableOptions {
@@ -31,13 +34,6 @@ export interface TableOptions {
   readonly maxConnections?: number
   /** A random 32-bit number that seeds the hash. Leave it out only where nobody hostile can choose the keys. */
   readonly seed?: number
-}
-
-/** How many connections there are of a protocol and an origin. */
-export interface TableCount {
-  readonly protocol: number
-  readonly origin: 'LOCAL' | 'SYNC'
-  readonly connections: number
 }
 
 const MOST_CONNECTIONS = 0xffffff
@@ -239,6 +235,11 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const { words } = rows
     const to = index * ROW_WORDS
     copyToRow(pool.chunk(slot >>> 1), pool.base(slot >>> 1), (slot & 1) === 1, words, to)
+    if (
+      ((pool.chunk(slot >>> 1)[pool.base(slot >>> 1) + ENTRY.SYNCED]! >>> 24) & (EXTRA.SEQUENCE | EXTRA.ENGINE)) ===
+      0
+    )
+      return
     const sequence = this.#sequences.get(slot)
     if (sequence !== undefined) {
       words[to + ROW.PRESENT]! |= PRESENT.SEQUENCE
@@ -323,6 +324,18 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   /** When {@link ConnectionTable.advance} is next worth a call, in milliseconds; Infinity for an empty table. */
   nextDeadline(): TimestampMs {
     return this.size === 0 ? Infinity : this.#wheel.nextDeadline(this.#now)
+  }
+
+  /** A packet has come: sets the counter, the state and the full timeout, which runs from now on. */
+  takePacket(slot: number, packets: number, state: number, timeoutMs: Milliseconds, now: TimestampMs): void {
+    this.#clock(now)
+    const pool = this.pool(slot)
+    const chunk = pool.chunk(slot >>> 1)
+    const base = pool.base(slot >>> 1)
+    chunk[base + ENTRY.PACKETS] = packets | 0
+    chunk[base + ENTRY_FLAGS_STATE] = (chunk[base + ENTRY_FLAGS_STATE]! & 0xffff0000) | state
+    chunk[base + ENTRY_TIMEOUT] = Math.floor(timeoutMs / 1000)
+    this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
   /** Sets the full timeout in milliseconds (kept in whole seconds), and lets it run from now. */

@@ -19,6 +19,31 @@ const {
 const { NFCT: EXTRA_NFCT } = EXTRA
 const { NFCT: FLAG_NFCT } = FLAG
 
+const TEMPLATE_BIT = FLAG.TEMPLATE << 16
+const ONE_PACKET_BIT = FLAG.ONE_PACKET << 16
+
+/** What a master's decision reads of an entry. */
+export interface EntryDescription {
+  /** IP protocol number. */
+  protocol: number
+  /** Whether it is a template. */
+  template: boolean
+  /** Whether it has the ONE_PACKET flag. */
+  onePacket: boolean
+  /** The state's number. */
+  state: number
+  /** The state when it was last announced. */
+  lastSyncedState: number
+  /** The full timeout. */
+  timeoutMs: Milliseconds
+  /** `now + timeout` of the last announcement; the creation time before. */
+  endTimeMs: TimestampMs
+  /** Retries counted since. */
+  retriesUsed: number
+  /** Packets from the client. */
+  packets: number
+}
+
 /** Two pools of entries, and what can be read and written of an entry without touching key, timer or counters. */
 export abstract class EntryFields {
   /** IPv4 entries. */
@@ -94,12 +119,31 @@ export abstract class EntryFields {
     return (this.word(slot, ENTRY_SYNCED) >>> 16) & 0xff
   }
 
+  /** Reads what a decision to announce reads, in one go: field by field it would cost twice as much. */
+  describe(slot: number, into: EntryDescription): void {
+    const pool = this.pool(slot)
+    const chunk = pool.chunk(slot >>> 1)
+    const base = pool.base(slot >>> 1)
+    const flagsAndState = chunk[base + ENTRY_FLAGS_STATE]!
+    const synced = chunk[base + ENTRY_SYNCED]!
+    into.protocol = (chunk[base + ENTRY_REST]! >>> 8) & 0xff
+    into.template = (flagsAndState & TEMPLATE_BIT) !== 0
+    into.onePacket = (flagsAndState & ONE_PACKET_BIT) !== 0
+    into.state = flagsAndState & 0xffff
+    into.lastSyncedState = synced & 0xffff
+    into.timeoutMs = (chunk[base + ENTRY_TIMEOUT]! >>> 0) * 1000
+    into.endTimeMs = endTimeOf(chunk, base)
+    into.retriesUsed = (synced >>> 16) & 0xff
+    into.packets = chunk[base + ENTRY_PACKETS]! >>> 0
+  }
+
   /** Keeps what a decision to announce leaves behind. */
   setSynced(slot: number, state: number, endTime: TimestampMs, retriesUsed: number): void {
-    this.setLastSyncedState(slot, state)
-    this.setWord(slot, ENTRY_SYNCED, (this.word(slot, ENTRY_SYNCED) & 0xff00ffff) | (retriesUsed << 16))
     const pool = this.pool(slot)
-    setEndTime(pool.chunk(slot >>> 1), pool.base(slot >>> 1), endTime)
+    const chunk = pool.chunk(slot >>> 1)
+    const base = pool.base(slot >>> 1)
+    chunk[base + ENTRY_SYNCED] = (chunk[base + ENTRY_SYNCED]! & 0xff000000) | (retriesUsed << 16) | (state & 0xffff)
+    setEndTime(chunk, base, endTime)
   }
 
   /** Sets the state that counts as announced. */
