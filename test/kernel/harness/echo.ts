@@ -1,10 +1,10 @@
 // Long-lived TCP connections, for takeover drills:
 //   node echo.js serve PORT…
-//   node echo.js hold ADDRESS PORT COUNT SOURCE FILE   writes {"alive":…,"dead":…,"echoes":[…]} to FILE again and again
+//   node echo.js hold ADDRESS PORT COUNT SOURCE FILE [BEAT]   writes {"alive":…,"dead":…,"echoes":[…]} to FILE again and again
 import { renameSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 
-/** Milliseconds between two lines of a connection. */
+/** Milliseconds between two lines of a connection, and between two reports. */
 const BEAT_MS = 100
 
 /** What the holder of connections writes down. */
@@ -20,7 +20,7 @@ if (role === 'serve')
   for (const port of words) createServer((socket) => socket.on('error', ignore).pipe(socket)).listen(Number(port))
 else if (role === 'hold') hold(words)
 
-function hold([address, port, count, source, file]: readonly string[]): void {
+function hold([address, port, count, source, file, beat = String(BEAT_MS)]: readonly string[]): void {
   const echoes = new Array<number>(Number(count)).fill(0)
   const dead = new Set<number>()
   echoes.forEach((_, index) => {
@@ -28,7 +28,7 @@ function hold([address, port, count, source, file]: readonly string[]): void {
     socket.on('data', () => echoes[index]!++)
     socket.on('error', ignore)
     socket.on('close', () => dead.add(index))
-    setInterval(() => socket.writable && socket.write('x'), BEAT_MS)
+    setInterval(() => socket.writable && socket.write('x'), Number(beat))
   })
   setInterval(() => {
     const holding: Holding = { alive: echoes.length - dead.size, dead: dead.size, echoes }

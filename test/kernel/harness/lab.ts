@@ -75,6 +75,17 @@ export class Lab {
     this.#holders.set(name, spawn('ip', ['netns', 'exec', name, 'sleep', '1000000'], { stdio: 'ignore' }))
   }
 
+  /**
+   * Takes a namespace away with all that its kernel knew: connections, settings, daemons. What runs in it must have been
+   * ended. {@link namespace} makes it anew, empty: a reboot.
+   */
+  async remove(name: Exclude<Namespace, 'root'>): Promise<void> {
+    this.#holders.get(name)?.kill('SIGKILL')
+    this.#holders.delete(name)
+    this.sh('root', `ip netns del ${name}`)
+    await this.until(`${name} is gone`, () => !this.sh('root', 'ip -o link').includes(` v-${name}@`))
+  }
+
   /** Starts a kernel backup daemon in a namespace. */
   backup(namespace: Namespace, options: DaemonOptions = {}): void {
     this.#daemon(namespace, 'backup', options)
