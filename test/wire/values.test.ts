@@ -227,6 +227,9 @@ t.test('a message ends at 255 connections and at its length, and nothing is lost
       if (maxLength > 1) t.ok(messages.every(({ size }) => size <= maxLength))
     }
   }
+  const plain = without(TCP, 'inSequence', 'outSequence')
+  const alone = encodeMessages(message(1, plain, plain), { maxLength: 1 }).map(({ length }) => length)
+  t.strictSame(alone, [44, 44], 'a record longer than maxLength has a message of its own')
   t.equal(encodeMessages(message(1)).length, 1, 'none is a message too')
   t.ok(encodeMessages(message(1, ...many)).every(({ length }) => length <= 1472))
   for (const maxLength of [0, 65508, 1.5])
