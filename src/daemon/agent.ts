@@ -25,6 +25,7 @@ import { NotifyFifo, type RoleChange } from './notify-fifo.js'
 import { Repeater } from './repeater.js'
 import { VrrpRole } from './vrrp-role.js'
 import { READY_FILE_PERIOD, removeReadyFile, writeReadyFile } from './ready-file.js'
+import { keepRole, recallRole } from './role-file.js'
 import { Runner } from './runner.js'
 import { SyncBackup } from './sync-backup.js'
 import type { SyncMaster } from './sync-master.js'
@@ -173,7 +174,9 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.emit('listening', this.#receiver.description)
     this.#engine.start(this.#clock.now())
     this.#runner.settle()
-    this.#fifo?.start()
+    if (this.#fifo === undefined) return
+    for (const change of recallRole(this.#options.notifyFifo!)) this.#follow(change)
+    this.#fifo.start()
   }
 
   /** Ends it: what it holds as a master is sent, the table stored, the ready file removed. Calling it again waits for the first call. */
@@ -380,6 +383,7 @@ export class Agent extends EventEmitter<AgentEvents> {
 
   #follow(change: RoleChange): void {
     if (!this.#role.update(change)) return
+    this.#try(() => keepRole(this.#options.notifyFifo!, this.#role.masters))
     this.emit('role', this.#role.isMaster)
     if (this.#options.announce !== false) this.#announcing!.want(this.#role.isMaster)
   }
@@ -396,8 +400,14 @@ export class Agent extends EventEmitter<AgentEvents> {
   #writeReady(): void {
     const { readyFile } = this.#options
     if (readyFile === undefined) return
+    const state = { ready: this.ready, status: this.status, writtenAt: this.#wallClock() }
+    this.#try(() => writeReadyFile(readyFile, state))
+  }
+
+  /** A file that cannot be written is told once. */
+  #try(write: () => void): void {
     try {
-      writeReadyFile(readyFile, { ready: this.ready, status: this.status, writtenAt: this.#wallClock() })
+      write()
     } catch (error) {
       this.#noticeOnce((error as Error).message)
     }

@@ -19,6 +19,11 @@ export class VrrpRole {
     this.#instance = instance
   }
 
+  /** The instances that count and are master. */
+  get masters(): ReadonlySet<string> {
+    return this.#masters
+  }
+
   /** Whether this director is master. */
   get isMaster(): boolean {
     return this.#masters.size > 0
