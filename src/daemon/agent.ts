@@ -11,11 +11,10 @@ import { AgentEngine, type AgentReport } from '../engine/agent.js'
 import type { IpvsSyncError } from '../errors.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable } from '../table/connection-table.js'
-import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
 import { UdpReceiver } from '../transport/udp-receiver.js'
 import { UdpSender } from '../transport/udp-sender.js'
-import type { Bytes, Milliseconds } from '../units.js'
+import type { Milliseconds } from '../units.js'
 import { Announcing } from './agent-announcing.js'
 import type { AgentEvents, AgentOptions } from './agent-options.js'
 import type { Clock } from './clock.js'
@@ -29,8 +28,8 @@ import { keepRole, recallRole } from './role-file.js'
 import { Runner } from './runner.js'
 import { SyncBackup } from './sync-backup.js'
 import type { SyncMaster } from './sync-master.js'
-import { clockOf, linkOf, tableOf, udpOptionsOf } from './sync-options.js'
-import { TableGiver } from './table-giver.js'
+import { clockOf, tableOf, udpOptionsOf } from './sync-options.js'
+import { answerMaxlen, TableGiver } from './table-giver.js'
 import { loadTable, saveTable } from './table-store.js'
 import { TappedReceiver } from './tapped-receiver.js'
 
@@ -89,7 +88,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       sender: this.#sender,
       clock: this.#clock,
       syncid: options.syncid ?? 0,
-      maxLength: options.syncMaxlen ?? defaultMaxlen(options, sysctls),
+      maxLength: options.syncMaxlen ?? answerMaxlen(options, sysctls),
       rate: options.rate,
       onProgress: (connections) => this.#engine.answerProgress(connections)
     })
@@ -431,10 +430,4 @@ export class Agent extends EventEmitter<AgentEvents> {
   #fail(error: IpvsSyncError): void {
     if (this.listenerCount('error') > 0) this.emit('error', error)
   }
-}
-
-function defaultMaxlen(options: AgentOptions, sysctls: Sysctls): Bytes {
-  if (options.sender !== undefined) return masterSyncMaxlen('ipv4', undefined).bytes
-  const { family, mtu } = linkOf(options, sysctls)
-  return masterSyncMaxlen(family, mtu).bytes
 }

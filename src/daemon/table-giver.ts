@@ -6,11 +6,15 @@
 
 import { BulkMessages } from '../engine/bulk-messages.js'
 import type { Datagram } from '../engine/send-queue.js'
+import type { Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable } from '../table/connection-table.js'
+import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import type { SendingTransport } from '../transport/transport.js'
 import type { Bytes } from '../units.js'
+import type { AgentOptions } from './agent-options.js'
 import { paceFor, sendBulk } from './bulk-sender.js'
 import type { Clock } from './clock.js'
+import { linkOf } from './sync-options.js'
 
 /** Connections taken between two turns of the event loop. */
 const PORTION = 2000
@@ -78,4 +82,11 @@ export class TableGiver {
     }
     return bulk.finish()
   }
+}
+
+/** The largest message of an answer where none is set: what the interface suggests to a master. */
+export function answerMaxlen(options: AgentOptions, sysctls: Sysctls): Bytes {
+  if (options.sender !== undefined) return masterSyncMaxlen('ipv4', undefined).bytes
+  const { family, mtu } = linkOf(options, sysctls)
+  return masterSyncMaxlen(family, mtu).bytes
 }

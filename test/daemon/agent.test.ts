@@ -1,13 +1,13 @@
 // Agents with their clocks, files and transports: everything but UDP and keepalived is real.
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Agent } from '../../src/daemon/agent.js'
 import type { AgentOptions } from '../../src/daemon/agent-options.js'
 import { Announcing } from '../../src/daemon/agent-announcing.js'
-import { systemClock } from '../../src/daemon/clock.js'
+import { systemClock, type Clock } from '../../src/daemon/clock.js'
 import { isWithoutIpvs, KernelMirror } from '../../src/daemon/kernel-mirror.js'
 import { NotifyFifo, parseRoleChange } from '../../src/daemon/notify-fifo.js'
 import { readReadyFile, removeReadyFile, writeReadyFile } from '../../src/daemon/ready-file.js'
@@ -51,6 +51,12 @@ function procText(...ports: number[]): string {
       )
       .join('')
   )
+}
+
+/** The system's clock, on which five seconds pass in a moment: those between two writings of a ready file. */
+const HURRIED: Clock = {
+  now: () => systemClock.now(),
+  after: (delay, callback) => systemClock.after(delay === 5000 ? 10 : delay, callback)
 }
 
 /** Waits until something holds; never longer than the runner's own limit. */
@@ -334,7 +340,7 @@ t.test('a director that comes up gets the table, tells its ready file, and store
   const { add } = world(t)
   await saveTable(tableOf(3000), store, Date.now())
   const giver = add({ store })
-  const comer = add({ readyFile, store: join(folder, 'other'), times: { limit: 60_000 } })
+  const comer = add({ readyFile, store: join(folder, 'other'), times: { limit: 60_000 }, clock: HURRIED })
   const where: string[] = []
   comer.agent.on('listening', (text) => where.push(text))
   t.strictSame([comer.agent.ready, comer.agent.status, comer.agent.backup], [false, 'not started', undefined])
@@ -346,6 +352,8 @@ t.test('a director that comes up gets the table, tells its ready file, and store
   t.equal(readReadyFile(readyFile, Date.now()).ready, false)
   await until(() => comer.agent.ready)
   t.match(readReadyFile(readyFile, Date.now()), { ready: true, status: /^ready: a table of 3000 connections came/ })
+  const { mtimeMs } = statSync(readyFile)
+  await until(() => statSync(readyFile).mtimeMs > mtimeMs)
   t.equal(comer.agent.table.size, 3000)
   t.match(comer.agent.report(), { outcome: 'complete', received: 3000 })
   await until(() => giver.told.includes('3000 connections given'))
@@ -478,6 +486,14 @@ t.test(
     await loud.agent.close()
     await sleep(20)
     t.equal(heard, 500)
+    t.strictSame(recallRole(notifyFifo), [{ kind: 'INSTANCE', name: 'VI_1', state: 'MASTER', priority: 0 }])
+    const again = add({ notifyFifo, store })
+    await again.agent.start()
+    await until(() => again.told.some((text) => text.startsWith('500 connections of the table')))
+    appendFileSync(notifyFifo, 'INSTANCE "VI_1" BACKUP 100\n')
+    await until(() => again.agent.master === undefined)
+    t.strictSame(recallRole(notifyFifo), [], 'keepalived tells changes only: what it said is kept')
+    await again.agent.close()
   }
 )
 
