@@ -5,7 +5,8 @@ import { SyncBackup } from 'ipvs-sync'
 const ending = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ending.abort())
 
-const backup = new SyncBackup({ mcastInterface: process.argv[2] ?? 'lo', syncid: 7, signal: ending.signal })
+const [mcastInterface = 'lo'] = process.argv.slice(2)
+const backup = new SyncBackup({ mcastInterface, syncid: 7, signal: ending.signal })
 
 backup.on('listening', (where) => console.log(`listening: ${where}`))
 backup.on('connection', ({ change, connection }) => {

@@ -3,8 +3,7 @@
 import { createReadStream } from 'node:fs'
 import { decodeMessage, readCapture } from 'ipvs-sync'
 
-const file = process.argv[2]
-if (file === undefined) throw new Error('usage: decode-capture FILE')
+const [file = ''] = process.argv.slice(2)
 
 const last = new Map<string, string>()
 let messages = 0

@@ -4,8 +4,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { SyncBackup, SyncMaster } from 'ipvs-sync'
 
-const mcastInterface = process.argv[2] ?? 'lo'
-const seconds = Number(process.argv[3] ?? 5)
+const [mcastInterface = 'lo', seconds = '5'] = process.argv.slice(2)
 const syncid = 7
 
 const backup = new SyncBackup({ mcastInterface, syncid, accept: ['127.0.0.0/8'], maxConnections: 100_000 })
@@ -18,7 +17,7 @@ backup.on('error', (error) => console.error(error.message))
 await backup.start()
 console.log('backup: listening')
 
-await wait(seconds * 1000)
+await wait(Number(seconds) * 1000)
 await takeOver()
 
 /** Backup no more: the same table, now announced to whoever is backup from here on. */

@@ -2,7 +2,8 @@
 //   node .build/examples/master.js [INTERFACE]      lo by default
 import { SyncMaster, type ConnectionChange } from 'ipvs-sync'
 
-await using master = new SyncMaster({ mcastInterface: process.argv[2] ?? 'lo', syncid: 7 })
+const [mcastInterface = 'lo'] = process.argv.slice(2)
+await using master = new SyncMaster({ mcastInterface, syncid: 7 })
 master.on('listening', (where) => console.log(`sending: ${where}`))
 master.on('error', (error) => console.error(error.message))
 await master.start()

@@ -1,8 +1,9 @@
 // Each example runs as its first lines say, and does what it promises.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
@@ -48,6 +49,18 @@ t.test('decode-capture prints the last word on each connection', async (t) => {
   t.equal(await ended, 0, output())
   t.match(output(), 'TCP 10.0.1.10:20001 to 10.0.1.100:80: TIME_WAIT at 10.0.2.12:8080')
   t.match(output(), '2 messages about 5 connections')
+})
+
+t.test('decode-capture says what is wrong: a message with a wrong size, and a file that breaks off', async (t) => {
+  const damaged = Uint8Array.from(readFileSync(`${root}test/fixtures/captures/tcp4-nat/sync.pcap`)).slice(0, -40)
+  // The low byte of the first message's size: behind the file's and the packet's headers, Ethernet, IP and UDP.
+  damaged[24 + 16 + 14 + 20 + 8 + 3]! ^= 1
+  const file = join(t.testdir(), 'damaged.pcap')
+  writeFileSync(file, damaged)
+  const { ended, output } = example('decode-capture', file)
+  t.equal(await ended, 0, output())
+  t.match(output(), /message 1, byte 2: /)
+  t.match(output(), /the capture: the file ends inside a packet/)
 })
 
 t.test(
