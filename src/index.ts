@@ -23,6 +23,9 @@ export {
   type MasterEngineOptions,
   type MasterSettings
 } from './engine/index.js'
+export { Agent } from './daemon/agent.js'
+export type { AgentEvents, AgentOptions } from './daemon/agent-options.js'
+export type { AgentEvent, AgentId, AgentOutcome, AgentReport, AgentTimes, KnownAgent } from './engine/index.js'
 export { SyncBackup, type SyncBackupEvents, type SyncBackupOptions } from './daemon/sync-backup.js'
 export { SyncMaster, type SyncMasterEvents, type SyncMasterOptions } from './daemon/sync-master.js'
 export type { AnnounceOptions } from './daemon/announcer.js'
