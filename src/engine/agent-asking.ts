@@ -175,7 +175,7 @@ export class Asking {
     if (!this.#active) return Infinity
     const transfer = this.#transfer
     if (transfer === undefined) return Math.min(this.#deadline, this.#askAt, this.#chooseAt)
-    if (transfer.verifying) return Math.min(this.#hardDeadline, transfer.heardAt + this.#times.silence)
+    if (transfer.verifying) return this.#hardDeadline
     if (transfer.total !== undefined) return Math.min(this.#hardDeadline, transfer.judgeAt)
     return Math.min(this.#hardDeadline, transfer.heardAt + this.#times.silence, transfer.askAgainAt)
   }
@@ -251,7 +251,9 @@ export class Asking {
   }
 
   #watch(transfer: Transfer, now: TimestampMs): void {
-    if (transfer.total !== undefined && !transfer.verifying && now >= transfer.judgeAt) this.#judge(transfer, now)
+    // It is we who keep the other waiting: counting a large kernel's table takes longer than silence may.
+    if (transfer.verifying) return
+    if (transfer.total !== undefined && now >= transfer.judgeAt) this.#judge(transfer, now)
     else if (now >= transfer.heardAt + this.#times.silence) this.#replace(transfer, now)
     else if (now >= transfer.askAgainAt) {
       transfer.askAgainAt = transfer.begun ? Infinity : now + this.#times.retry
@@ -264,7 +266,6 @@ export class Asking {
     else if (this.#outlets.verify === undefined) this.#settle('complete')
     else {
       transfer.verifying = true
-      transfer.heardAt = now
       this.#outlets.verify(transfer.total!)
     }
   }
