@@ -1,5 +1,5 @@
 /** Captures to decode: classic pcap, Ethernet, one message of 40 connections a packet, written by hand as bench/input.ts is. */
-import { closeSync, mkdtempSync, openSync, writeSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeMessages } from './input.js'
@@ -9,9 +9,11 @@ const IP = 20
 const UDP = 8
 const RECORD = 16
 
-/** Writes a capture of so many connections into a new temporary folder; its path. */
+/** Writes a capture of so many connections into a new temporary folder, which goes with this process; its path. */
 export function writeCapture(connections: number): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'ipvs-sync-bench-')), `${connections}.pcap`)
+  const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-bench-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, `${connections}.pcap`)
   const file = openSync(path, 'w')
   const header = new DataView(new ArrayBuffer(24))
   header.setUint32(0, 0xa1b2c3d4)
