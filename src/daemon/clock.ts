@@ -19,7 +19,13 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => Math.floor(performance.now()) + 1,
   after(delay, callback) {
-    const timer = setTimeout(callback, delay)
-    return () => clearTimeout(timer)
+    let immediate: NodeJS.Immediate | undefined
+    // After a turn that took long, timers fire before sockets are read: what waits there is heard first, so that nobody
+    // who spoke in time is taken for silent.
+    const timer = setTimeout(() => (immediate = setImmediate(callback)), delay)
+    return () => {
+      clearTimeout(timer)
+      clearImmediate(immediate)
+    }
   }
 }

@@ -1,4 +1,6 @@
 // What stands between an engine and the world: the clock, the runner, systemd.
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { mkdtempSync, writeFileSync, readFileSync, chmodSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,6 +104,27 @@ t.test('the system clock starts above 0, moves on, and its timers can be prevent
   prevent()
   await new Promise<void>((resolve) => systemClock.after(5, resolve))
   t.ok(systemClock.now() > before)
+})
+
+t.test('what waits in a socket is heard before a timer acts, however long the turn took', async (t) => {
+  const socket = createSocket('udp4')
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const order: string[] = []
+  const heard = new Promise<void>((resolve) => socket.on('message', () => resolve(void order.push('datagram'))))
+  socket.connect(socket.address().port, '127.0.0.1')
+  await once(socket, 'connect')
+  const due = new Promise<void>((resolve) => {
+    // After the poll phase: the next thing in the loop would be the timer.
+    setImmediate(() => {
+      systemClock.after(1, () => resolve(void order.push('timer')))
+      socket.send('x')
+      const end = performance.now() + 20
+      while (performance.now() < end);
+    })
+  })
+  await Promise.all([heard, due])
+  socket.close()
+  t.strictSame(order, ['datagram', 'timer'])
 })
 
 t.test('systemd is told where it asked, and only there', async (t) => {
