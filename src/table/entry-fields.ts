@@ -146,11 +146,6 @@ export abstract class EntryFields {
     setEndTime(chunk, base, endTime)
   }
 
-  /** Sets the state that counts as announced. */
-  setLastSyncedState(slot: number, state: number): void {
-    this.setWord(slot, ENTRY_SYNCED, (this.word(slot, ENTRY_SYNCED) & 0xffff0000) | (state & 0xffff))
-  }
-
   /** The pool of a slot's family. */
   protected pool(slot: number): EntryPool {
     return (slot & 1) === 1 ? this.ipv6 : this.ipv4

@@ -280,6 +280,38 @@ t.test('expired connections can be restarted, and a budget cuts the work of one 
   t.equal(table.size, 1)
 })
 
+t.test('a packet sets counter, state and timer; a description has every field of a decision', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 10 })
+  const slot = table.add(row(connection()), 0, 1_763_900_000_000)
+  table.setSynced(slot, 1, 1_763_900_060_000, 2)
+  table.takePacket(slot, 0xffffffff, 4, 120_500, 1_763_900_001_000)
+  const found = {
+    protocol: 0,
+    template: true,
+    onePacket: true,
+    state: 0,
+    lastSyncedState: 0,
+    timeoutMs: 0,
+    endTimeMs: 0,
+    retriesUsed: 0,
+    packets: 0
+  }
+  table.describe(slot, found)
+  t.strictSame(found, {
+    protocol: 6,
+    template: false,
+    onePacket: false,
+    state: 4,
+    lastSyncedState: 1,
+    timeoutMs: 120_000,
+    endTimeMs: 1_763_900_060_000,
+    retriesUsed: 2,
+    packets: 0xffffffff
+  })
+  t.equal(table.deadlineMs(slot), 1_763_900_121_500)
+  t.strictSame([table.packets(slot), table.state(slot), table.timeoutMs(slot)], [0xffffffff, 4, 120_000])
+})
+
 t.test('fields', async (t) => {
   const table = new ConnectionTable({ maxConnections: 10 })
   const slot = table.add(row(connection()), 0, 1_763_900_000_000)
