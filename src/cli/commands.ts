@@ -33,6 +33,8 @@ export interface CommandEntry {
   readonly name: string
   readonly summary: string
   readonly load: () => Promise<CommandModule>
+  /** Whether it must see every other command configured: completions do. */
+  readonly needsAll?: boolean
 }
 
 /** Every command that there is. */
@@ -76,5 +78,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'sysctl',
     summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file',
     load: () => import('./sysctl/command.js')
+  },
+  {
+    name: 'completion',
+    summary: 'print completions for bash, zsh or fish, or the manual page',
+    load: () => import('./completion/command.js'),
+    needsAll: true
   }
 ]

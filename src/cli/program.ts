@@ -27,9 +27,10 @@ export async function runProgram(
   let exitCode = 0
   const program = createProgram(io, version)
   const chosen = chosenName(argv)
+  const all = commands.some(({ name, needsAll }) => name === chosen && needsAll)
   for (const { name, summary, load } of commands) {
     const command = program.command(name).summary(summary).description(sentence(summary))
-    if (name !== chosen) continue
+    if (name !== chosen && !all) continue
     const { configure, execute } = await load()
     configure(command)
     command.action(async () => {

@@ -32,11 +32,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   // Scripts ask for the version in every run: it costs no more than Node itself.
   if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
-    io.stdout.write(`${readVersion()}\n`)
+    io.stdout.write(`${versionText()}\n`)
     return 0
   }
   const { runProgram } = await import('./program.js')
-  return runProgram(argv, io, readVersion())
+  return runProgram(argv, io, versionText())
 }
 
 /** Resolves when standard output can take no more: quietly if its reader just left (`| head`). */
@@ -44,6 +44,11 @@ async function whenBroken(stdout: OutputStream): Promise<number> {
   const error = await new Promise<NodeJS.ErrnoException>((resolve) => stdout.on('error', resolve))
   if (error.code === 'EPIPE') return 0
   throw Object.assign(new Error(`standard output: ${error.message}`), { syscall: 'write', code: EXIT_IO })
+}
+
+/** Ours on a line of its own, for scripts; then the kernels. */
+function versionText(): string {
+  return `${readVersion()}\nkernels: legacy flag checks, and strict ones (from Linux 6.1.191); messages of version 0 and 1`
 }
 
 function readVersion(): string {

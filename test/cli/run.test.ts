@@ -1,4 +1,5 @@
 // The frame of the command: what is loaded, what is told, and the exit codes.
+import { execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
@@ -23,7 +24,8 @@ t.test('--version, -V and help, on standard output', async (t) => {
   for (const argv of [['--version'], ['-V'], ['--version', 'sysctl']]) {
     const io = testIo()
     t.equal(await run(argv, io), 0)
-    t.equal(io.output(), `${version}\n`)
+    t.equal(io.output().split('\n')[0], version, 'alone on its line, for scripts')
+    t.match(io.output(), /^kernels: legacy .* strict/m)
   }
   for (const argv of [['--help'], ['help']]) {
     const io = testIo({ columns: 80 })
@@ -42,6 +44,26 @@ t.test('every command has its module, and help of its own that fits a screen', a
     t.match(io.output(), new RegExp(`^Usage: ipvs-sync ${name} `))
     t.ok(io.output().split('\n').length <= 60, `${name}: ${io.output().split('\n').length} lines`)
   }
+})
+
+t.test('completions and the manual page come from the options themselves', async (t) => {
+  const made = async (what: string): Promise<string> => {
+    const io = testIo()
+    t.equal(await run(['completion', what], io), 0)
+    return io.output()
+  }
+  const [bash, zsh, fish, man] = await Promise.all(['bash', 'zsh', 'fish', 'man'].map(made))
+  for (const { name } of COMMANDS) for (const text of [bash, zsh, fish]) t.match(text, name)
+  t.match(bash, "'decode --format') words='table json tshark hex'")
+  t.match(zsh, /--format\[.*:value:\(table json tshark hex\)/)
+  t.match(fish, /from decode' -l format -x -a 'table json tshark hex' -d '/)
+  t.match(man, /^\.SS completion \[options\] <what>$/m)
+  t.match(man, `"ipvs-sync ${version}"`)
+  t.equal(readFileSync(new URL('../../man/ipvs-sync.1', import.meta.url), 'utf8'), man, 'man/ is up to date')
+  // Bash itself is asked what it would offer.
+  const ask = `${bash}\nCOMP_WORDS=(ipvs-sync decode --form) COMP_CWORD=2; _ipvs_sync; echo "\${COMPREPLY[*]}"
+COMP_WORDS=(ipvs-sync dec) COMP_CWORD=1; _ipvs_sync; echo "\${COMPREPLY[*]}"`
+  t.equal(execFileSync('bash', ['-c', ask], { encoding: 'utf8' }), '--format\ndecode\n')
 })
 
 t.test('wrong usage exits 2, in one line with a suggestion and no stack', async (t) => {

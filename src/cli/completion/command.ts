@@ -1,0 +1,38 @@
+/**
+ * `ipvs-sync completion`: what shells and `man` want to know, from the options themselves.
+ *
+ * @module
+ */
+
+import type { Command } from 'commander'
+import type { Io } from '../io.js'
+import { describeProgram } from './describe.js'
+import { manualPage } from './manual.js'
+import { bashCompletion, fishCompletion, zshCompletion } from './shells.js'
+
+/** Adds its argument. */
+export function configure(command: Command): void {
+  command.addArgument(command.createArgument('<what>', 'for whom').choices(['bash', 'zsh', 'fish', 'man'])).addHelpText(
+    'after',
+    `
+Examples:
+  source <(ipvs-sync completion bash)
+  ipvs-sync completion zsh > "\${fpath[1]}/_ipvs-sync"
+  ipvs-sync completion fish > ~/.config/fish/completions/ipvs-sync.fish
+  ipvs-sync completion man | man -l -`
+  )
+}
+
+/** Prints it. */
+export async function execute(command: Command, io: Io): Promise<number> {
+  const program = command.parent!
+  const commands = describeProgram(program)
+  const makers: Record<string, () => string> = {
+    bash: () => bashCompletion(commands),
+    zsh: () => zshCompletion(commands),
+    fish: () => fishCompletion(commands),
+    man: () => manualPage(commands, program.version()!.split('\n')[0]!)
+  }
+  io.stdout.write(makers[command.args[0]!]!())
+  return Promise.resolve(0)
+}

@@ -1,0 +1,41 @@
+/**
+ * The manual page, in roff.
+ *
+ * @module
+ */
+
+import type { CommandDescription } from './describe.js'
+
+/** Section 1's page about the command. */
+export function manualPage(commands: readonly CommandDescription[], version: string): string {
+  return [
+    `.TH IPVS-SYNC 1 "" "ipvs-sync ${version}" "User Commands"`,
+    '.SH NAME',
+    "ipvs\\-sync \\- speaks Linux IPVS's connection\\-synchronisation protocol",
+    '.SH SYNOPSIS',
+    '.B ipvs\\-sync',
+    '.I COMMAND',
+    '[options]',
+    '.SH COMMANDS',
+    ...commands.flatMap(section),
+    '.SH EXIT STATUS',
+    '0 ok; 1 findings; 2 usage; 3 input or output.',
+    '.SH SEE ALSO',
+    '.BR ipvsadm (8),',
+    '.BR keepalived (8)',
+    ''
+  ].join('\n')
+}
+
+function section({ name, usage, text, options }: CommandDescription): string[] {
+  return [
+    `.SS ${roff(`${name} ${usage}`)}`,
+    roff(`${text}.`),
+    ...options.flatMap(({ flags, text }) => ['.TP', `.B ${roff(flags)}`, roff(text)])
+  ]
+}
+
+/** Text that roff takes as it is: a leading dot or apostrophe would be a request. */
+function roff(text: string): string {
+  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replace(/^[.']/, '\\&$&')
+}

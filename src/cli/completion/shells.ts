@@ -1,0 +1,93 @@
+/**
+ * Completions for three shells, from one description.
+ *
+ * @module
+ */
+
+import type { CommandDescription, OptionDescription } from './describe.js'
+
+const HEAD = '# ipvs-sync: made by `ipvs-sync completion`, do not edit.\n'
+
+/** For bash: `source <(ipvs-sync completion bash)`. */
+export function bashCompletion(commands: readonly CommandDescription[]): string {
+  const names = commands.map(({ name }) => name).join(' ')
+  const cases = commands.map(
+    ({ name, options, words }) => `    ${name}) words='${[...options.map(({ long }) => long), ...words].join(' ')}' ;;`
+  )
+  const values = commands.flatMap(({ name, options }) =>
+    options
+      .filter(({ choices }) => choices.length > 0)
+      .map(({ long, choices }) => `    '${name} ${long}') words='${choices.join(' ')}' ;;`)
+  )
+  return `${HEAD}_ipvs_sync() {
+  local word=\${COMP_WORDS[COMP_CWORD]} words
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W '${names} --help --version' -- "$word"))
+    return
+  fi
+  case "\${COMP_WORDS[1]} \${COMP_WORDS[COMP_CWORD-1]}" in
+${values.join('\n')}
+    *) case \${COMP_WORDS[1]} in
+${cases.join('\n')}
+    esac ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+complete -o default -F _ipvs_sync ipvs-sync
+`
+}
+
+/** For zsh: into a file `_ipvs-sync` of `$fpath`. */
+export function zshCompletion(commands: readonly CommandDescription[]): string {
+  const names = commands.map(({ name, text }) => `    ${quote(`${name}:${text}`)}`)
+  const cases = commands.map(({ name, options, words }) => {
+    const specs = options.map(zshOption)
+    specs.push(words.length > 0 ? `'1:word:(${words.join(' ')})'` : "'*:file:_files'")
+    return `    ${name}) _arguments ${specs.join(' \\\n      ')} ;;`
+  })
+  return `#compdef ipvs-sync
+${HEAD}_ipvs_sync() {
+  local -a commands=(
+${names.join('\n')}
+  )
+  if (( CURRENT == 2 )); then
+    _describe command commands
+    return
+  fi
+  local name=$words[2]
+  shift words
+  (( CURRENT-- ))
+  case $name in
+${cases.join('\n')}
+  esac
+}
+if [ "$funcstack[1]" = _ipvs-sync ]; then _ipvs_sync; else compdef _ipvs_sync ipvs-sync; fi
+`
+}
+
+/** For fish: into `~/.config/fish/completions/ipvs-sync.fish`. */
+export function fishCompletion(commands: readonly CommandDescription[]): string {
+  const lines = commands.flatMap(({ name, text, options, words }) => {
+    const seen = `-n '__fish_seen_subcommand_from ${name}'`
+    return [
+      `complete -c ipvs-sync -n __fish_use_subcommand -f -a ${name} -d ${quote(text, "\\'")}`,
+      ...options.map((option) => `complete -c ipvs-sync ${seen} ${fishOption(option)}`),
+      ...words.map((word) => `complete -c ipvs-sync ${seen} -f -a ${word}`)
+    ]
+  })
+  return `${HEAD}${lines.join('\n')}\n`
+}
+
+function zshOption({ long, text, takesValue, choices }: OptionDescription): string {
+  const value = choices.length > 0 ? `:value:(${choices.join(' ')})` : ':value:_files'
+  return quote(`*${long}[${text.replace(/[[\]:]/g, '\\$&')}]${takesValue ? value : ''}`)
+}
+
+function fishOption({ long, text, takesValue, choices }: OptionDescription): string {
+  const values = choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ' -r'
+  return `-l ${long.slice(2)}${takesValue ? values : ''} -d ${quote(text, "\\'")}`
+}
+
+function quote(text: string, apostrophe = "'\\''"): string {
+  return `'${text.replaceAll("'", apostrophe)}'`
+}
