@@ -10,8 +10,16 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 const projects = {
-  lib: { config: 'tsconfig.build.json', output: 'lib' },
-  tools: { config: 'tsconfig.tools.json', output: '.build' }
+  // Comments are for the declarations, which editors show, and for src, to which the source maps lead: the code goes without.
+  lib: {
+    config: 'tsconfig.build.json',
+    output: 'lib',
+    passes: [
+      ['--declaration', 'false', '--removeComments'],
+      ['--emitDeclarationOnly', '--sourceMap', 'false']
+    ]
+  },
+  tools: { config: 'tsconfig.tools.json', output: '.build', passes: [[]] }
 }
 const half = process.argv[2]
 if (projects[half] === undefined) {
@@ -21,10 +29,12 @@ if (projects[half] === undefined) {
 if (half === 'tools' && !existsSync(`${root}lib/index.js`)) build(projects.lib)
 build(projects[half])
 
-function build({ config, output }) {
+function build({ config, output, passes }) {
   const next = `${root}${output}.next-${process.pid}`
-  const { status } = spawnSync(process.execPath, [tsc, '-p', config, '--outDir', next], { cwd: root, stdio: 'inherit' })
-  if (status !== 0) {
+  for (const options of passes) {
+    const args = [tsc, '-p', config, '--outDir', next, ...options]
+    const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
+    if (status === 0) continue
     rmSync(next, { recursive: true, force: true })
     process.exit(status ?? 1)
   }

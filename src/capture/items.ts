@@ -10,6 +10,7 @@ import type { CaptureTime } from './capture-time.js'
 
 /** One UDP datagram of a capture, put together from its fragments where it had any. */
 export interface CapturedDatagram {
+  /** Tells the items apart. */
   readonly kind: 'datagram'
   /** Number of the packet in the file, from 1, as Wireshark counts: of its last fragment. */
   readonly packet: number
@@ -33,6 +34,7 @@ export interface CapturedDatagram {
 
 /** Something wrong that is not about one datagram's contents: damage to the file, fragments left over. */
 export interface CaptureFinding {
+  /** Tells the items apart. */
   readonly kind: 'problem'
   /** Number of the packet in the file, from 1, where there is one. */
   readonly packet: number | undefined

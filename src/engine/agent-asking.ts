@@ -47,11 +47,13 @@ interface Transfer {
 
 /** What the asking side is at. */
 export interface AskingReport {
+  /** How asking ended; undefined as long as it goes on. */
   readonly outcome: AgentOutcome | undefined
   /** Who answers, or answered last. */
   readonly answerer: AgentId | undefined
   /** Connections that came of this answer, and how many are planned or were sent. */
   readonly received: number
+  /** Connections that the answer should have. */
   readonly expected: number
   /** Answers that were begun. */
   readonly answers: number

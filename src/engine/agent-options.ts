@@ -47,7 +47,7 @@ export const AGENT_TIMES: AgentTimes = Object.freeze({
 
 /** What an agent is made of. */
 export interface AgentEngineOptions {
-  /** Its own name: random, not {@link EVERYBODY}. */
+  /** Its own name: random, not `EVERYBODY`. */
   readonly id: AgentId
   /** 0…255. It speaks with this one, and hears this one alone; 0 hears all. */
   readonly syncid: number
@@ -65,7 +65,7 @@ export interface AgentEngineOptions {
   readonly verifies?: boolean
   /** Networks whose requests are heard; all where there is none. */
   readonly accept?: readonly string[]
-  /** Times that differ from {@link AGENT_TIMES}. */
+  /** Times that differ from `AGENT_TIMES`. */
   readonly times?: Partial<AgentTimes>
 }
 

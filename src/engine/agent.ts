@@ -29,7 +29,9 @@ const MOST_MESSAGES = 64
 
 /** Another agent as it was last heard. */
 export interface KnownAgent {
+  /** Its random id. */
   readonly id: AgentId
+  /** Where its messages come from. */
   readonly address: string
   /** Whether it holds its table for complete. */
   readonly ready: boolean

@@ -17,6 +17,7 @@ export interface From {
 
 /** A connection of the table changed. */
 export interface ConnectionEvent {
+  /** Tells the events apart. */
   readonly type: 'connection'
   /** `replaced`: the same key now has another destination. */
   readonly change: 'created' | 'updated' | 'replaced' | 'expired'
@@ -26,7 +27,9 @@ export interface ConnectionEvent {
 
 /** Something is wrong with a datagram. */
 export interface ProblemEvent {
+  /** Tells the events apart. */
   readonly type: 'problem'
+  /** What is wrong, and where. */
   readonly problem: Problem
   /** Who sent it. */
   readonly from: From
@@ -34,6 +37,7 @@ export interface ProblemEvent {
 
 /** A master's message was lost because its channel's queue was full (`sync_qlen_max`). */
 export interface DroppedEvent {
+  /** Tells the events apart. */
   readonly type: 'dropped'
   /** From 0. */
   readonly channel: number
@@ -45,6 +49,7 @@ export interface DroppedEvent {
 
 /** A thing that a person should know: a setting that takes effect only later, two senders with one syncid. */
 export interface NoticeEvent {
+  /** Tells the events apart. */
   readonly type: 'notice'
   /** Stable. */
   readonly code: string

@@ -19,7 +19,7 @@ export interface MasterEngineOptions<Table extends MasterTable = MasterTable> {
   readonly syncMaxlen?: Bytes
   /** Where the connections live. It may be shared with a backup, so that a change of role keeps it. */
   readonly table: Table
-  /** Makes a writer for each channel; by default a {@link MessageWriter}. */
+  /** Makes a writer for each channel; by default a `MessageWriter`. */
   readonly createWriter?: () => RecordWriter
   /** Whether this engine lets the table's connections expire; false if another engine does. By default true. */
   readonly expires?: boolean

@@ -19,7 +19,7 @@ export interface PolicySettings {
   readonly syncPersistMode: number
 }
 
-/** {@link PolicySettings} made ready for {@link decide}. Immutable: a change of settings makes a new one. */
+/** {@link PolicySettings} made ready for `decide`. Immutable: a change of settings makes a new one. */
 export interface Policy {
   /** Packets. */
   readonly threshold: number
@@ -34,7 +34,7 @@ export interface Policy {
 }
 
 /**
- * Makes settings ready for {@link decide}.
+ * Makes settings ready for `decide`.
  *
  * @param settings - Seconds where a sysctl is in seconds.
  * @throws IpvsSyncError `ERR_CONFIG` for values that `net.ipv4.vs` would not take (docs/protocol.md section 10).

@@ -13,7 +13,7 @@ type Fields = Readonly<Record<string, unknown>>
  *
  * @param value - Anything.
  * @param path - How the caller names it, for the error's `field`.
- * @throws {@link IpvsSyncError} `ERR_ENCODE`; `field` names the first thing that is missing or of another type.
+ * @throws IpvsSyncError `ERR_ENCODE`; `field` names the first thing that is missing or of another type.
  */
 export function demandConnectionShape(value: unknown, path: string): void {
   const fields = demandObject(value, path)

@@ -11,7 +11,9 @@ import type { Problem } from './problems.js'
 
 /** An address as text (IPv4 dotted, IPv6 as RFC 5952) and a port, 0…65535. */
 export interface Endpoint {
+  /** IPv4 dotted, IPv6 as RFC 5952. */
   readonly address: string
+  /** 0…65535. */
   readonly port: number
 }
 
@@ -42,14 +44,17 @@ export interface PersistenceEngine {
  * Numbers without a name are given as text: `protocol: "99"`, `state: "17"`, `forwarding: "6"`, `flags: ["0x4000"]`.
  */
 export interface Connection {
+  /** Of all three addresses. */
   readonly family: 'ipv4' | 'ipv6'
   /** `TCP`, `UDP`, `SCTP`, `AH`, `ESP`, `IP` (0, of fwmark templates), `ICMP`, `ICMPv6`, or the number as text. */
   readonly protocol: string
+  /** Who connects; a template's port is 0. */
   readonly client: Endpoint
   /** The virtual service's side. A fwmark template has the fwmark in the first four bytes of its address. */
   readonly virtual: Endpoint
   /** The real server. */
   readonly destination: Endpoint
+  /** How packets reach the real server. */
   readonly forwarding: Forwarding
   /** Flag names in bit order, without the forwarding method; unknown bits as `0x4000`. */
   readonly flags: readonly string[]
@@ -59,8 +64,11 @@ export interface Connection {
   readonly fwmark?: number
   /** The full timeout in seconds, 0…4294967295; 0 takes the state's own. Version 0 has no such field. */
   readonly timeout?: number
+  /** Sequence data of packets from the client; only where the record has them. */
   readonly inSequence?: SequenceAdjustment
+  /** Sequence data of packets to the client; only where the record has them. */
   readonly outSequence?: SequenceAdjustment
+  /** Persistence-engine data; only where the record has them. */
   readonly engine?: PersistenceEngine
 }
 
@@ -76,9 +84,11 @@ export interface TableConnection extends Connection {
 
 /** A message: one datagram. */
 export interface SyncMessage {
+  /** Of the message's format. */
   readonly version: 0 | 1
   /** 0…255. */
   readonly syncid: number
+  /** In their order in the message; 255 at most. */
   readonly connections: readonly Connection[]
 }
 

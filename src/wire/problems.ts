@@ -18,6 +18,7 @@ export type Severity = 'drop' | 'skip' | 'warning'
 export interface Problem {
   /** Stable: see {@link PROBLEMS}; captures and the command have further codes of their own. */
   readonly code: string
+  /** What a receiver does about it. */
   readonly severity: Severity
   /** Expected and actual, with units. */
   readonly message: string

@@ -51,7 +51,7 @@ export function connectionFromRow(rows: Rows, index: number, version: 0 | 1 = 1)
  * @param rows - Where it goes; `count` is left alone.
  * @param index - The row's number.
  * @param path - How the caller names the connection, for the error's `field`: `connections[3]`.
- * @throws {@link IpvsSyncError} `ERR_ENCODE` where a field cannot be understood or does not fit; `field` names it.
+ * @throws IpvsSyncError `ERR_ENCODE` where a field cannot be understood or does not fit; `field` names it.
  */
 export function rowFromConnection(connection: Connection, rows: Rows, index: number, path = 'connection'): void {
   demandConnectionShape(connection, path)
