@@ -1,3 +1,4 @@
+/* global fetch, setTimeout -- Node has them */
 // What a stranger types in the first ten minutes and what comes back, run in a fresh directory from the packed file:
 //   node scripts/first-ten-minutes.mjs > docs/first-ten-minutes.md      (after npm run build; needs multicast on lo)
 import { spawn, execFileSync } from 'node:child_process'
@@ -92,7 +93,7 @@ function section(title) {
 }
 
 function block(body) {
-  out.push(`\`\`\`console\n${clean(body).trimEnd()}\n\`\`\`\n`)
+  out.push(`\`\`\`text\n${clean(body).trimEnd()}\n\`\`\`\n`)
 }
 
 /** No paths of the machine that made it. */
