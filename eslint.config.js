@@ -100,6 +100,8 @@ export default tseslint.config(
   },
   {
     files: ['scripts/**/*.mjs', '*.js'],
-    languageOptions: { globals: { console: 'readonly', process: 'readonly', URL: 'readonly' } }
+    languageOptions: {
+      globals: { AbortController: 'readonly', console: 'readonly', process: 'readonly', URL: 'readonly' }
+    }
   }
 )
