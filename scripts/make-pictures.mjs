@@ -53,7 +53,8 @@ function draw(title, text) {
     .replace(CLEARING, '')
     .trimEnd()
     .split('\n')
-  const width = Math.ceil(COLUMNS * CHARACTER + 32)
+  const longest = Math.max(...lines.map((line) => line.replace(STYLING, '').length))
+  const width = Math.ceil(longest * CHARACTER + 32)
   const height = lines.length * LINE + 60
   const body = lines.map((line, i) => `<text x="16" y="${52 + i * LINE}" xml:space="preserve">${spans(line)}</text>`)
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">
