@@ -7,6 +7,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { addressFamily, isMulticast } from '../addresses.js'
+import { udpOptionsOf as transportOptionsOf } from '../daemon/sync-options.js'
 import { IpvsSyncError } from '../errors.js'
 import { readLiveSysctls } from '../procfs/read-sysctls.js'
 import { applySysctl, parseSysctls, sysctlDefaults, type Sysctls } from '../sysctl/index.js'
@@ -86,22 +87,12 @@ export async function settingsOf({ sysctl, sysctlFrom }: SysctlOptions, folder?:
  * @throws IpvsSyncError `ERR_CONFIG` where there is neither interface nor peer.
  */
 export function udpOptionsOf(options: DaemonOptions, settings: Sysctls): UdpOptions {
-  const { mcastInterface, mcastGroup, mcastPort, mcastTtl, peer } = options
-  if (mcastInterface === undefined && peer.length === 0) {
+  if (options.mcastInterface === undefined && options.peer.length === 0) {
     throw new IpvsSyncError('ERR_CONFIG', 'give --mcast-interface (multicast), or --peer (unicast)', {
       field: 'mcast-interface'
     })
   }
-  return {
-    ...(mcastInterface !== undefined && { mcastInterface }),
-    ...(mcastGroup !== undefined && { mcastGroup }),
-    mcastPort,
-    mcastTtl,
-    peers: peer,
-    channels: Math.min(settings.syncPorts, 64),
-    // As a kernel, which passes a size that is not positive over.
-    bufferBytes: Math.max(settings.syncSockSize, 0)
-  }
+  return transportOptionsOf({ ...options, peers: options.peer }, settings)
 }
 
 /** Adds a value to those of a repeated option. */

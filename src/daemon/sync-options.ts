@@ -56,6 +56,7 @@ export function udpOptionsOf(options: SyncOptions, sysctls: Sysctls): UdpOptions
     ...(mcastTtl !== undefined && { mcastTtl }),
     ...(peers !== undefined && { peers }),
     channels: Math.min(sysctls.syncPorts, MAX_CHANNELS),
+    // As a kernel, which passes a size that is not positive over.
     bufferBytes: Math.max(sysctls.syncSockSize, 0)
   }
 }

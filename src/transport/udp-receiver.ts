@@ -11,8 +11,8 @@
 import type { Socket } from 'node:dgram'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, type BindTo } from './channel-sockets.js'
-import { watchInterface } from './interface-watch.js'
-import { findInterface, ownAddresses, type InterfaceAddress } from './interfaces.js'
+import { ownAddresses, type InterfaceAddress } from './interfaces.js'
+import { openAndWatch } from './open-and-watch.js'
 import { sizeReceiveBuffer } from './socket-buffers.js'
 import { socketDrops } from './socket-drops.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
@@ -59,16 +59,14 @@ export class UdpReceiver implements ReceivingTransport {
 
   async start(handlers: TransportHandlers): Promise<void> {
     this.#handlers = handlers
-    const { interfaceName, family } = this.#plan
-    const found = interfaceName === undefined ? undefined : findInterface(this.#system, interfaceName, family)
-    const notices = await this.#open(found)
-    for (const notice of notices.slice(0, 1)) handlers.onNotice?.(notice)
-    if (interfaceName === undefined || found === undefined) return
-    this.#unwatch = watchInterface(this.#system, interfaceName, family, found, {
+    this.#unwatch = await openAndWatch(this.#system, this.#plan, handlers, {
       steadyLooks: 1,
-      lost: () => this.#lost(interfaceName),
-      back: (address) => this.#back(interfaceName, address)
+      open: (found) => this.#open(found),
+      lost: (name) => this.#lost(name),
+      back: (found) => this.#back(found)
     })
+    // Closed while it started: nothing is left to watch for.
+    if (this.#closed) this.#unwatch()
   }
 
   receiveDrops(): number | undefined {
@@ -159,7 +157,7 @@ export class UdpReceiver implements ReceivingTransport {
   }
 
   /** The membership went with the interface, and so did an IPv6 socket's scope: new sockets take the old ones' place. */
-  async #back(name: string, found: InterfaceAddress): Promise<boolean> {
+  async #back(found: InterfaceAddress): Promise<boolean> {
     this.#dropsBefore = this.receiveDrops() ?? this.#dropsBefore
     const old = this.#sockets
     this.#sockets = []
@@ -173,7 +171,7 @@ export class UdpReceiver implements ReceivingTransport {
     if (this.#closed) return true
     this.#handlers.onNotice?.({
       code: 'INTERFACE_BACK',
-      message: `interface ${name} is back: its group is joined again`
+      message: `interface ${this.#plan.interfaceName} is back: its group is joined again`
     })
     return true
   }

@@ -11,8 +11,8 @@
 import type { Socket } from 'node:dgram'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, outcomeOf } from './channel-sockets.js'
-import { watchInterface } from './interface-watch.js'
-import { findInterface, type InterfaceAddress } from './interfaces.js'
+import type { InterfaceAddress } from './interfaces.js'
+import { openAndWatch } from './open-and-watch.js'
 import { SendChannel, type SendTarget } from './send-channel.js'
 import { sizeSendBuffer } from './socket-buffers.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
@@ -62,16 +62,14 @@ export class UdpSender implements SendingTransport {
 
   async start(handlers: TransportHandlers): Promise<void> {
     this.#handlers = handlers
-    const { interfaceName, family } = this.#plan
-    const source = interfaceName === undefined ? undefined : findInterface(this.#system, interfaceName, family)
-    const notices = await this.#open(source)
-    for (const notice of notices.slice(0, 1)) handlers.onNotice?.(notice)
-    if (interfaceName === undefined || source === undefined) return
-    this.#unwatch = watchInterface(this.#system, interfaceName, family, source, {
+    this.#unwatch = await openAndWatch(this.#system, this.#plan, handlers, {
       steadyLooks: 2,
-      lost: () => this.#lost(interfaceName),
-      back: (address) => this.#back(interfaceName, address)
+      open: (found) => this.#open(found),
+      lost: (name) => this.#lost(name),
+      back: (found) => this.#back(found)
     })
+    // Closed while it started: nothing is left to watch for.
+    if (this.#closed) this.#unwatch()
   }
 
   writable(channel: number): boolean {
@@ -177,7 +175,7 @@ export class UdpSender implements SendingTransport {
   }
 
   /** The old sockets are bound to an address that may be gone: new ones take their place. */
-  async #back(name: string, source: InterfaceAddress): Promise<boolean> {
+  async #back(source: InterfaceAddress): Promise<boolean> {
     const old = this.#channels
     try {
       await this.#open(source)
@@ -187,7 +185,10 @@ export class UdpSender implements SendingTransport {
     }
     await closeAll(old.map((channel) => channel.socket))
     if (this.#closed) return true
-    this.#handlers.onNotice?.({ code: 'INTERFACE_BACK', message: `interface ${name} is back: sending again` })
+    this.#handlers.onNotice?.({
+      code: 'INTERFACE_BACK',
+      message: `interface ${this.#plan.interfaceName} is back: sending again`
+    })
     for (let channel = 0; channel < this.channels; channel++) this.#handlers.onWritable?.(channel)
     return true
   }

@@ -344,6 +344,29 @@ t.test('an interface that is back but refuses is tried again each second', async
   t.equal(system.open.length, 2)
 })
 
+t.test('closed while it starts, it leaves no socket behind and watches nothing', async (t) => {
+  const system = new FakeSystem()
+  for (const udp of [
+    new UdpSender({ mcastInterface: 'eth1' }, system),
+    new UdpReceiver({ mcastInterface: 'eth1' }, system)
+  ]) {
+    const { handlers, notices } = listener()
+    const starting = udp.start(handlers)
+    await udp.close()
+    await starting
+    await settled()
+    t.equal(system.open.length, 0)
+    system.files.set('/sys/class/net/eth1/ifindex', '9\n')
+    await system.tick()
+    await system.tick()
+    t.notOk(
+      notices.some(({ code }) => code.startsWith('INTERFACE')),
+      'nobody hears of an interface that is not used'
+    )
+    system.files.set('/sys/class/net/eth1/ifindex', '3\n')
+  }
+})
+
 t.test('closed while it opens its sockets again, it leaves none behind', async (t) => {
   const system = new FakeSystem()
   const master = await startSender({ mcastInterface: 'eth1' }, system)
