@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import t from 'tap'
+import { summaryOf } from '../../src/cli/backup/command.js'
 import { LineWriter } from '../../src/cli/backup/line-writer.js'
 import { ProblemTeller } from '../../src/cli/backup/problem-teller.js'
 import { run } from '../../src/cli/run.js'
@@ -186,4 +187,12 @@ t.test('a problem is said the first time, the tenth, the hundredth; strangers ca
   ])
   for (let i = 0; i < 1000; i++) teller.tell({ type: 'problem', problem, from: { address: `made-up-${i}`, port: 5 } })
   t.equal(told.length, 3 + 255)
+})
+
+t.test('the summary says what a full receive buffer cost, where the system tells', async (t) => {
+  const counters = () => ({ received: [[1, 2] as const], dropped: { SIZE_MISMATCH: 4 }, skipped: {}, applied: 5 })
+  const of = (drops: number | undefined): string =>
+    summaryOf({ table: { size: 6 }, counters, receiveDrops: () => drops })
+  t.equal(of(undefined), '3 messages, 4 dropped; 5 connections applied, 0 skipped; 6 in the table')
+  t.match(of(7), /6 in the table; 7 messages lost to a full receive buffer$/)
 })

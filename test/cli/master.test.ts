@@ -285,3 +285,11 @@ t.test('no kernel table at the start is an error; later it is told, and the kern
   }
   await t.rejects(followKernel(broken, mistaken.options), { message: 'ours' })
 })
+
+t.test('--source kernel says so where the kernel has no IPVS, and follows it where it has', async (t) => {
+  const io = testIo()
+  setTimeout(io.abort, 500)
+  const code = await run(['master', '--source', 'kernel', '--peer', `127.0.0.1:${await freePorts(1)}`], io)
+  if (code === 0) t.match(io.errors(), /connections in \d+ messages/)
+  else t.strictSame([code, io.errors().includes('ip_vs')], [3, true], io.errors())
+})

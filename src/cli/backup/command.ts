@@ -5,6 +5,7 @@
  */
 
 import { Option, type Command } from 'commander'
+import type { BackupCounters } from '../../engine/backup-counters.js'
 import type { ConnectionEvent } from '../../engine/events.js'
 import { SyncBackup } from '../../daemon/sync-backup.js'
 import type { Io } from '../io.js'
@@ -86,7 +87,12 @@ function tellLost(lines: LineWriter | undefined, tell: Tell): void {
   if (lines !== undefined && lines.lost > 0) tell(`${lines.lost} lines were left out: standard output did not keep up`)
 }
 
-function summaryOf(backup: SyncBackup): string {
+/** What a backup says at its end. */
+export function summaryOf(backup: {
+  readonly table: Pick<SyncBackup['table'], 'size'>
+  readonly counters: () => Pick<BackupCounters, 'applied' | 'dropped' | 'skipped' | 'received'>
+  readonly receiveDrops: () => number | undefined
+}): string {
   const { applied, dropped, skipped } = backup.counters()
   const messages = backup.counters().received.reduce((sum, [one, other]) => sum + one + other, 0)
   const drops = backup.receiveDrops() ?? 0
