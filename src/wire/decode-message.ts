@@ -15,10 +15,11 @@ import {
   type ParameterFields
 } from './grammar.js'
 import type { Problem } from './problems.js'
-import { scanMessage, type DecodeOptions, type Run } from './scan-message.js'
+import { scanMessage } from './scan-message.js'
+import type { DecodeOptions, Run } from './scan-state.js'
 import { WireConnection, type AnyRecord, type Parameters } from './wire-connection.js'
 
-export type { DecodeOptions } from './scan-message.js'
+export type { DecodeOptions } from './scan-state.js'
 
 /**
  * Decodes a message of either version.

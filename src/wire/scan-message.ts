@@ -5,38 +5,13 @@
  *
  * @module
  */
-import { KNOWN_ENGINES, type FlagChecks } from './constants.js'
+import { KNOWN_ENGINES } from './constants.js'
 import { Findings } from './findings.js'
 import type { Problem } from './problems.js'
 import { readHeader, versionFault, type Header } from './read-header.js'
+import type { DecodeOptions, Run, ScanEnd, ScanState } from './scan-state.js'
 import { scanRecordsV0 } from './scan-v0.js'
 import { scanRecordsV1 } from './scan-v1.js'
-
-/** How a message is decoded. */
-export interface DecodeOptions {
-  /** Which generation of receiver judges; `strict` unless told otherwise. */
-  readonly flagChecks?: FlagChecks
-  /** Byte order of version 0's sequence data, which a kernel writes in its own; `little` unless told otherwise. */
-  readonly sequenceByteOrder?: 'little' | 'big'
-  /** Names of the persistence engines that the receiver knows; `sip` alone unless told otherwise. */
-  readonly engines?: readonly string[]
-  /**
-   * How many bytes the datagram had, where a capture kept only the first of them. The records that are whole are shown,
-   * and `MESSAGE_SNAPPED` says that there were more.
-   */
-  readonly wireLength?: number
-}
-
-/** Records of one kind, back to back: `parameters` is a single record that has some. */
-export interface Run {
-  readonly kind: 'v0' | 'v0-sequence' | 'ipv4' | 'ipv6' | 'parameters'
-  /** Byte offset of the first. */
-  readonly from: number
-  /** Byte offset behind the last. */
-  to: number
-  /** Byte offset behind the last parameter that a receiver reads; the record's end where it reads them all. */
-  readonly parametersEnd: number
-}
 
 /** What the scan hands to the parsers. */
 export interface Scan {
@@ -44,18 +19,6 @@ export interface Scan {
   readonly header: Header | undefined
   readonly runs: readonly Run[]
   readonly problems: readonly Problem[]
-}
-
-/** A scan at work: shared by the header's part and the records' parts. */
-export interface ScanState {
-  readonly bytes: Uint8Array
-  readonly data: DataView
-  /** Bytes that the datagram had: as many as there are, or more where the capture cut it. */
-  readonly length: number
-  readonly strict: boolean
-  readonly engines: readonly string[]
-  readonly findings: Findings
-  readonly runs: Run[]
 }
 
 /** Scans a message of any bytes. Never throws; its work and its result are bounded by the message's length. */
@@ -76,18 +39,6 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
     else scanVersion0(state, header.count)
   }
   return { header, runs: state.runs, problems: state.findings.problems }
-}
-
-/** What a scan of records stopped at. */
-export interface ScanEnd {
-  /** How many records are whole and stand. */
-  readonly count: number
-  /** Byte offset behind the last of them. */
-  readonly end: number
-  /** Why it stopped before the count was reached, if it did. */
-  readonly stopped?: 'dropped' | 'snapped'
-  /** How many further records seem to follow; undefined where what follows does not look like records alone. */
-  readonly further?: number
 }
 
 type ScanRecords = (state: ScanState, count: number) => ScanEnd

@@ -5,7 +5,7 @@
  */
 import { MAX_ENGINE_NAME, PARAMETER, SEQUENCE_BYTES } from './constants.js'
 import { toText } from './hex.js'
-import type { ScanState } from './scan-message.js'
+import type { ScanState } from './scan-state.js'
 
 /** What a record's parameters are. */
 export interface ScannedParameters {

@@ -6,7 +6,7 @@
 import { FLAG } from './constants.js'
 import { flagNames } from './flags.js'
 import { protocolName, stateCount } from './protocols.js'
-import type { Run, ScanState } from './scan-message.js'
+import type { Run, ScanState } from './scan-state.js'
 
 /** Adds a record to the run before it where it is of the same kind and follows at once. */
 export function addRun(runs: Run[], kind: Run['kind'], from: number, to: number, parametersEnd: number): void {

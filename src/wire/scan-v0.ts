@@ -4,7 +4,7 @@
  * @module
  */
 import { FLAG } from './constants.js'
-import type { ScanEnd, ScanState } from './scan-message.js'
+import type { ScanEnd, ScanState } from './scan-state.js'
 import { addRun, refuse } from './scan-record.js'
 
 const HEADER = 4

@@ -6,7 +6,7 @@
 import { FLAG, PARAMETER } from './constants.js'
 import { judgeEngine, scanParameters } from './scan-parameters.js'
 import { stateCount } from './protocols.js'
-import type { ScanEnd, ScanState } from './scan-message.js'
+import type { ScanEnd, ScanState } from './scan-state.js'
 import { addRun, refuse } from './scan-record.js'
 
 const HEADER = 8
