@@ -2,6 +2,8 @@
  * Mutated messages: whatever the bytes, every reading ends, throws nothing, and agrees with the others.
  */
 
+import { generator } from './random.js'
+
 export interface MessageFuzzOptions {
   /** What must hold for any bytes; it throws where it does not. */
   readonly check: (bytes: Uint8Array) => { readonly connections: number; readonly problems: number }
@@ -64,15 +66,4 @@ function mend(message: number[]): void {
 
 function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
-/** mulberry32: small, seeded, good enough to scatter mutations. */
-function generator(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }
