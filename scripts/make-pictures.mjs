@@ -49,10 +49,7 @@ async function output(argv, rows) {
 
 /** A terminal window as SVG: one text element a line, one tspan a colour. */
 function draw(title, text) {
-  const lines = text
-    .replace(CLEARING, '')
-    .trimEnd()
-    .split('\n')
+  const lines = text.replace(CLEARING, '').trimEnd().split('\n')
   const longest = Math.max(...lines.map((line) => line.replace(STYLING, '').length))
   const width = Math.ceil(longest * CHARACTER + 32)
   const height = lines.length * LINE + 60

@@ -387,22 +387,25 @@ t.test('with a look at the kernel’s table, an answer counts when the kernel ha
   t.end()
 })
 
-t.test('a look at the kernel’s table that takes longer than silence may is waited for, and costs no second answer', (t) => {
-  const world = new AgentWorld()
-  const giver = world.add(1000, { times: { limit: 100 } }).start()
-  world.pass(1000)
-  const comer = world.add(0, { verifies: true, times: { silence: 2000 } }).start()
-  const looks = (): boolean => comer.events.at(-1)?.type === 'verify'
-  world.pass(30_000, looks)
-  t.ok(looks())
-  world.pass(10_000)
-  t.ok(looks(), 'nothing else happened meanwhile')
-  comer.engine.verified(1000, world.network.now)
-  comer.settle()
-  t.equal(comer.engine.report().outcome, 'complete')
-  t.equal(giver.engine.report().given, 1)
-  t.end()
-})
+t.test(
+  'a look at the kernel’s table that takes longer than silence may is waited for, and costs no second answer',
+  (t) => {
+    const world = new AgentWorld()
+    const giver = world.add(1000, { times: { limit: 100 } }).start()
+    world.pass(1000)
+    const comer = world.add(0, { verifies: true, times: { silence: 2000 } }).start()
+    const looks = (): boolean => comer.events.at(-1)?.type === 'verify'
+    world.pass(30_000, looks)
+    t.ok(looks())
+    world.pass(10_000)
+    t.ok(looks(), 'nothing else happened meanwhile')
+    comer.engine.verified(1000, world.network.now)
+    comer.settle()
+    t.equal(comer.engine.report().outcome, 'complete')
+    t.equal(giver.engine.report().given, 1)
+    t.end()
+  }
+)
 
 t.test('stopping takes the question back; starting twice asks once', (t) => {
   const world = new AgentWorld()
