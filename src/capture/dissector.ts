@@ -49,6 +49,9 @@ export class Dissector {
   readonly #isWanted: (port: number) => boolean
   readonly #reassembler: Reassembler<Origin>
   readonly #give: (item: CaptureItem) => void
+  /** Packets that are cut off before their ports, and the number of the first. */
+  #portless = 0
+  #firstPortless = 0
 
   /** @param give - Where datagrams and problems go. */
   constructor(options: ReadCaptureOptions, give: (item: CaptureItem) => void) {
@@ -68,14 +71,23 @@ export class Dissector {
     const location = findIp(packet)
     if (location === undefined) return
     const ip = readIp(packet, location)
-    if (ip === undefined) return
-    if (ip.fragment !== undefined) this.#fragment(packet, ip, ip.fragment, location, number)
-    else if (ip.protocol === UDP) this.#whole(packet, ip, number)
+    if (isPortless(packet, ip)) this.#countPortless(number)
+    else if (ip?.fragment !== undefined) this.#fragment(packet, ip, ip.fragment, location, number)
+    else if (ip?.protocol === UDP) this.#whole(packet, ip, number)
   }
 
-  /** The capture ends: fragments that still wait are reported. */
+  /** The capture ends: fragments that still wait are reported, and how many packets were cut off before their ports. */
   end(): void {
     this.#reassembler.end()
+    if (this.#portless === 0) return
+    const [packets, are] = this.#portless === 1 ? ['packet', 'is'] : ['packets', 'are']
+    const text = `${this.#portless} ${packets}, from this one on, ${are} cut off before the UDP ports: capture again with tcpdump -s 0`
+    this.#give({ kind: 'problem', packet: this.#firstPortless, problem: captureProblem('PACKET_SNAPPED', text) })
+  }
+
+  #countPortless(number: number): void {
+    if (this.#portless === 0) this.#firstPortless = number
+    this.#portless += 1
   }
 
   #whole(packet: RawPacket, ip: IpPacket, number: number): void {
@@ -159,6 +171,12 @@ export class Dissector {
     this.datagrams += 1
     this.#give(datagram)
   }
+}
+
+/** Whether a packet may be a wanted one, and is cut off before that could be seen. */
+function isPortless({ start, end, wireLength }: RawPacket, ip: IpPacket | undefined): boolean {
+  if (end - start >= wireLength) return false
+  return ip === undefined || (ip.protocol === UDP && ip.fragment === undefined && ip.end - ip.start < 4)
 }
 
 /** Where a datagram that lacks fragments ends: there is only its header to ask. */

@@ -22,27 +22,98 @@ export class GzipDamage extends Error {
  *
  * An errored stream throws away what it has not handed out yet, and what a slice expands to that is still queued when
  * the stream is closed. So one loop reads without pause into a list, and slices are all full but the last, which then
- * finds the stream idle: when the end of broken data raises the error, everything is in the list.
+ * finds the stream idle: when the end of broken data raises the error, everything is in the list. Where bytes are wrong,
+ * the stream keeps the last 16 KiB before them to itself: of data that fit a single slice they are won back.
  *
  * @throws {GzipDamage} After the last good byte, where the data are broken or end early.
  */
 export async function* gunzip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const { readable, writable } = new DecompressionStream('gzip')
-  const reader = readable.getReader() as ReadableStreamDefaultReader<Uint8Array>
-  const writer = writable.getWriter()
-  const expanded: Uint8Array[] = []
-  const reading = readAll(reader, expanded)
+  const stream = new Expansion()
+  let given = 0
+  let first: Uint8Array<ArrayBuffer> | undefined
+  let isSingle = true
   try {
     for await (const slice of slices(chunks)) {
-      if (!(await succeeds(writer.write(slice)))) break
-      yield* expanded.splice(0)
+      isSingle = first === undefined
+      first ??= slice
+      if (!(await stream.write(slice))) break
+      for (const piece of stream.take()) {
+        given += piece.length
+        yield piece
+      }
     }
-    await succeeds(writer.close())
-    const failure = await reading
-    yield* expanded.splice(0)
-    if (failure !== undefined) throw new GzipDamage(failure)
+    const failure = await stream.end()
+    yield* stream.take()
+    if (failure === undefined) return
+    if (isSingle && first !== undefined && !isEarlyEnd(failure)) yield* skip(await expandSound(first), given)
+    throw new GzipDamage(String(failure))
   } finally {
-    await reader.cancel().catch(() => undefined)
+    await stream.cancel()
+  }
+}
+
+/** One run of the platform's stream, read without pause. */
+class Expansion {
+  readonly #expanded: Uint8Array[] = []
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>
+  readonly #reading: Promise<Error | undefined>
+
+  constructor() {
+    const { readable, writable } = new DecompressionStream('gzip')
+    this.#reader = readable.getReader() as ReadableStreamDefaultReader<Uint8Array>
+    this.#writer = writable.getWriter()
+    this.#reading = readAll(this.#reader, this.#expanded)
+  }
+
+  /** Whether the bytes were taken. */
+  async write(bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    return succeeds(this.#writer.write(bytes))
+  }
+
+  /** What has been expanded since it was last asked for. */
+  take(): Uint8Array[] {
+    return this.#expanded.splice(0)
+  }
+
+  /** No more bytes come: gives what was wrong with them, if anything. */
+  async end(): Promise<Error | undefined> {
+    await succeeds(this.#writer.close())
+    return this.#reading
+  }
+
+  async cancel(): Promise<void> {
+    await this.#reader.cancel().catch(() => undefined)
+  }
+}
+
+/** What the longest part of wrong data expands to that is sound: found by halving, as no stream tells the place. */
+async function expandSound(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array[]> {
+  let sound = 0
+  let wrong = bytes.length
+  let expanded: Uint8Array[] = []
+  while (wrong - sound > 1) {
+    const middle = (sound + wrong) >> 1
+    const stream = new Expansion()
+    await stream.write(bytes.slice(0, middle))
+    if (isEarlyEnd(await stream.end())) {
+      sound = middle
+      expanded = stream.take()
+    } else wrong = middle
+  }
+  return expanded
+}
+
+/** Whether data only break off, and are sound until then: zlib's own code for it. */
+function isEarlyEnd(failure: (Error & { readonly code?: unknown }) | undefined): boolean {
+  return failure?.code === 'Z_BUF_ERROR'
+}
+
+function* skip(pieces: readonly Uint8Array[], count: number): Generator<Uint8Array, void, undefined> {
+  let left = count
+  for (const piece of pieces) {
+    yield piece.subarray(Math.min(left, piece.length))
+    left = Math.max(0, left - piece.length)
   }
 }
 
@@ -65,11 +136,11 @@ async function* slices(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   if (filled > 0) yield slice.subarray(0, filled)
 }
 
-/** Reads to the end; gives the text of the error that ended it, if one did. */
+/** Reads to the end; gives the error that ended it, if one did. */
 async function readAll(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   into: Uint8Array[]
-): Promise<string | undefined> {
+): Promise<Error | undefined> {
   try {
     for (;;) {
       const { value, done } = await reader.read()
@@ -77,7 +148,7 @@ async function readAll(
       into.push(value)
     }
   } catch (error) {
-    return String(error)
+    return error as Error
   }
 }
 

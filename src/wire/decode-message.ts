@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Connection, DecodedMessage } from './connection.js'
+import type { DecodedConnection, DecodedMessage } from './connection.js'
 import { PARAMETER } from './constants.js'
 import {
   PARAMETERS,
@@ -24,12 +24,13 @@ export type { DecodeOptions } from './scan-state.js'
 /**
  * Decodes a message of either version.
  *
- * Never throws, whatever the bytes. `connections` holds what a receiver reads: also those that it skips (a problem of
+ * Whatever the bytes, none make it throw. `connections` holds what a receiver reads: also those that it skips (a problem of
  * severity `skip` names each), none from the first fault on that drops the rest.
  *
  * @param bytes - One datagram's payload. Not kept: names and data of persistence engines are copied.
  * @param options - Which receiver judges, and the byte order of version 0's sequence data.
  * @returns The message and everything that is wrong with it.
+ * @throws {@link IpvsSyncError} `ERR_USAGE` for what is no Uint8Array, and for options that mean nothing.
  * @example
  * ```ts
  * const { version, syncid, connections, problems } = decodeMessage(datagram)
@@ -43,7 +44,7 @@ export function decodeMessage(bytes: Uint8Array, options: DecodeOptions = {}): D
   const connections: WireConnection[] = []
   for (const run of runs) readRun(bytes, run, options.sequenceByteOrder ?? 'little', connections)
   // A connection's optional keys are getters that may give undefined, which exactOptionalPropertyTypes tells from absent.
-  return { version, syncid, size, connections: connections as readonly unknown[] as readonly Connection[], problems }
+  return { version, syncid, size, connections: connections as readonly unknown[] as readonly DecodedConnection[], problems }
 }
 
 /**

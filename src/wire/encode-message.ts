@@ -4,6 +4,7 @@
  * @module
  */
 import { IpvsSyncError } from '../errors.js'
+import { demandMessage, demandOptions } from './arguments.js'
 import type { Connection, SyncMessage } from './connection.js'
 import { DEFAULT_MAXLEN_IPV4, FLAG, KNOWN_ENGINES, MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
 import { judge } from './judge.js'
@@ -36,7 +37,7 @@ export interface SplitOptions extends EncodeOptions {
  * @param options - The byte order of version 0's sequence data.
  * @returns The datagram's payload.
  * @throws {@link IpvsSyncError} `ERR_ENCODE` for what no receiver would accept or its field cannot hold; `field` names
- *   it: `connections[3].state`.
+ *   it: `connections[3].state`. `ERR_USAGE` for options that mean nothing.
  * @example
  * ```ts
  * const bytes = encodeMessage({
@@ -59,6 +60,8 @@ export interface SplitOptions extends EncodeOptions {
  * ```
  */
 export function encodeMessage(message: SyncMessage, options: EncodeOptions = {}): Uint8Array {
+  demandMessage(message)
+  demandOptions(options)
   const { connections } = message
   if (connections.length > MAX_CONNECTIONS)
     throw wrong('connections', `${connections.length} do not fit a message, whose count has 8 bits: use encodeMessages`)
@@ -77,6 +80,8 @@ export function encodeMessage(message: SyncMessage, options: EncodeOptions = {})
  * @throws {@link IpvsSyncError} `ERR_ENCODE` as `encodeMessage`.
  */
 export function encodeMessages(message: SyncMessage, options: SplitOptions = {}): readonly Uint8Array[] {
+  demandMessage(message)
+  demandOptions(options)
   const { maxLength = DEFAULT_MAXLEN_IPV4 } = options
   if (!Number.isInteger(maxLength) || maxLength < 1 || maxLength > MAX_PAYLOAD)
     throw new IpvsSyncError('ERR_USAGE', `maxLength: expected 1 to ${MAX_PAYLOAD} bytes, got ${String(maxLength)}`, {

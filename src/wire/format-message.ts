@@ -3,12 +3,14 @@
  *
  * @module
  */
-import type { Connection, DecodedMessage, Endpoint, SyncMessage } from './connection.js'
+import { demandMessage } from './arguments.js'
+import type { Connection, DecodedMessage, SyncMessage } from './connection.js'
 import { decodeMessage, type DecodeOptions } from './decode-message.js'
 import { labelBytes } from './dump-message.js'
 import { encodeMessage } from './encode-message.js'
 import { toHex } from './hex.js'
 import type { Problem } from './problems.js'
+import { endpointText, printable } from './terminal-text.js'
 
 /** How a message is put into text. */
 export interface FormatOptions extends DecodeOptions {
@@ -26,7 +28,8 @@ export interface FormatOptions extends DecodeOptions {
  * @param message - Bytes of any kind, or a value. `dump` of a value shows the bytes that `encodeMessage` makes of it.
  * @param options - The style, and how bytes are read.
  * @returns Lines joined by line feeds, without one at the end.
- * @throws {@link IpvsSyncError} `ERR_ENCODE` for a dump of a value that cannot be encoded; never for bytes.
+ * @throws {@link IpvsSyncError} `ERR_ENCODE` for what is no message and for a dump of a value that cannot be encoded,
+ *   `ERR_USAGE` for options that mean nothing; never for bytes.
  * @example
  * ```ts
  * console.log(formatMessage(datagram, { style: 'dump' }))
@@ -39,6 +42,7 @@ export function formatMessage(message: Uint8Array | SyncMessage, options: Format
   const { style = 'lines' } = options
   if (style === 'dump') return dump(message instanceof Uint8Array ? message : encodeMessage(message), options)
   const value = message instanceof Uint8Array ? decodeMessage(message, options) : message
+  demandMessage(value)
   return style === 'line' ? heading(value) : [heading(value), ...body(value)].join('\n')
 }
 
@@ -59,10 +63,24 @@ function byProtocol(connections: readonly Connection[]): string {
 
 function body(message: SyncMessage | DecodedMessage): string[] {
   const problems = problemsOf(message)
-  const own = (i: number | undefined): string[] => problems.filter((one) => one.connection === i).map(problemLine)
-  const connections = message.connections.flatMap((connection, i) => [connectionLine(connection, i), ...own(i)])
-  const lost = problems.filter(({ connection }) => connection !== undefined && connection >= message.connections.length)
-  return [...own(undefined), ...connections, ...lost.map(problemLine)]
+  const count = message.connections.length
+  const at = (row: number): string[] => problems.filter((one) => problemRow(one, count) === row).map(problemLine)
+  const connections = message.connections.flatMap((connection, i) => [connectionLine(connection, i), ...at(i)])
+  return [...at(-1), ...connections, ...at(count)]
+}
+
+const HEADER_V1 = 8
+
+/**
+ * Under which connection of a message a problem belongs in a text.
+ *
+ * @param problem - Of the message, or of the packet that it came in: that one has no offset.
+ * @param count - How many connections there are.
+ * @returns The connection's number, -1 for what is said before the first, `count` for what is said behind the last.
+ */
+export function problemRow({ connection, offset = 0 }: Problem, count: number): number {
+  if (connection !== undefined) return Math.min(connection, count)
+  return offset < HEADER_V1 ? -1 : count
 }
 
 function problemsOf(message: SyncMessage | DecodedMessage): readonly Problem[] {
@@ -70,7 +88,7 @@ function problemsOf(message: SyncMessage | DecodedMessage): readonly Problem[] {
 }
 
 function problemLine({ severity, code, message }: Problem): string {
-  return `  ! ${severity} ${code}: ${harmless(message)}`
+  return `  ! ${severity} ${code}: ${printable(message)}`
 }
 
 function connectionLine(connection: Connection, number: number): string {
@@ -85,7 +103,7 @@ function extras({ timeout, fwmark, inSequence, outSequence, engine }: Connection
     ...(fwmark === undefined || fwmark === 0 ? [] : [`fwmark=${fwmark}`]),
     ...(inSequence === undefined ? [] : [`in=${sequenceText(inSequence)}`]),
     ...(outSequence === undefined ? [] : [`out=${sequenceText(outSequence)}`]),
-    ...(engine === undefined ? [] : [`engine=${harmless(engine.name).replaceAll(' ', '.')}:${engine.data}`])
+    ...(engine === undefined ? [] : [`engine=${printable(engine.name).replaceAll(' ', '\\x20')}:${engine.data}`])
   ]
 }
 
@@ -96,15 +114,6 @@ function sequenceText({ initial, delta, previousDelta }: NonNullable<Connection[
 /** Deltas are unsigned on the wire and signed in meaning. */
 function signed(delta: number): string {
   return (delta | 0) < 0 ? String(delta | 0) : `+${delta}`
-}
-
-function endpointText({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}
-
-/** A name came from the network: whatever could move a terminal's cursor is shown as a dot. */
-function harmless(text: string): string {
-  return text.replace(/[^ -~]/g, '.')
 }
 
 const WIDTH = 16

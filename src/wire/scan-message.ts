@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandDecodable } from './arguments.js'
 import { KNOWN_ENGINES } from './constants.js'
 import { Findings } from './findings.js'
 import type { Problem } from './problems.js'
@@ -21,8 +22,13 @@ export interface Scan {
   readonly problems: readonly Problem[]
 }
 
-/** Scans a message of any bytes. Never throws; its work and its result are bounded by the message's length. */
+/**
+ * Scans a message of any bytes, none of which make it throw; its work and its result are bounded by the message's length.
+ *
+ * @throws IpvsSyncError `ERR_USAGE` for what is no Uint8Array, and for options that mean nothing.
+ */
 export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Scan {
+  demandDecodable(bytes, options)
   const state: ScanState = {
     bytes,
     data: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
@@ -44,10 +50,10 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
 type ScanRecords = (state: ScanState, count: number) => ScanEnd
 
 function checkSize({ bytes, length, findings }: ScanState, header: Header | undefined): header is Header {
-  if (length < 4) return findings.add('SHORT_MESSAGE', 0, `${length} bytes; a message has at least 4`)
+  if (length < 4) return findings.add('SHORT_MESSAGE', 0, `${bytesText(length)}; a message has at least 4`)
   if (header === undefined) return findings.add('MESSAGE_SNAPPED', bytes.length, snappedText(bytes.length, length))
   if (header.size === length) return true
-  return findings.add('SIZE_MISMATCH', 2, `the header says ${header.size} bytes, the datagram has ${length}`)
+  return findings.add('SIZE_MISMATCH', 2, `the header says ${bytesText(header.size)}, the datagram has ${length}`)
 }
 
 function scanVersion0(state: ScanState, count: number): void {
@@ -97,8 +103,9 @@ function reportLeftover({ length, findings }: ScanState, scanEnd: ScanEnd): void
     findings.add('COUNT_WRAPPED', end, `the header counts ${count} connections, ${all} are there: its 8 bits wrapped`)
     return
   }
+  const behind = count === 0 ? 'the header' : count === 1 ? 'the only connection' : `the last of ${count} connections`
   const look = further ? `; they look like ${further} more` : ''
-  findings.add('LEFTOVER_BYTES', end, `${length - end} bytes behind the last of ${count} connections${look}`)
+  findings.add('LEFTOVER_BYTES', end, `${bytesText(length - end)} behind ${behind}${look}`)
 }
 
 function reportSnapped({ bytes, length, findings }: ScanState, found: number, count: number): void {
@@ -108,4 +115,8 @@ function reportSnapped({ bytes, length, findings }: ScanState, found: number, co
 
 function snappedText(kept: number, length: number): string {
   return `the capture kept ${kept} of ${length} bytes`
+}
+
+function bytesText(count: number): string {
+  return count === 1 ? '1 byte' : `${count} bytes`
 }

@@ -87,7 +87,8 @@ function placeOf({ bytes, findings }: ScanState, at: number, to: number, index: 
   const length = bytes[at + 1]!
   const left = to - at - 2
   if (length > 0 && length <= left) return { at, data: at + 2, end: at + 2 + length }
-  findings.add('PARAMETER_LENGTH', at + 1, `a parameter of ${length} bytes; 1 to ${left} are possible here`, index)
+  const expected = length === 0 ? 'it has at least 1' : `${left} are left of the record`
+  findings.add('PARAMETER_LENGTH', at + 1, `a parameter of ${length} bytes; ${expected}`, index)
   return undefined
 }
 

@@ -179,7 +179,28 @@ t.test('a snapped packet gives what is there and its true length', async (t) => 
   t.strictSame(cut(35), [`${to} 00070008000100/8 PACKET_SNAPPED`])
   t.strictSame(cut(28), [`${to} /8 PACKET_SNAPPED`])
   t.strictSame(cut(25), [`${to} /8 PACKET_SNAPPED`], 'ports alone are enough')
-  t.strictSame(cut(23), [], 'without ports it could be anything')
+})
+
+t.test('packets cut off before their ports are counted, and told of once', async (t) => {
+  const whole = ipv4(udp(PAYLOAD))
+  const tcp = ipv4(udp(PAYLOAD), { protocol: 6 })
+  const cut = (data: Uint8Array, length: number) => ({ data: data.subarray(0, length), wireLength: data.length })
+  const items = read(
+    pcap([whole, cut(tcp, 22), cut(whole, 22), cut(whole, 10), cut(ipv6(udp(PAYLOAD)), 39)], { linkType: 101 })
+  )
+  t.strictSame(
+    items.map(({ kind, packet }) => [kind, packet]),
+    [
+      ['datagram', 1],
+      ['problem', 3]
+    ]
+  )
+  const last = items.at(-1)
+  t.match(last?.kind === 'problem' && last.problem, {
+    code: 'PACKET_SNAPPED',
+    severity: 'warning',
+    message: /^3 packets, from this one on, are cut off before the UDP ports: capture again/
+  })
 })
 
 t.test('pcapng is read in both byte orders, with several interfaces and sections', async (t) => {
@@ -517,6 +538,12 @@ t.test('gzip that breaks off gives all that can be expanded, then says so', asyn
   )
   t.equal(exact.length, 65_536, 'an extra field fills the slice')
   t.strictSame(await collect(exact), [`${PLAIN_TIME} ${V4}`])
+  const checksum = Uint8Array.from(gzipSync(pcap([PLAIN, PLAIN])))
+  checksum[checksum.length - 8]! ^= 1
+  t.equal((await collect(checksum)).length, 3, 'a wrong checksum takes nothing away')
+  const first = largePacked.slice(0, 40_000)
+  first.fill(0xff, 20_000)
+  t.ok((await collect(first)).length > 15, 'what stands before wrong bytes is given')
   const broken = packed.slice()
   broken.fill(0xff, 100, 200)
   t.match((await collect(broken)).at(-1), /GZIP_DAMAGED/)

@@ -11,7 +11,7 @@ import { Fragments } from '../../src/cli/decode/fragments.js'
 import { Output } from '../../src/cli/decode/output.js'
 import { parsePorts } from '../../src/cli/decode/ports-option.js'
 import { Progress } from '../../src/cli/decode/progress.js'
-import { printable } from '../../src/cli/decode/style.js'
+import { printable } from '../../src/wire/terminal-text.js'
 import { Tally } from '../../src/cli/decode/tally.js'
 import type { Connection, DecodedMessage } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
@@ -366,8 +366,8 @@ t.test('the table is aligned, with problems in place and a summary', async (t) =
     lines[1],
     /^no time {2}10\.9\.0\.1:50000 > 224\.0\.0\.81:8848 {2}version 1, syncid 7, 116 bytes, 2 connections$/
   )
-  t.equal(at('! drop RECORD_VERSION at byte 82'), 2, 'what ends the message stands at its head')
-  t.equal(at('! skip STATE_RANGE'), 5, 'what skips a connection stands under it')
+  t.equal(at('! drop RECORD_VERSION at byte 82'), 5, 'what ends the message stands at its end')
+  t.equal(at('! skip STATE_RANGE'), 4, 'what skips a connection stands under it')
   t.ok(at('! drop INTERFACE_UNKNOWN') > at('STATE_RANGE'))
   t.ok(at(/! drop CAPTURE_TRUNCATED at byte \d+: the file ends/) > at('INTERFACE_UNKNOWN'))
   t.ok(at('problem') < at('RECORD_VERSION (drop): 1'))
@@ -395,6 +395,27 @@ t.test('the summary counts what came in fragments, and does not grow with what t
   t.strictSame(
     [tally.sorted().length, tally.sorted()[0], tally.sorted().at(-1)],
     [1001, ['value 0', 2], ['others', 500]]
+  )
+})
+
+t.test('the table has a problem where it occurs: behind its connection, or behind the last', async (t) => {
+  const counted = plainMessage([
+    [6, 0, 1],
+    [6, 0, 99],
+    [6, 0, 2]
+  ])
+  const tooMany = plainMessage([[6, 0, 1]])
+  counted[4] = 2
+  tooMany[4] = 2
+  const { out } = await run(inPcap(counted, tooMany), { format: 'table' })
+  const kinds = out
+    .split('\n\n')[0]!
+    .split('\n')
+    .map((line) => /! \S+ (\S+)|^ {2}(TCP)|^(\d+)/.exec(line)?.slice(1).join(''))
+  const LEFT = ['TCP', 'TCP', 'STATE_RANGE', 'LEFTOVER_BYTES']
+  t.strictSame(
+    kinds.slice(1).map((kind) => kind?.replace(/^\d+$/, 'message')),
+    ['message', ...LEFT, 'message', 'TCP', 'RECORD_TRUNCATED']
   )
 })
 
@@ -595,7 +616,7 @@ t.test('each kind of wrong input gets one clear line', async (t) => {
   t.strictSame([other.code, other.out], [0, ''])
   t.match(
     other.err,
-    /no sync traffic to ports 8848-8911 in \d+ packets; what goes to port 9000 looks like it: try --ports 9000\n/
+    /no sync traffic to ports 8848-8911 in 1 packet; what goes to port 9000 looks like it: try --ports 9000\n/
   )
   const nothing = await run(pcap([]), { ports: '8848,9000-9003', format: 'table' })
   t.match(

@@ -342,14 +342,72 @@ t.test('problems stand where they belong, and nothing in a line moves a cursor',
   const text = formatMessage(bytes(BYTES_V1.replace('0099 02', '0099 03').replace('736970', '1b5b20')))
   t.match(
     text,
-    /engine=\.\[\.:61ff\n {2}! skip ENGINE_UNKNOWN: connection 1: .*\n {2}! drop RECORD_TRUNCATED: connection 2:/
+    /engine=\\x1b\[\\x20:61ff\n {2}! skip ENGINE_UNKNOWN: connection 1: .*\n {2}! drop RECORD_TRUNCATED: connection 2:/
   )
   t.match(text.split('\n')[0], /, ENGINE_UNKNOWN, RECORD_TRUNCATED$/)
   t.notMatch(text, /[^\n -~]/)
   t.equal(
     formatMessage(bytes('0007 0001 ff')),
-    'version 0, syncid 7, 1 bytes, 0 connections, SIZE_MISMATCH\n  ! drop SIZE_MISMATCH: the header says 1 bytes, the datagram has 5'
+    'version 0, syncid 7, 1 bytes, 0 connections, SIZE_MISMATCH\n  ! drop SIZE_MISMATCH: the header says 1 byte, the datagram has 5'
   )
+})
+
+/** Sound headers with a byte or more behind what they count. */
+const LEFTOVERS: [name: string, message: Uint8Array, lines: RegExp[]][] = [
+  ['behind nothing', bytes('0007 0009 0001 0000 ff'), [/^version 1/, /LEFTOVER_BYTES: 1 byte behind the header$/]],
+  [
+    'behind one',
+    bytes('0107 001e', '00'.repeat(24), 'ffff'),
+    [/^version 0/, /^ {2}0 IP /, /PROTOCOL_UNKNOWN/, /LEFTOVER_BYTES: 2 bytes behind the only connection$/]
+  ],
+  [
+    'behind two',
+    bytes('0207 0035', '00'.repeat(48), 'ff'),
+    [/^version 0/, /^ {2}0/, /UNKNOWN/, /^ {2}1/, /UNKNOWN/, /LEFTOVER_BYTES: 1 byte behind the last of 2 connections$/]
+  ]
+]
+
+t.test('what is left over is told behind the connections', async (t) => {
+  for (const [name, message, wanted] of LEFTOVERS) {
+    const lines = formatMessage(message).split('\n')
+    t.equal(lines.length, wanted.length, name)
+    for (const [i, line] of lines.entries()) t.match(line, wanted[i], name)
+  }
+})
+
+t.test('a mistake in the call is told by name, and is none of the bytes', async (t) => {
+  const none = bytes('0007 0008 0001 0000')
+  const call = decodeMessage as (...anything: unknown[]) => unknown
+  const DECODE: [string, ...unknown[]][] = [
+    ['bytes', undefined],
+    ['bytes', 'text'],
+    ['bytes', [1, 2]],
+    ['bytes', new DataView(new ArrayBuffer(8))],
+    ['options', none, null],
+    ['flagChecks', none, { flagChecks: 'lax' }],
+    ['sequenceByteOrder', none, { sequenceByteOrder: 'middle' }],
+    ['engines', none, { engines: 'sip' }],
+    ['wireLength', none, { wireLength: -1 }],
+    ['wireLength', none, { wireLength: 1.5 }]
+  ]
+  for (const [field, ...given] of DECODE)
+    t.throws(() => call(...given), { name: 'IpvsSyncError', code: 'ERR_USAGE', field }, `${field} ${String(given[0])}`)
+  const empty = { version: 1, syncid: 7, connections: [] }
+  for (const encode of [encodeMessage, encodeMessages] as ((...anything: unknown[]) => unknown)[]) {
+    for (const message of [undefined, null, 'text'])
+      t.throws(() => encode(message), { code: 'ERR_ENCODE', field: 'message' })
+    t.throws(() => encode({ version: 1, syncid: 7 }), { code: 'ERR_ENCODE', field: 'connections' })
+    t.throws(() => encode(empty, { sequenceByteOrder: 'middle' }), { code: 'ERR_USAGE', field: 'sequenceByteOrder' })
+    t.throws(() => encode(empty, null), { code: 'ERR_USAGE', field: 'options' })
+  }
+  t.throws(() => formatMessage(null as unknown as SyncMessage), { code: 'ERR_ENCODE', field: 'message' })
+})
+
+t.test('a decoded connection gives a plain object to change', async (t) => {
+  const [connection] = decodeMessage(bytes(BYTES_V1)).connections
+  const changed = { ...connection!.toJSON(), state: 'CLOSE' }
+  t.equal(changed.client.address, '10.1.0.2')
+  t.equal(decodeMessage(encodeMessage(message(1, changed))).connections[0]?.state, 'CLOSE')
 })
 
 const DUMP = `

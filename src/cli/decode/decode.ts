@@ -19,7 +19,7 @@ import type { Printer } from './printer.js'
 import { Progress } from './progress.js'
 import { messageReader } from './read-message.js'
 import { problemText, styleFor } from './style.js'
-import { Summary } from './summary.js'
+import { count, Summary } from './summary.js'
 import { TablePrinter } from './table-printer.js'
 import { TsharkPrinter } from './tshark-printer.js'
 
@@ -121,7 +121,7 @@ function nothingFound(ports: readonly Range[], { packets, otherPorts }: CaptureC
     others.length === 0
       ? 'if the daemons use another port (ipvsadm -L --daemon tells), name it with --ports'
       : `what goes to port ${others.join(', ')} looks like it: try --ports ${others.join(',')}`
-  return `no sync traffic to ports ${ports.map(rangeText).join(',')} in ${packets} packets; ${hint}`
+  return `no sync traffic to ports ${ports.map(rangeText).join(',')} in ${count(packets, 'packet')}; ${hint}`
 }
 
 function rangeText([first, last]: Range): string {

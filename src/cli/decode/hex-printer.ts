@@ -8,10 +8,10 @@ import type { CapturedDatagram } from '../../capture/items.js'
 import type { DecodeOptions } from '../../wire/decode-message.js'
 import { formatMessage } from '../../wire/format-message.js'
 import type { Problem } from '../../wire/problems.js'
+import { endpointText } from '../../wire/terminal-text.js'
 import type { Printer, Write } from './printer.js'
 import type { ReadMessage } from './read-message.js'
 import { problemText } from './style.js'
-import { endpointText } from './table-row.js'
 
 /** Prints a heading, a dump and the problems of each message. */
 export class HexPrinter implements Printer {

@@ -1,10 +1,11 @@
 /**
- * Colours for a terminal, and text from the network made safe for it.
+ * Colours for a terminal, and problems as text.
  *
  * @module
  */
 
 import type { Problem } from '../../wire/problems.js'
+import { printable } from '../../wire/terminal-text.js'
 
 /** Marks up a piece of text. */
 export type Paint = (text: string) => string
@@ -31,17 +32,6 @@ const PLAIN: Style = { strong: same, faint: same, bad: same, doubtful: same }
 /** The style with or without colour. */
 export function styleFor(hasColor: boolean): Style {
   return hasColor ? COLOR : PLAIN
-}
-
-/**
- * Text from the network as one line of printable ASCII: everything else as `\xNN` or `\u{N}`. A message must not be able
- * to move the cursor of whoever looks at it.
- */
-export function printable(text: string): string {
-  return text.replace(/[^ -~]|\\/gu, (character) => {
-    const code = character.codePointAt(0)!
-    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`
-  })
 }
 
 /** A problem as one line: `drop RECORD_LENGTH at byte 10: …`, its text made safe. */

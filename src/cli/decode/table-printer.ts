@@ -6,12 +6,14 @@
 
 import type { CapturedDatagram, CaptureFinding } from '../../capture/items.js'
 import type { Connection, DecodedMessage } from '../../wire/connection.js'
+import { problemRow } from '../../wire/format-message.js'
 import type { Problem } from '../../wire/problems.js'
+import { endpointText } from '../../wire/terminal-text.js'
 import type { Printer, Write } from './printer.js'
 import type { ReadMessage } from './read-message.js'
 import { problemText, type Style } from './style.js'
 import { count, type Summary } from './summary.js'
-import { Columns, endpointText, HEADINGS, rowOf } from './table-row.js'
+import { Columns, HEADINGS, rowOf } from './table-row.js'
 
 /** Why sequence data look odd. Printed once, where such data are first shown. */
 const GARBAGE = [
@@ -42,12 +44,15 @@ export class TablePrinter implements Printer {
     const rows = message.connections.map(rowOf)
     this.#columns.fit(rows)
     const lines = [...this.#heading(), this.#messageLine(datagram, message)]
-    const general = problems.filter(({ connection }) => connection === undefined || connection >= rows.length)
-    for (const problem of general) lines.push(this.#problemLine(problem))
+    const add = (row: number): void => {
+      for (const one of problems) if (problemRow(one, rows.length) === row) lines.push(this.#problemLine(one))
+    }
+    add(-1)
     for (const [index, row] of rows.entries()) {
       lines.push(this.#columns.line(row))
-      for (const problem of problems) if (problem.connection === index) lines.push(this.#problemLine(problem))
+      add(index)
     }
+    add(rows.length)
     if (message.version === 1 && message.connections.some(hasSequence)) lines.push(...this.#note())
     this.#write(`${lines.join('\n')}\n`)
     return problems

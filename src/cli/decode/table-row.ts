@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Connection, Endpoint, SequenceAdjustment } from '../../wire/connection.js'
-import { printable } from './style.js'
+import type { Connection, SequenceAdjustment } from '../../wire/connection.js'
+import { endpointText, printable } from '../../wire/terminal-text.js'
 
 /** The columns of equal width; what comes after them has no fixed place. */
 export const HEADINGS = ['PROTO', 'CLIENT', 'VIRTUAL', 'DESTINATION', 'FORWARD', 'STATE', 'TIMEOUT'] as const
@@ -43,11 +43,6 @@ function restOf({ flags, fwmark, engine, inSequence, outSequence }: Connection):
   if (inSequence !== undefined) rest.push(`in_seq ${sequenceText(inSequence)}`)
   if (outSequence !== undefined) rest.push(`out_seq ${sequenceText(outSequence)}`)
   return rest.join('  ')
-}
-
-/** `10.0.0.1:80`, `[fe80::1]:80`. */
-export function endpointText({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
 /** Deltas are unsigned on the wire and signed in meaning. */
