@@ -80,8 +80,7 @@ export class Dissector {
   end(): void {
     this.#reassembler.end()
     if (this.#portless === 0) return
-    const [packets, are] = this.#portless === 1 ? ['packet', 'is'] : ['packets', 'are']
-    const text = `${this.#portless} ${packets}, from this one on, ${are} cut off before the UDP ports: capture again with tcpdump -s 0`
+    const text = `packets cut off before their UDP ports, from this one on: ${this.#portless}; capture again with tcpdump -s 0`
     this.#give({ kind: 'problem', packet: this.#firstPortless, problem: captureProblem('PACKET_SNAPPED', text) })
   }
 

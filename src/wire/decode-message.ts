@@ -44,7 +44,13 @@ export function decodeMessage(bytes: Uint8Array, options: DecodeOptions = {}): D
   const connections: WireConnection[] = []
   for (const run of runs) readRun(bytes, run, options.sequenceByteOrder ?? 'little', connections)
   // A connection's optional keys are getters that may give undefined, which exactOptionalPropertyTypes tells from absent.
-  return { version, syncid, size, connections: connections as readonly unknown[] as readonly DecodedConnection[], problems }
+  return {
+    version,
+    syncid,
+    size,
+    connections: connections as readonly unknown[] as readonly DecodedConnection[],
+    problems
+  }
 }
 
 /**

@@ -199,7 +199,7 @@ t.test('packets cut off before their ports are counted, and told of once', async
   t.match(last?.kind === 'problem' && last.problem, {
     code: 'PACKET_SNAPPED',
     severity: 'warning',
-    message: /^3 packets, from this one on, are cut off before the UDP ports: capture again/
+    message: /^packets cut off before their UDP ports, from this one on: 3; capture again/
   })
 })
 
