@@ -86,7 +86,7 @@ export class MessageReader {
     const { rows, view } = this
     rows.count = 0
     if (!view.reset(bytes)) return 0
-    const first = view.version === 1 ? this.#readPlain(bytes) : 0
+    const first = view.version === 1 ? this.#readPlain() : 0
     if (first === view.count) return first
     if (first > 0 && !view.seek(first, HEADER_V1.LENGTH + first * V1_LENGTH_IPV4)) return first
     if (first > 0) this.#copyRow()
@@ -95,11 +95,10 @@ export class MessageReader {
   }
 
   /** Reads plain IPv4 records from the message's start to the first that is something else. */
-  #readPlain(bytes: Uint8Array): number {
+  #readPlain(): number {
     const { words } = this.rows
-    const { count } = this.view
-    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    const last = bytes.length - V1_LENGTH_IPV4
+    const { count, data } = this.view
+    const last = data.byteLength - V1_LENGTH_IPV4
     let at: number = HEADER_V1.LENGTH
     let i = 0
     let to = 0

@@ -18,12 +18,12 @@ import {
   VERSION_SHIFT
 } from './layout.js'
 import { PROBLEMS } from './problems.js'
+import { stateCount } from './protocols.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
 const {
   CLIENT: V1_CLIENT,
   CLIENT_PORT: V1_CLIENT_PORT,
-  DESTINATION_PORT: V1_DESTINATION_PORT,
   FLAGS: V1_FLAGS,
   FWMARK: V1_FWMARK,
   LENGTH_IPV4: V1_LENGTH_IPV4,
@@ -32,19 +32,16 @@ const {
   STATE: V1_STATE,
   TIMEOUT: V1_TIMEOUT,
   TYPE: V1_TYPE,
-  VER_SIZE: V1_VER_SIZE,
-  VIRTUAL_PORT: V1_VIRTUAL_PORT
+  VER_SIZE: V1_VER_SIZE
 } = RECORD_V1
 const {
   CLIENT: V0_CLIENT,
   CLIENT_PORT: V0_CLIENT_PORT,
-  DESTINATION_PORT: V0_DESTINATION_PORT,
   FLAGS: V0_FLAGS,
   LENGTH: V0_LENGTH,
   LENGTH_WITH_SEQUENCE: V0_LENGTH_WITH_SEQUENCE,
   PROTOCOL: V0_PROTOCOL,
-  STATE: V0_STATE,
-  VIRTUAL_PORT: V0_VIRTUAL_PORT
+  STATE: V0_STATE
 } = RECORD_V0
 
 /** How a message is read. */
@@ -59,6 +56,9 @@ export interface ReadOptions {
 
 /** All of a record's first word but its protocol: equal to a length of 36 where it is IPv4 without parameters. */
 const PLAIN_MASK = ~0x00ff0000
+
+/** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
+const DOUBTFUL_FLAGS = FLAG.TEMPLATE | FLAG.ONE_PACKET
 
 /**
  * A cursor over the connections of one message.
@@ -107,22 +107,22 @@ export class MessageView {
   engineNameOffset = 0
   /** Length of that name, in bytes. */
   engineNameLength = 0
+  /** The message's bytes: for a reader that reads records by itself, and comes back with {@link seek}. */
+  data: DataView = new DataView(NOTHING.buffer)
 
   readonly #strict: boolean
   readonly #littleEndian: boolean
   readonly #engines: readonly Uint8Array[]
-  #bytes: Uint8Array = NOTHING
-  #data: DataView = new DataView(NOTHING.buffer)
-  #following = 0
-  #hasParameters = false
+  // Private by name, not by `#`: access to a `#` field takes more bytecode, and V8 then no longer builds all getters into
+  // a loop that reads every field (docs/performance.md).
+  private bytes: Uint8Array = NOTHING
+  private hasParameters = false
   // Where fields stand in this message's records: set once a message, so that a getter is one addition.
-  #protocolAt = 0
-  #stateAt = 0
-  #clientPortAt = 0
-  #virtualPortAt = 0
-  #destinationPortAt = 0
-  #clientAt = 0
-  #addressLength = 4
+  private protocolAt = 0
+  private stateAt = 0
+  private portsAt = 0
+  private clientAt = 0
+  private addressLength = 4
 
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
@@ -138,8 +138,8 @@ export class MessageView {
    * @returns False where the receiver drops it whole: see `fault`.
    */
   reset(bytes: Uint8Array): boolean {
-    this.#bytes = bytes
-    this.#data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.bytes = bytes
+    this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.index = -1
     this.fault = 0
     this.version = 0
@@ -150,17 +150,17 @@ export class MessageView {
       return this.#giveUp(PROBLEMS.SHORT_MESSAGE.number, 0)
     }
     this.syncid = bytes[HEADER_V0.SYNCID]!
-    this.size = this.#data.getUint16(HEADER_V0.SIZE)
+    this.size = this.data.getUint16(HEADER_V0.SIZE)
     if (this.#isVersion1()) this.version = 1
     if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, HEADER_V0.SIZE)
     if (this.version === 1) {
       this.count = bytes[HEADER_V1.COUNT]!
       this.#takeLayoutV1()
-      this.#following = HEADER_V1.LENGTH
+      this.end = HEADER_V1.LENGTH
     } else {
       this.count = bytes[HEADER_V0.COUNT]!
       this.#takeLayoutV0()
-      this.#following = HEADER_V0.LENGTH
+      this.end = HEADER_V0.LENGTH
     }
     return true
   }
@@ -172,7 +172,7 @@ export class MessageView {
    */
   next(): boolean {
     if (this.fault !== 0 || this.index + 1 >= this.count) return false
-    return this.seek(this.index + 1, this.#following)
+    return this.seek(this.index + 1, this.following)
   }
 
   /**
@@ -184,108 +184,111 @@ export class MessageView {
     this.index = index
     this.offset = offset
     this.verdict = 0
-    if (this.#hasParameters) this.#forgetParameters()
-    return this.version === 1 ? this.#seekV1(offset) : this.#seekV0(offset)
+    if (this.hasParameters) this.#forgetParameters()
+    if (this.version !== 1) return this.#seekV0(offset)
+    const left = this.bytes.length - offset
+    if (left < V1_LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
+    if ((this.data.getInt32(offset + V1_TYPE) & PLAIN_MASK) !== V1_LENGTH_IPV4) return this.#seekLongV1(offset, left)
+    this.ipv6 = false
+    this.addressLength = 4
+    this.end = offset + V1_LENGTH_IPV4
+    if ((this.data.getInt32(offset + V1_FLAGS) & DOUBTFUL_FLAGS) !== 0 || this.state >= stateCount(this.protocol))
+      this.#judgeV1(offset)
+    return true
   }
 
   /** Byte offset behind the current record and its padding: where the next one begins. */
   get following(): number {
-    return this.#following
+    return (this.end + 3) & ~3
   }
 
   /** IP protocol number. */
   get protocol(): number {
-    return this.#bytes[this.offset + this.#protocolAt]!
+    return this.bytes[this.offset + this.protocolAt]!
   }
 
   /** All flags: 32 bits in version 1, 16 in version 0. */
   get flags(): number {
-    return this.version === 1
-      ? this.#data.getInt32(this.offset + V1_FLAGS)
-      : this.#data.getUint16(this.offset + V0_FLAGS)
+    return this.version === 1 ? this.data.getInt32(this.offset + V1_FLAGS) : this.data.getUint16(this.offset + V0_FLAGS)
   }
 
   /** State's number, 0…65535. */
   get state(): number {
-    return this.#data.getUint16(this.offset + this.#stateAt)
+    return this.data.getUint16(this.offset + this.stateAt)
   }
 
   /** Client's port. */
   get clientPort(): number {
-    return this.#data.getUint16(this.offset + this.#clientPortAt)
+    return this.data.getUint16(this.offset + this.portsAt)
   }
 
   /** Virtual service's port. */
   get virtualPort(): number {
-    return this.#data.getUint16(this.offset + this.#virtualPortAt)
+    return this.data.getUint16(this.offset + this.portsAt + 2)
   }
 
   /** Real server's port. */
   get destinationPort(): number {
-    return this.#data.getUint16(this.offset + this.#destinationPortAt)
+    return this.data.getUint16(this.offset + this.portsAt + 4)
   }
 
   /** Firewall mark, 32 bits unsigned; 0 in version 0, which has none. */
   get fwmark(): number {
-    return this.version === 1 ? this.#data.getUint32(this.offset + V1_FWMARK) : 0
+    return this.version === 1 ? this.data.getUint32(this.offset + V1_FWMARK) : 0
   }
 
   /** Full timeout in seconds, 32 bits unsigned; 0 in version 0, which has none. */
   get timeout(): number {
-    return this.version === 1 ? this.#data.getUint32(this.offset + V1_TIMEOUT) : 0
+    return this.version === 1 ? this.data.getUint32(this.offset + V1_TIMEOUT) : 0
   }
 
   /** Word `i` of the client's address: 0 for IPv4, 0…3 for IPv6. */
   clientWord(i: number): number {
-    return this.#data.getInt32(this.offset + this.#clientAt + 4 * i)
+    return this.data.getInt32(this.offset + this.clientAt + 4 * i)
   }
 
   /** Word `i` of the virtual service's address. */
   virtualWord(i: number): number {
-    return this.#data.getInt32(this.offset + this.#clientAt + this.#addressLength + 4 * i)
+    return this.data.getInt32(this.offset + this.clientAt + this.addressLength + 4 * i)
   }
 
   /** Word `i` of the real server's address. */
   destinationWord(i: number): number {
-    return this.#data.getInt32(this.offset + this.#clientAt + 2 * this.#addressLength + 4 * i)
+    return this.data.getInt32(this.offset + this.clientAt + 2 * this.addressLength + 4 * i)
   }
 
   /** Number `i` of the sequence data, 32 bits: 0…2 of the incoming direction, 3…5 of the outgoing. Only where there is some. */
   sequenceWord(i: number): number {
-    return this.#data.getInt32(this.sequenceOffset + 4 * i, this.version === 0 && this.#littleEndian)
+    return this.data.getInt32(this.sequenceOffset + 4 * i, this.version === 0 && this.#littleEndian)
   }
 
   /** The persistence engine's data: a view of the message's bytes. */
   engineData(): Uint8Array {
-    return this.#bytes.subarray(this.engineDataOffset, this.engineDataOffset + this.engineDataLength)
+    return this.bytes.subarray(this.engineDataOffset, this.engineDataOffset + this.engineDataLength)
   }
 
   /** The persistence engine's name: a view of the message's bytes. */
   engineName(): Uint8Array {
-    return this.#bytes.subarray(this.engineNameOffset, this.engineNameOffset + this.engineNameLength)
+    return this.bytes.subarray(this.engineNameOffset, this.engineNameOffset + this.engineNameLength)
   }
 
   #takeLayoutV0(): void {
-    this.#protocolAt = V0_PROTOCOL
-    this.#stateAt = V0_STATE
-    this.#clientPortAt = V0_CLIENT_PORT
-    this.#virtualPortAt = V0_VIRTUAL_PORT
-    this.#destinationPortAt = V0_DESTINATION_PORT
-    this.#clientAt = V0_CLIENT
-    this.#addressLength = 4
+    this.protocolAt = V0_PROTOCOL
+    this.stateAt = V0_STATE
+    this.portsAt = V0_CLIENT_PORT
+    this.clientAt = V0_CLIENT
+    this.addressLength = 4
   }
 
   #takeLayoutV1(): void {
-    this.#protocolAt = V1_PROTOCOL
-    this.#stateAt = V1_STATE
-    this.#clientPortAt = V1_CLIENT_PORT
-    this.#virtualPortAt = V1_VIRTUAL_PORT
-    this.#destinationPortAt = V1_DESTINATION_PORT
-    this.#clientAt = V1_CLIENT
+    this.protocolAt = V1_PROTOCOL
+    this.stateAt = V1_STATE
+    this.portsAt = V1_CLIENT_PORT
+    this.clientAt = V1_CLIENT
   }
 
   #forgetParameters(): void {
-    this.#hasParameters = false
+    this.hasParameters = false
     this.sequenceOffset = 0
     this.engineDataOffset = 0
     this.engineNameOffset = 0
@@ -294,7 +297,7 @@ export class MessageView {
   }
 
   #isVersion1(): boolean {
-    const bytes = this.#bytes
+    const bytes = this.bytes
     return (
       bytes.length >= HEADER_V1.LENGTH &&
       bytes[HEADER_V1.RESERVED] === 0 &&
@@ -305,50 +308,34 @@ export class MessageView {
   }
 
   #seekV0(offset: number): boolean {
-    const left = this.#bytes.length - offset
+    const left = this.bytes.length - offset
     this.ipv6 = false
     if (left < V0_LENGTH) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
-    const flags = this.#data.getUint16(offset + V0_FLAGS)
+    const flags = this.data.getUint16(offset + V0_FLAGS)
     const length = (flags & FLAG.SEQUENCE) === 0 ? V0_LENGTH : V0_LENGTH_WITH_SEQUENCE
     if (left < length) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
     if (length !== V0_LENGTH) {
-      this.#hasParameters = true
+      this.hasParameters = true
       this.sequenceOffset = offset + V0_LENGTH
     }
     this.end = offset + length
-    this.#following = this.end
-    this.#judge(flags, this.#bytes[offset + V0_PROTOCOL]!, this.#data.getUint16(offset + V0_STATE))
+    this.#judge(flags, this.bytes[offset + V0_PROTOCOL]!, this.data.getUint16(offset + V0_STATE))
     return true
-  }
-
-  #seekV1(offset: number): boolean {
-    const left = this.#bytes.length - offset
-    if (left < V1_LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
-    if ((this.#data.getInt32(offset + V1_TYPE) & PLAIN_MASK) === V1_LENGTH_IPV4) {
-      this.ipv6 = false
-      this.#addressLength = 4
-      this.end = offset + V1_LENGTH_IPV4
-      this.#following = this.end
-      this.#judgeV1(offset)
-      return true
-    }
-    return this.#seekLongV1(offset, left)
   }
 
   /** Anything but an IPv4 record without parameters. */
   #seekLongV1(offset: number, left: number): boolean {
-    const verSize = this.#data.getUint16(offset + V1_VER_SIZE)
+    const verSize = this.data.getUint16(offset + V1_VER_SIZE)
     const length = verSize & SIZE_MASK
     if (length > left) return this.#giveUp(PROBLEMS.RECORD_LENGTH.number, offset + V1_VER_SIZE)
     if (verSize >>> VERSION_SHIFT !== 0) return this.#giveUp(PROBLEMS.RECORD_VERSION.number, offset + V1_VER_SIZE)
-    const type = this.#bytes[offset + V1_TYPE]!
+    const type = this.bytes[offset + V1_TYPE]!
     this.ipv6 = (type & TYPE_IPV6) !== 0
-    this.#addressLength = this.ipv6 ? 16 : 4
+    this.addressLength = this.ipv6 ? 16 : 4
     if (!this.ipv6 && type !== 0) return this.#giveUp(PROBLEMS.RECORD_TYPE.number, offset + V1_TYPE)
     const fixed = this.ipv6 ? V1_LENGTH_IPV6 : V1_LENGTH_IPV4
     if (length < fixed) return this.#giveUp(PROBLEMS.RECORD_TOO_SHORT.number, offset + V1_VER_SIZE)
     this.end = offset + length
-    this.#following = offset + ((length + 3) & ~3)
     if (length > fixed && !this.#readParameters(offset + fixed)) return false
     if (this.verdict !== 0) return true
     if (this.#judgeV1(offset) && this.engineDataOffset !== 0) this.#judgeEngine()
@@ -357,8 +344,8 @@ export class MessageView {
 
   /** Each parameter is judged fully before the next is read; false where the rest of the message is dropped. */
   #readParameters(first: number): boolean {
-    const bytes = this.#bytes
-    this.#hasParameters = true
+    const bytes = this.bytes
+    this.hasParameters = true
     for (let at = first; at < this.end;) {
       if (this.end - at < PARAMETER_HEADER.DATA) return this.#giveUp(PROBLEMS.PARAMETER_TRUNCATED.number, at)
       const length = bytes[at + PARAMETER_HEADER.LENGTH]!
@@ -402,8 +389,8 @@ export class MessageView {
   }
 
   #judgeV1(offset: number): boolean {
-    const flags = this.#data.getInt32(offset + V1_FLAGS)
-    return this.#judge(flags, this.#bytes[offset + V1_PROTOCOL]!, this.#data.getUint16(offset + V1_STATE))
+    const flags = this.data.getInt32(offset + V1_FLAGS)
+    return this.#judge(flags, this.bytes[offset + V1_PROTOCOL]!, this.data.getUint16(offset + V1_STATE))
   }
 
   #judge(flags: number, protocol: number, state: number): boolean {
