@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../counted.js'
 import { KernelFollower } from '../procfs/follower.js'
 import type { Milliseconds } from '../units.js'
 import type { Connection } from '../wire/connection.js'
@@ -107,7 +108,7 @@ export class Announcing {
     const kernel = await look()
     if (kernel > 0) return
     const sent = await master.announceTable(rate === undefined ? {} : { rate })
-    onNotice(`${sent} connections of the table were announced`)
+    onNotice(`announced ${counted(sent, 'connection')} of the table`)
   }
 
   async #end(): Promise<void> {

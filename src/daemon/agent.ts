@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'node:events'
+import { counted } from '../counted.js'
 import type { AgentEvent } from '../engine/agent-options.js'
 import { AgentEngine, type AgentReport } from '../engine/agent.js'
 import type { IpvsSyncError } from '../errors.js'
@@ -222,7 +223,8 @@ export class Agent extends EventEmitter<AgentEvents> {
     const times = { now: this.#clock.now(), wallClock: this.#wallClock() }
     const { table, state, report } = await loadTable(store, () => tableOf(this.#options), times)
     this.#table = table
-    if (state === 'good') this.#notice(`${store}: ${report.loaded} connections loaded, ${report.expired} were over`)
+    if (state === 'good')
+      this.#notice(`${store}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
     if (state === 'damaged') this.#notice(`${store} is damaged: set aside as ${store}.damaged, and not loaded`)
   }
 
@@ -353,7 +355,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     try {
       const connections = await this.#giver.give(this.#table, () => this.#look())
       if (connections === undefined) return
-      this.#notice(`${connections} connections given`)
+      this.#notice(`${counted(connections, 'connection')} given`)
       this.#engine.answerDone(connections, this.#clock.now())
     } catch (error) {
       this.#notice(`the table could not be given: ${(error as Error).message}`)

@@ -5,6 +5,7 @@
  */
 
 import { EventEmitter } from 'node:events'
+import { counted } from '../counted.js'
 import type { IpvsSyncError } from '../errors.js'
 import type { ConnectionChange } from '../engine/connection-change.js'
 import type { ConnectionEvent, DroppedEvent, EngineEvent, NoticeEvent } from '../engine/events.js'
@@ -246,7 +247,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
       if (left < held) movedAt = now
       held = left
       if (now - movedAt >= GRACE) {
-        this.#notice('NOT_SENT', `${left} connections could not be sent before the end`)
+        this.#notice('NOT_SENT', `${counted(left, 'connection')} could not be sent before the end`)
         return
       }
       await new Promise<void>((resolve) => void this.#clock.after(CLOSE_LOOK, resolve))

@@ -6,6 +6,7 @@
 
 import { LRUCache } from 'lru-cache'
 import { networkHolds, type Network } from '../addresses.js'
+import { counted } from '../counted.js'
 import type { TimestampMs } from '../units.js'
 import { HEADER_V1 } from '../wire/layout.js'
 import { Answering } from './agent-answering.js'
@@ -196,13 +197,14 @@ export class AgentEngine {
       const doing =
         answerer === undefined
           ? 'asking for a table'
-          : `receiving a table of ${expected} connections from agent ${answerer}`
+          : `receiving a table of ${counted(expected, 'connection')} from agent ${answerer}`
       return outcome === undefined ? doing : `ready; ${doing}`
     }
     if (outcome === undefined) return 'not started'
-    if (outcome === 'complete') return `ready: a table of ${received} connections came from agent ${answerer!}`
+    if (outcome === 'complete')
+      return `ready: a table of ${counted(received, 'connection')} came from agent ${answerer!}`
     if (outcome === 'incomplete')
-      return `ready, incomplete: ${received} of ${expected} connections came, and no more were to be had`
+      return `ready, incomplete: ${received} of ${counted(expected, 'connection')} came, and no more were to be had`
     return `ready, alone: no agent answered within ${this.#times.limit / 1000} s`
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../counted.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Connection } from '../wire/connection.js'
 import { Completer, type Assumption, type Unsendable } from './complete.js'
@@ -83,19 +84,24 @@ export async function* completeLines(
 
 /** What was assumed and left out, a sentence each; empty where there is nothing to say. */
 export function explainNotes({ assumed, unsendable, damaged }: KernelTableNotes): string[] {
-  const told: [number, string][] = [
-    [assumed.forwarding, 'have a real server of no known service: forwarding method MASQ assumed'],
-    [assumed.fwmark, 'go to a real server of services by firewall mark: the mark assumed, 0 where there are several'],
-    [assumed.state, 'show no state (ERR!): the first one assumed, ASSURED for templates'],
-    [assumed.timeout, 'are templates of no known service: timeout 180 s assumed, or what is left if that is more'],
-    [unsendable.invalidated, 'are invalidated templates: left out'],
+  const told: [number, string, string][] = [
+    [assumed.forwarding, 'connection', 'with a real server of no known service: forwarding method MASQ assumed'],
+    [
+      assumed.fwmark,
+      'connection',
+      'to a real server of services by firewall mark: the mark assumed, 0 where there are several'
+    ],
+    [assumed.state, 'connection', 'without a known state (ERR!): the first one assumed, ASSURED for templates'],
+    [assumed.timeout, 'template', 'of no known service: timeout 180 s assumed, or what is left if that is more'],
+    [unsendable.invalidated, 'template', 'that is invalidated: left out'],
     [
       unsendable['other-family'],
-      'have a real server of the other address family, which no message can carry: left out'
+      'connection',
+      'with a real server of the other address family, which no message can carry: left out'
     ],
-    [damaged, 'could not be read: left out']
+    [damaged, 'line', 'could not be read: left out']
   ]
-  return told.filter(([count]) => count > 0).map(([count, text]) => `${count} ${text}`)
+  return told.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)} ${text}`)
 }
 
 /** Without its services a table is still worth reading. */

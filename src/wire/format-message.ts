@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from '../counted.js'
 import { demandMessage } from './arguments.js'
 import type { Connection, DecodedMessage, SyncMessage } from './connection.js'
 import { decodeMessage, type DecodeOptions } from './decode-message.js'
@@ -50,7 +51,7 @@ function heading(message: SyncMessage | DecodedMessage): string {
   const { version, syncid, connections } = message
   const size = 'size' in message ? `, ${message.size} bytes` : ''
   const found = problemsOf(message).map(({ code }) => code)
-  const count = `${connections.length} connection${connections.length === 1 ? '' : 's'}`
+  const count = counted(connections.length, 'connection')
   return [`version ${version}, syncid ${syncid}${size}, ${count}${byProtocol(connections)}`, ...found].join(', ')
 }
 

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { counted } from '../counted.js'
 import { demandDecodable } from './arguments.js'
 import { KNOWN_ENGINES } from './constants.js'
 import { Findings } from './findings.js'
@@ -50,10 +51,10 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
 type ScanRecords = (state: ScanState, count: number) => ScanEnd
 
 function checkSize({ bytes, length, findings }: ScanState, header: Header | undefined): header is Header {
-  if (length < 4) return findings.add('SHORT_MESSAGE', 0, `${bytesText(length)}; a message has at least 4`)
+  if (length < 4) return findings.add('SHORT_MESSAGE', 0, `${counted(length, 'byte')}; a message has at least 4`)
   if (header === undefined) return findings.add('MESSAGE_SNAPPED', bytes.length, snappedText(bytes.length, length))
   if (header.size === length) return true
-  return findings.add('SIZE_MISMATCH', 2, `the header says ${bytesText(header.size)}, the datagram has ${length}`)
+  return findings.add('SIZE_MISMATCH', 2, `the header says ${counted(header.size, 'byte')}, the datagram has ${length}`)
 }
 
 function scanVersion0(state: ScanState, count: number): void {
@@ -105,7 +106,7 @@ function reportLeftover({ length, findings }: ScanState, scanEnd: ScanEnd): void
   }
   const behind = count === 0 ? 'the header' : count === 1 ? 'the only connection' : `the last of ${count} connections`
   const look = further ? `; they look like ${further} more` : ''
-  findings.add('LEFTOVER_BYTES', end, `${bytesText(length - end)} behind ${behind}${look}`)
+  findings.add('LEFTOVER_BYTES', end, `${counted(length - end, 'byte')} behind ${behind}${look}`)
 }
 
 function reportSnapped({ bytes, length, findings }: ScanState, found: number, count: number): void {
@@ -114,9 +115,5 @@ function reportSnapped({ bytes, length, findings }: ScanState, found: number, co
 }
 
 function snappedText(kept: number, length: number): string {
-  return `the capture kept ${kept} of ${length} bytes`
-}
-
-function bytesText(count: number): string {
-  return count === 1 ? '1 byte' : `${count} bytes`
+  return `the capture kept ${kept} of ${counted(length, 'byte')}`
 }

@@ -77,7 +77,7 @@ t.test('what is wrong with messages is said, and the rest goes on; others are no
   await send('00')
   await said(io, /127\.0\.0\.1: SHORT_MESSAGE, drop: /)
   t.equal(await end(), 0)
-  t.match(io.errors(), /1 messages, 1 dropped/)
+  t.match(io.errors(), /1 message, 1 dropped/)
   t.equal(io.output(), '')
 
   const strangers = await startBackup('--accept', '10.0.0.0/8')
@@ -171,7 +171,7 @@ t.test('a reader who does not keep up costs lines, not memory, and is told how m
   socket.close()
   io.abort()
   t.equal(await code, 0)
-  t.match(io.errors(), /1 lines were left out: standard output did not keep up/)
+  t.match(io.errors(), /1 line left out: standard output did not keep up/)
 })
 
 t.test('a problem is said the first time, the tenth, the hundredth; strangers cannot fill the log', async (t) => {

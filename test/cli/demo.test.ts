@@ -85,7 +85,7 @@ t.test('the group needs an interface lo with an IPv4 address', async (t) => {
 t.test('elsewhere a line says it all', async (t) => {
   t.equal(
     drawLine({ ...snapshot, backup: { connections: [at(0)], messages: 1 } }),
-    '1:02  master: 4 connections, 4 messages sent  ->  backup: 1 connection learned from 1 messages'
+    '1:02  master: 4 connections, 4 messages sent  ->  backup: 1 connection learned from 1 message'
   )
 })
 

@@ -245,8 +245,8 @@ t.test('the kernel is followed: what is new and what changed is announced, what 
   await following
   t.strictSame(announced, ['1 ESTABLISHED', '1 FIN_WAIT', '2 ESTABLISHED', '3 ESTABLISHED'])
   t.strictSame(told.slice().sort(), [
-    '1 could not be read: left out',
-    '2 have a real server of no known service: forwarding method MASQ assumed'
+    '1 line could not be read: left out',
+    '2 connections with a real server of no known service: forwarding method MASQ assumed'
   ])
 })
 

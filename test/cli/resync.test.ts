@@ -245,8 +245,8 @@ t.test('--dry-run counts, prices and says what was assumed', async (t) => {
   t.match(output, /nothing was sent; it would take 0\.\d s and put \d+ bytes on the wire/)
   t.notMatch(output, 'MASQ assumed')
   const bare = await resync([...saved, '--rate', '10', '--repeat', '3', '--sync-version', '0'])
-  t.match(bare.output, /, 3 times\n\d+ have a real server of no known service: forwarding method MASQ assumed\n/)
-  t.match(bare.output, /\d+ are IPv6, which version 0 cannot carry: left out/)
+  t.match(bare.output, /, 3 times\n\d+ connections with a real server of no known service: forwarding method MASQ assumed\n/)
+  t.match(bare.output, /\d+ IPv6 connections, which version 0 cannot carry: left out/)
   t.match(bare.output, /pace: 10 connections a second/)
 })
 

@@ -314,7 +314,7 @@ t.test('sysctl: every variable as a table or JSON Lines, and files checked line 
   t.strictSame(await outputOf('--check', `${folder}/good`), [
     0,
     '',
-    `${folder}/good: 1 settings of net.ipv4.vs, all good\n`
+    `${folder}/good: 1 setting of net.ipv4.vs, all good\n`
   ])
   const [found, told, summary] = await outputOf('--check', `${folder}/bad`)
   t.equal(found, 1)

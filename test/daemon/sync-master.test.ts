@@ -102,7 +102,7 @@ t.test('a transport that stays blocked does not keep a close for ever', async (t
     await settled()
   }
   await closing
-  t.match(told.at(-1), { code: 'NOT_SENT', message: '1 connections could not be sent before the end' })
+  t.match(told.at(-1), { code: 'NOT_SENT', message: '1 connection could not be sent before the end' })
 })
 
 t.test('a whole table is announced at its pace, templates first', async (t) => {

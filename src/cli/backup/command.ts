@@ -5,6 +5,7 @@
  */
 
 import { Option, type Command } from 'commander'
+import { counted } from '../../counted.js'
 import type { BackupCounters } from '../../engine/backup-counters.js'
 import type { ConnectionEvent } from '../../engine/events.js'
 import { SyncBackup } from '../../daemon/sync-backup.js'
@@ -84,7 +85,8 @@ function printChanges(backup: SyncBackup, io: Io): LineWriter {
 }
 
 function tellLost(lines: LineWriter | undefined, tell: Tell): void {
-  if (lines !== undefined && lines.lost > 0) tell(`${lines.lost} lines were left out: standard output did not keep up`)
+  if (lines !== undefined && lines.lost > 0)
+    tell(`${counted(lines.lost, 'line')} left out: standard output did not keep up`)
 }
 
 /** What a backup says at its end. */
@@ -97,8 +99,8 @@ export function summaryOf(backup: {
   const messages = backup.counters().received.reduce((sum, [one, other]) => sum + one + other, 0)
   const drops = backup.receiveDrops() ?? 0
   return (
-    `${messages} messages, ${sum(dropped)} dropped; ${applied} connections applied, ${sum(skipped)} skipped; ` +
-    `${backup.table.size} in the table${drops > 0 ? `; ${drops} messages lost to a full receive buffer` : ''}`
+    `${counted(messages, 'message')}, ${sum(dropped)} dropped; ${counted(applied, 'connection')} applied, ${sum(skipped)} skipped; ` +
+    `${backup.table.size} in the table${drops > 0 ? `; ${counted(drops, 'message')} lost to a full receive buffer` : ''}`
   )
 }
 

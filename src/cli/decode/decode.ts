@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../../counted.js'
 import type { Io } from '../io.js'
 import type { CaptureCounts, CaptureFinding } from '../../capture/items.js'
 import { decodeCapture } from './decode-capture.js'
@@ -19,7 +20,7 @@ import type { Printer } from './printer.js'
 import { Progress } from './progress.js'
 import { messageReader } from './read-message.js'
 import { problemText, styleFor } from './style.js'
-import { count, Summary } from './summary.js'
+import { Summary } from './summary.js'
 import { TablePrinter } from './table-printer.js'
 import { TsharkPrinter } from './tshark-printer.js'
 
@@ -121,7 +122,7 @@ function nothingFound(ports: readonly Range[], { packets, otherPorts }: CaptureC
     others.length === 0
       ? 'if the daemons use another port (ipvsadm -L --daemon tells), name it with --ports'
       : `what goes to port ${others.join(', ')} looks like it: try --ports ${others.join(',')}`
-  return `no sync traffic to ports ${ports.map(rangeText).join(',')} in ${count(packets, 'packet')}; ${hint}`
+  return `no sync traffic to ports ${ports.map(rangeText).join(',')} in ${counted(packets, 'packet')}; ${hint}`
 }
 
 function rangeText([first, last]: Range): string {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../../counted.js'
 import type { CapturedDatagram, CaptureFinding } from '../../capture/items.js'
 import type { DecodedMessage } from '../../wire/connection.js'
 import type { Problem } from '../../wire/problems.js'
@@ -64,15 +65,15 @@ export class Summary {
   /** The summary, line by line. */
   lines(style: Style): string[] {
     const span = this.#first === undefined ? '' : `, ${this.#first} to ${this.#last}`
-    const counted = `${count(this.#messages, 'message')}, ${count(this.#connections, 'connection')}, ${count(this.#problems, 'problem')}`
-    const lines = [style.strong(counted) + span]
+    const total = `${counted(this.#messages, 'message')}, ${counted(this.#connections, 'connection')}, ${counted(this.#problems, 'problem')}`
+    const lines = [style.strong(total) + span]
     for (const [kind, tally] of Object.entries(this.#by)) {
       const values = tally.sorted()
       if (values.length > 0) lines.push(`  ${kind.padEnd(10)}${list(values)}`)
     }
     if (this.#fragmented > 0) {
       lines.push(
-        `  ${count(this.#fragmented, 'message')} came in IP fragments: sync_maxlen of the sender is more than the path's MTU carries`
+        `  ${counted(this.#fragmented, 'message')} came in IP fragments: sync_maxlen of the sender is more than the path's MTU carries`
       )
     }
     return lines
@@ -88,11 +89,6 @@ export class Summary {
     this.#problems += 1
     this.#by.problem.add(`${code} (${severity})`)
   }
-}
-
-/** `1 message`, `2 messages`. */
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
 function list(values: readonly (readonly [string, number])[]): string {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../../counted.js'
 import type { CapturedDatagram, CaptureFinding } from '../../capture/items.js'
 import type { Connection, DecodedMessage } from '../../wire/connection.js'
 import { problemRow } from '../../wire/format-message.js'
@@ -12,7 +13,7 @@ import { endpointText } from '../../wire/terminal-text.js'
 import type { Printer, Write } from './printer.js'
 import type { ReadMessage } from './read-message.js'
 import { problemText, type Style } from './style.js'
-import { count, type Summary } from './summary.js'
+import type { Summary } from './summary.js'
 import { Columns, HEADINGS, rowOf } from './table-row.js'
 
 /** Why sequence data look odd. Printed once, where such data are first shown. */
@@ -80,9 +81,9 @@ export class TablePrinter implements Printer {
     const what = [
       `version ${message.version}`,
       `syncid ${message.syncid}`,
-      count(message.size, 'byte'),
+      counted(message.size, 'byte'),
       ...(fragments > 1 ? [`${fragments} fragments`] : []),
-      count(message.connections.length, 'connection')
+      counted(message.connections.length, 'connection')
     ]
     return (
       this.#style.strong(`${when}  ${endpointText(source)} > ${endpointText(destination)}`) + `  ${what.join(', ')}`

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from '../../counted.js'
 import type { Endpoint, TableConnection } from '../../wire/connection.js'
 import { pairUp, type DemoSnapshot, type Pair } from './snapshot.js'
 
@@ -48,12 +49,12 @@ export function drawScreen(
     ),
     '',
     columns(
-      paint('bold', fit(`MASTER  ${count(master.connections.length)}`, half)),
-      paint('bold', fit(`BACKUP  ${count(backup.connections.length)}`, half))
+      paint('bold', fit(`MASTER  ${counted(master.connections.length, 'connection')}`, half)),
+      paint('bold', fit(`BACKUP  ${counted(backup.connections.length, 'connection')}`, half))
     ),
     columns(
-      paint('dim', fit(`made-up clients; ${master.messages} messages sent`, half)),
-      paint('dim', fit(`learned from ${backup.messages} messages received`, half))
+      paint('dim', fit(`made-up clients; ${counted(master.messages, 'message')} sent`, half)),
+      paint('dim', fit(`learned from ${counted(backup.messages, 'message')} received`, half))
     ),
     columns(paint('dim', fit(heading('real server'), half)), paint('dim', fit(heading('expires in'), half))),
     ...pairs.slice(0, room).map((pair) => drawPair(pair, half, paint)),
@@ -69,8 +70,8 @@ export function drawScreen(
 /** One line that says it all, for a log. */
 export function drawLine({ master, backup, seconds }: DemoSnapshot): string {
   return (
-    `${clock(seconds)}  master: ${count(master.connections.length)}, ${master.messages} messages sent` +
-    `  ->  backup: ${count(backup.connections.length)} learned from ${backup.messages} messages`
+    `${clock(seconds)}  master: ${counted(master.connections.length, 'connection')}, ${counted(master.messages, 'message')} sent` +
+    `  ->  backup: ${counted(backup.connections.length, 'connection')} learned from ${counted(backup.messages, 'message')}`
   )
 }
 
@@ -102,10 +103,6 @@ function target({ destination }: TableConnection): string {
 
 function text({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}
-
-function count(connections: number): string {
-  return connections === 1 ? '1 connection' : `${connections} connections`
 }
 
 function clock(seconds: number): string {

@@ -5,6 +5,7 @@
  */
 
 import { Option, type Command } from 'commander'
+import { counted } from '../../counted.js'
 import { systemClock } from '../../daemon/clock.js'
 import { SyncMaster } from '../../daemon/sync-master.js'
 import type { Io } from '../io.js'
@@ -105,5 +106,5 @@ async function followDemo(master: SyncMaster, rate: number, signal: AbortSignal)
 function summaryOf(master: SyncMaster): string {
   const { sent, suppressed, dropped, channels } = master.counters()
   const messages = channels.reduce((sum, { messagesSent }) => sum + messagesSent, 0)
-  return `${sent - dropped} connections in ${messages} messages; ${suppressed} not due, ${dropped} dropped`
+  return `${counted(sent - dropped, 'connection')} in ${counted(messages, 'message')}; ${suppressed} not due, ${dropped} dropped`
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../../counted.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 
 /** Between two updates. */
@@ -38,7 +39,7 @@ export class ProgressBar {
     const bar = '#'.repeat(Math.floor(share * BAR)).padEnd(BAR, '.')
     const left = Math.ceil((this.#total - done) / rate)
     this.#write(
-      `\r[${bar}] ${Math.floor(share * 100)} %  ${done} of ${this.#total} connections, ${Math.round(rate)}/s, ${left} s left\u001b[K`
+      `\r[${bar}] ${Math.floor(share * 100)} %  ${done} of ${counted(this.#total, 'connection')}, ${Math.round(rate)}/s, ${left} s left\u001b[K`
     )
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../../counted.js'
 import type { BulkProgress, Pace } from '../../daemon/bulk-sender.js'
 import type { BulkCounts } from '../../engine/bulk-messages.js'
 import { receiveBufferHolds } from '../../engine/pacer.js'
@@ -33,7 +34,7 @@ export function describePlan(plan: ResyncPlan): string[] {
   const bytes = messages.reduce((sum, message) => sum + message.bytes.length, 0)
   const repeats = times === 1 ? '' : `, ${times} times`
   return [
-    `${counts.connections} connections (${counts.templates} templates, sent first) in ${messages.length} messages, ${bytes} bytes${repeats}`,
+    `${counted(counts.connections, 'connection')} (${counted(counts.templates, 'template')}, sent first) in ${counted(messages.length, 'message')}, ${bytes} bytes${repeats}`,
     ...explainNotes(plan.notes),
     ...leftOut(counts),
     describePace(plan)
@@ -54,21 +55,21 @@ export function describeResult(sent: BulkProgress, plan: ResyncPlan, elapsed: Mi
   const total = plan.messages.length * plan.times
   const seconds = Math.max(elapsed, 1) / 1000
   const rate = Math.round(sent.connections / seconds)
-  const share = sent.messages === total ? '' : `stopped: ${sent.messages} of ${total} messages, `
-  return `${share}${sent.connections} connections sent to ${where} in ${seconds.toFixed(1)} s, ${rate}/s`
+  const share = sent.messages === total ? '' : `stopped: ${sent.messages} of ${counted(total, 'message')}, `
+  return `${share}${counted(sent.connections, 'connection')} sent to ${where} in ${seconds.toFixed(1)} s, ${rate}/s`
 }
 
 function describePace({ pace, rate, maxLength }: ResyncPlan): string {
   const holds = receiveBufferHolds(maxLength)
   if (rate !== undefined)
-    return `pace: ${rate} connections a second; a receiver's default socket buffer holds ${holds} full datagrams`
-  return `pace: ${pace.rate} messages a second: half of the ${holds} full datagrams that a receiver's default socket buffer holds, each 100 ms`
+    return `pace: ${counted(rate, 'connection')} a second; a receiver's default socket buffer holds ${holds} full datagrams`
+  return `pace: ${counted(pace.rate, 'message')} a second: half of the ${holds} full datagrams that a receiver's default socket buffer holds, each 100 ms`
 }
 
 function leftOut({ ipv6, refused }: BulkCounts): string[] {
-  const told: [number, string][] = [
-    [ipv6, 'are IPv6, which version 0 cannot carry: left out'],
-    [refused, 'have a protocol, state or flags that every receiver skips: left out']
+  const told: [number, string, string][] = [
+    [ipv6, 'IPv6 connection', ', which version 0 cannot carry: left out'],
+    [refused, 'connection', ' with a protocol, state or flags that every receiver skips: left out']
   ]
-  return told.filter(([count]) => count > 0).map(([count, text]) => `${count} ${text}`)
+  return told.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)}${text}`)
 }

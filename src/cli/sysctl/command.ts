@@ -5,6 +5,7 @@
  */
 
 import { Option, type Command } from 'commander'
+import { counted } from '../../counted.js'
 import { readSysctls } from '../../sysctl/index.js'
 import type { Io } from '../io.js'
 import { addSysctlOptions, readText, settingsOf, type SysctlOptions } from '../options.js'
@@ -39,6 +40,6 @@ async function check(file: string, io: Io): Promise<number> {
   const { findings, assignments } = readSysctls(await readText('--check', file))
   for (const { line, error } of findings) io.stdout.write(`${file}:${line}: ${error.message}\n`)
   const verdict = findings.length === 0 ? 'all good' : `${findings.length} refused`
-  io.stderr.write(`${file}: ${assignments + findings.length} settings of net.ipv4.vs, ${verdict}\n`)
+  io.stderr.write(`${file}: ${counted(assignments + findings.length, 'setting')} of net.ipv4.vs, ${verdict}\n`)
   return findings.length === 0 ? 0 : 1
 }
