@@ -40,6 +40,7 @@ const {
   TIMEOUT: V1_TIMEOUT,
   VIRTUAL_PORT: V1_VIRTUAL_PORT
 } = RECORD_V1
+const V1_FIRST = HEADER_V1.LENGTH
 const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
 const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
 
@@ -88,7 +89,7 @@ export class MessageReader {
     if (!view.reset(bytes)) return 0
     const first = view.version === 1 ? this.#readPlain() : 0
     if (first === view.count) return first
-    if (first > 0 && !view.seek(first, HEADER_V1.LENGTH + first * V1_LENGTH_IPV4)) return first
+    if (first > 0 && !view.seek(first, V1_FIRST + first * V1_LENGTH_IPV4)) return first
     if (first > 0) this.#copyRow()
     while (view.next()) this.#copyRow()
     return rows.count
@@ -99,10 +100,12 @@ export class MessageReader {
     const { words } = this.rows
     const { count, data } = this.view
     const last = data.byteLength - V1_LENGTH_IPV4
-    let at: number = HEADER_V1.LENGTH
     let i = 0
-    let to = 0
-    for (; i < count && at <= last; i++) {
+    for (; i < count; i++) {
+      // Masks that take nothing away: V8 sees that both are small, and leaves out a check for overflow at each addition.
+      const at = (V1_FIRST + i * V1_LENGTH_IPV4) & 0xffff
+      const to = (i * ROW_WORDS) & 0xffff
+      if (at > last) break
       const head = data.getInt32(at)
       if ((head & PLAIN_MASK) !== PLAIN_IPV4) break
       const protocol = head >>> 16
@@ -126,8 +129,6 @@ export class MessageReader {
       words[to + ROW_OFFSET] = at
       const isPlain = (flags & DOUBTFUL_FLAGS) === 0 && state < stateCount(protocol)
       words[to + ROW_VERDICT] = isPlain ? 0 : judge(flags, protocol, state, this.#strict)
-      at += V1_LENGTH_IPV4
-      to += ROW_WORDS
     }
     this.rows.count = i
     return i
