@@ -18,6 +18,7 @@
  * - `ERR_CAPTURE` not a capture, or of a kind that cannot be read
  * - `ERR_NO_IPVS` the running kernel has no IPVS loaded
  * - `ERR_IO` a file could not be read or written
+ * - `ERR_WORKER` a worker thread ended by itself
  */
 export type ErrorCode =
   | 'ERR_CONFIG'
@@ -30,6 +31,7 @@ export type ErrorCode =
   | 'ERR_CAPTURE'
   | 'ERR_NO_IPVS'
   | 'ERR_IO'
+  | 'ERR_WORKER'
 
 /** What an {@link IpvsSyncError} carries besides its code and message. */
 export interface IpvsSyncErrorDetails {

@@ -12,6 +12,9 @@ import type { TableConnection } from '../wire/connection.js'
 import { explainSocketError } from '../transport/udp-errors.js'
 import { createMetrics, type Metrics, type MetricsSnapshot } from './metrics.js'
 
+/** One after the other; those of other threads come as they are asked for. */
+export type Items<T> = Iterable<T> | AsyncIterable<T>
+
 /** What is shown. */
 export interface HttpView {
   /** Whether the sockets are open: what `/readyz` answers. */
@@ -19,9 +22,9 @@ export interface HttpView {
   /** A line that goes with it. By default it speaks of the sockets alone. */
   status?(): string
   /** The table, in any order; may change while it is read. */
-  connections(): Iterable<TableConnection>
+  connections(): Items<TableConnection>
   /** The table as `/proc/net/ip_vs_conn_sync` has it: lines without their ends, the header first. */
-  procLines(): Iterable<string>
+  procLines(): Items<string>
   /** The counters. */
   metrics(): MetricsSnapshot
 }
@@ -46,7 +49,7 @@ export interface HttpServer {
 interface Reply {
   readonly status: number
   readonly type: string
-  readonly body: string | Iterable<string>
+  readonly body: string | Items<string>
 }
 
 /** Lines that are handed to the network at a time. */
@@ -121,7 +124,11 @@ function table(format: string, view: HttpView): Reply {
 }
 
 /** A table of millions is never in memory as text, and a slow reader slows its own answer only. */
-function* chunks(lines: Iterable<string>): Generator<string> {
+function chunks(lines: Items<string>): Items<string> {
+  return Symbol.asyncIterator in lines ? asyncChunks(lines) : syncChunks(lines)
+}
+
+function* syncChunks(lines: Iterable<string>): Generator<string> {
   let chunk: string[] = []
   for (const line of lines) {
     if (chunk.push(`${line}\n`) < LINES_A_CHUNK) continue
@@ -131,8 +138,26 @@ function* chunks(lines: Iterable<string>): Generator<string> {
   if (chunk.length > 0) yield chunk.join('')
 }
 
-function* jsonLines(connections: Iterable<TableConnection>): Generator<string> {
+async function* asyncChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  let chunk: string[] = []
+  for await (const line of lines) {
+    if (chunk.push(`${line}\n`) < LINES_A_CHUNK) continue
+    yield chunk.join('')
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk.join('')
+}
+
+function jsonLines(connections: Items<TableConnection>): Items<string> {
+  return Symbol.asyncIterator in connections ? asyncJsonLines(connections) : syncJsonLines(connections)
+}
+
+function* syncJsonLines(connections: Iterable<TableConnection>): Generator<string> {
   for (const connection of connections) yield JSON.stringify(connection)
+}
+
+async function* asyncJsonLines(connections: AsyncIterable<TableConnection>): AsyncGenerator<string> {
+  for await (const connection of connections) yield JSON.stringify(connection)
 }
 
 function say(status: number, text: string): Reply {

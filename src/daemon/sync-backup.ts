@@ -5,23 +5,27 @@
  */
 
 import { EventEmitter } from 'node:events'
-import type { IpvsSyncError } from '../errors.js'
+import { IpvsSyncError } from '../errors.js'
 import { BackupEngine } from '../engine/backup.js'
-import type { BackupEngineOptions } from '../engine/backup-options.js'
+import { DEFAULT_MAX_CONNECTIONS, type BackupEngineOptions } from '../engine/backup-options.js'
 import type { BackupCounters } from '../engine/backup-counters.js'
 import type { SenderReport } from '../engine/backup-senders.js'
 import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '../engine/events.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
-import type { ConnectionTable } from '../table/connection-table.js'
+import type { ConnectionTable, TableCount } from '../table/connection-table.js'
 import { backupSyncMaxlen } from '../transport/sync-maxlen.js'
 import { ownAddresses } from '../transport/interfaces.js'
 import { nodeSystem } from '../transport/system.js'
 import type { ReceivingTransport } from '../transport/transport.js'
 import { UdpReceiver } from '../transport/udp-receiver.js'
+import type { TableConnection } from '../wire/connection.js'
 import type { FlagChecks } from '../wire/constants.js'
+import { BackupCrew, type CrewOutlets } from './backup-crew.js'
 import type { Clock } from './clock.js'
+import { TableCopier } from './copy-table.js'
 import { Lifecycle } from './lifecycle.js'
-import { Runner } from './runner.js'
+import { LocalBackup, type BackupWork } from './local-backup.js'
+import { splitChannels, verifyWorkers } from './split-channels.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from './sync-options.js'
 
 /** What a {@link SyncBackup} is told. */
@@ -39,6 +43,17 @@ export interface SyncBackupOptions extends SyncOptions {
   readonly onRemove?: (slot: number) => void
   /** Brings the messages instead of UDP. */
   readonly transport?: ReceivingTransport
+  /**
+   * Spreads the channels over so many worker threads, at most one for each of sync_ports: for when one core is not enough. 0,
+   * the default, and 1 do all the work in the calling thread.
+   *
+   * Each worker has sockets, an engine and a table of its own (`maxConnections` is the ceiling of each), so `table`,
+   * `transport`, `onRemove`, `clock` and `system` cannot be given with it; `SyncBackup.table` cannot be had: use
+   * {@link SyncBackup.connections} and {@link SyncBackup.copyTable}. Counters are some 200 ms old, and events come in batches;
+   * where listeners do not keep up, further ones are left out and counted in `eventsLost`. A key that was announced on two
+   * channels, as by a master that came up again, is shown twice until the older one's time is over.
+   */
+  readonly workers?: number
 }
 
 /** What a {@link SyncBackup} tells. */
@@ -53,7 +68,10 @@ export interface SyncBackupEvents {
   problem: [event: ProblemEvent]
   /** Something that a person should know, and that stops nothing. */
   notice: [event: NoticeEvent]
-  /** A socket failed after the start. Where nobody listens for this, it passes. */
+  /**
+   * A socket failed after the start; where nobody listens for this, it passes. With `ERR_WORKER` a worker ended by itself, and
+   * the backup closes.
+   */
   error: [error: IpvsSyncError]
   /** Everything is closed. */
   close: []
@@ -70,14 +88,14 @@ export interface SyncBackupEvents {
  * ```
  */
 export class SyncBackup extends EventEmitter<SyncBackupEvents> {
-  /** Its connections. Pass it to a master to announce them after a change of role. */
-  readonly table: ConnectionTable
-  readonly #engine: BackupEngine
-  readonly #transport: ReceivingTransport
+  /** How many worker threads it has; 0 where all the work is done in this one. */
+  readonly workers: number
+  readonly #options: SyncBackupOptions
+  readonly #work: BackupWork
   readonly #clock: Clock
-  readonly #runner: Runner
   readonly #life: Lifecycle
   #sysctls: Sysctls
+  #description = ''
 
   /**
    * @param options - What it is told.
@@ -85,23 +103,36 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
    */
   constructor(options: SyncBackupOptions) {
     super()
+    this.#options = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#clock = clockOf(options)
-    this.table = tableOf(options)
-    this.#transport = options.transport ?? new UdpReceiver(udpOptionsOf(options, this.#sysctls), options.system)
-    demandChannels(this.#transport, this.#sysctls)
-    this.#engine = new BackupEngine({
-      ...engineOptionsOf(options),
-      table: this.table,
-      settings: this.#sysctls
-    })
+    this.workers = verifyWorkers(options.workers ?? 0, this.#sysctls.syncPorts)
+    const outlets: CrewOutlets = {
+      tell: (event) => this.#tell(event),
+      fail: (error) => this.#fail(error),
+      lost: (error) => this.#lost(error)
+    }
+    this.#work = this.workers > 0 ? this.#crew(outlets) : this.#local(outlets)
     this.#followListeners()
-    this.#runner = new Runner(this.#engine, this.#clock, { event: (event) => this.#tell(event) })
     this.#life = new Lifecycle({
       open: () => this.#open(),
       close: () => this.#close(),
       signal: options.signal
     })
+  }
+
+  /**
+   * Its connections. Pass it to a master to announce them after a change of role.
+   *
+   * @throws IpvsSyncError `ERR_USAGE` with workers: each has a table of its own.
+   */
+  get table(): ConnectionTable {
+    return this.#work.table
+  }
+
+  /** How many connections it has. */
+  get size(): number {
+    return this.#work.size
   }
 
   /** Whether the sockets are open. */
@@ -111,7 +142,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   /** Whether this director may hand out packets: not while it is a running backup with `backup_only` set. */
   get directing(): boolean {
-    return !this.listening || this.#engine.directing
+    return !this.listening || this.#sysctls.backupOnly === 0
   }
 
   /** The settings now: frozen. */
@@ -126,9 +157,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
    * `ERR_USAGE` for a second start, or one after the close.
    */
   async start(): Promise<void> {
-    if (!(await this.#life.open())) return
-    this.emit('listening', this.#transport.description)
-    this.#runner.settle()
+    if (await this.#life.open()) this.emit('listening', this.#description)
   }
 
   /**
@@ -139,27 +168,55 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
    */
   configure(sysctls: Partial<Sysctls>): void {
     const settings = verifySysctls({ ...this.#sysctls, ...sysctls })
-    this.#engine.configure(settings)
+    this.#work.configure(settings)
     this.#sysctls = settings
   }
 
   /** What was counted until now: a copy. */
   counters(): BackupCounters {
-    return this.#engine.counters()
+    return this.#work.counters()
   }
 
   /** Who sent, last heard first; at most 1024 are remembered. */
   senders(): SenderReport[] {
-    this.#engine.handleTimeout(this.#clock.now())
-    return this.#engine.senders()
+    return this.#work.senders()
   }
 
   /** Messages that the receive buffers had no room for; undefined where the system does not tell. */
   receiveDrops(): number | undefined {
-    return this.#transport.receiveDrops()
+    return this.#work.receiveDrops()
   }
 
-  /** Closes the sockets. The table stays as it is. Calling it again waits for the first call. */
+  /** How many connections there are, by protocol and origin; those that are none are left out. */
+  tableCounts(): TableCount[] {
+    return this.#work.tableCounts()
+  }
+
+  /**
+   * Every connection, of all workers where there are some. Others work meanwhile, and changes are allowed.
+   *
+   * @throws IpvsSyncError `ERR_USAGE` with workers that were closed meanwhile, `ERR_WORKER` with one that ended by itself.
+   */
+  async *connections(): AsyncGenerator<TableConnection> {
+    for await (const portion of this.#work.portions()) yield* portion
+  }
+
+  /**
+   * A table with all connections, for a master after a change of role: with workers a copy, made before the close; without,
+   * {@link SyncBackup.table} itself.
+   *
+   * @throws IpvsSyncError As {@link SyncBackup.connections}.
+   */
+  async copyTable(): Promise<ConnectionTable> {
+    if (this.workers === 0) return this.table
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = this.#options
+    const table = tableOf({ maxConnections: Math.max(maxConnections, this.size) })
+    const copier = new TableCopier(table, this.#sysctls.syncThreshold[0])
+    for await (const connection of this.connections()) copier.put(connection, this.#clock.now())
+    return table
+  }
+
+  /** Closes the sockets. The table stays as it is, but those of workers go with them. Calling it again waits for the first call. */
   async close(): Promise<void> {
     await this.#life.close({})
   }
@@ -170,32 +227,47 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   }
 
   async #open(): Promise<void> {
-    const engine = this.#engine
-    const clock = this.#clock
-    const runner = this.#runner
-    await this.#transport.start({
-      onDatagram: (bytes, from, channel) => {
-        engine.handleDatagram(bytes, from, clock.now(), channel)
-        runner.drain()
-        runner.soon()
-      },
-      onNotice: ({ code, message }) => this.emit('notice', Object.freeze({ type: 'notice', code, message })),
-      onError: (error) => this.#fail(error)
-    })
+    this.#description = await this.#work.open()
   }
 
   async #close(): Promise<void> {
-    await this.#transport.close()
-    this.#engine.close()
-    this.#runner.stop()
+    await this.#work.close()
     this.emit('close')
+  }
+
+  #local(outlets: CrewOutlets): LocalBackup {
+    const options = this.#options
+    const transport = options.transport ?? new UdpReceiver(udpOptionsOf(options, this.#sysctls), options.system)
+    demandChannels(transport, this.#sysctls)
+    const { onRemove } = options
+    const engine = {
+      ...engineOptionsOf(options, this.#sysctls),
+      table: tableOf(options),
+      ...(onRemove !== undefined && { onRemove })
+    }
+    return new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
+  }
+
+  #crew(outlets: CrewOutlets): BackupCrew {
+    const options = this.#options
+    refuseUnsendable(options)
+    const engine = engineOptionsOf(options, this.#sysctls)
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = options
+    // What a worker would refuse is refused here, where it can be told whose mistake it is.
+    new BackupEngine({ ...engine, table: tableOf(options) })
+    const tasks = splitChannels(udpOptionsOf(options, this.#sysctls), this.workers).map((udp) => ({
+      udp,
+      engine,
+      maxConnections
+    }))
+    return new BackupCrew(tasks, outlets)
   }
 
   /** Events of changes cost an object each: the engine makes them as long as somebody listens for them. */
   #followListeners(): void {
     const update = (added?: string | symbol): void => {
-      const wanted = this.listenerCount('connection') + this.listenerCount('expired') > 0
-      this.#engine.tellChanges(wanted || added === 'connection' || added === 'expired')
+      const has = (name: keyof SyncBackupEvents): boolean => name === added || this.listenerCount(name) > 0
+      this.#work.listen({ changes: has('connection') || has('expired'), problems: has('problem') })
     }
     // Node's own two events are not in the map of ours.
     const plain = this as unknown as EventEmitter
@@ -212,18 +284,33 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   #fail(error: IpvsSyncError): void {
     if (this.listenerCount('error') > 0) this.emit('error', error)
   }
+
+  #lost(error: IpvsSyncError): void {
+    this.#fail(error)
+    void this.close()
+  }
 }
 
-function engineOptionsOf(options: SyncBackupOptions): BackupEngineOptions {
-  const { syncid = 0, expires = true, flagChecks = 'strict', onRemove } = options
+function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupEngineOptions {
+  const { syncid = 0, expires = true, flagChecks = 'strict' } = options
   return {
     syncid,
     expires,
     flagChecks,
     accept: options.accept ?? remotePeers(options),
     syncMaxlen: options.syncMaxlen ?? defaultMaxlen(options),
-    ...(onRemove !== undefined && { onRemove })
+    settings
   }
+}
+
+/** Functions and tables do not leave their thread. */
+function refuseUnsendable(options: SyncBackupOptions): void {
+  const field = (['table', 'transport', 'onRemove', 'clock', 'system'] as const).find(
+    (name) => options[name] !== undefined
+  )
+  if (field === undefined) return
+  const message = `${field} cannot be given with workers: it would not reach their threads`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field })
 }
 
 /** Those whom a unicast backup listens to: an own address is where it listens, and limits nobody. */

@@ -7,7 +7,8 @@
 import type { TableConnection } from '../wire/connection.js'
 import { protocolName } from '../wire/protocols.js'
 import type { ConnectionTable } from '../table/connection-table.js'
-import type { HttpView } from './http-server.js'
+import type { HttpView, Items } from './http-server.js'
+import { mergeCounts } from './merge-reports.js'
 import type { BackupMetrics, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
 import type { SyncBackup } from './sync-backup.js'
 import type { SyncMaster } from './sync-master.js'
@@ -31,7 +32,7 @@ export function viewOf(
   return {
     ready: () => daemonsOf(roles).every((daemon) => daemon.listening),
     connections: () => connectionsOf(roles),
-    procLines: () => procLines(connectionsOf(roles)),
+    procLines: () => procLinesOf(connectionsOf(roles), procLines),
     metrics: () => snapshotOf(roles)
   }
 }
@@ -40,13 +41,46 @@ function daemonsOf({ master, backup }: Roles): (SyncMaster | SyncBackup)[] {
   return [master, backup].filter((daemon) => daemon !== undefined)
 }
 
-/** Both roles may share one table. */
+/** Both roles may share one table; a backup's workers have tables of their own. */
 function tablesOf(roles: Roles): Set<ConnectionTable> {
-  return new Set(daemonsOf(roles).map((daemon) => daemon.table))
+  const inThisThread = daemonsOf(roles).filter((daemon) => !('workers' in daemon) || daemon.workers === 0)
+  return new Set(inThisThread.map((daemon) => daemon.table))
 }
 
-function* connectionsOf(roles: Roles): Generator<TableConnection> {
-  for (const table of tablesOf(roles)) yield* table
+/** The backup whose tables are in other threads. */
+function remoteOf({ backup }: Roles): SyncBackup | undefined {
+  return backup !== undefined && backup.workers > 0 ? backup : undefined
+}
+
+function connectionsOf(roles: Roles): Items<TableConnection> {
+  const here = localConnections(tablesOf(roles))
+  const remote = remoteOf(roles)
+  return remote === undefined ? here : joined(here, remote.connections())
+}
+
+function* localConnections(tables: Iterable<ConnectionTable>): Generator<TableConnection> {
+  for (const table of tables) yield* table
+}
+
+async function* joined<T>(first: Iterable<T>, second: AsyncIterable<T>): AsyncGenerator<T> {
+  yield* first
+  yield* second
+}
+
+function procLinesOf(
+  connections: Items<TableConnection>,
+  print: (connections: Iterable<TableConnection>) => Iterable<string>
+): Items<string> {
+  return Symbol.asyncIterator in connections ? remoteProcLines(connections, print) : print(connections)
+}
+
+async function* remoteProcLines(
+  connections: AsyncIterable<TableConnection>,
+  print: (connections: Iterable<TableConnection>) => Iterable<string>
+): AsyncGenerator<string> {
+  // The header first; of what is printed for one connection it is left out.
+  yield* print([])
+  for await (const connection of connections) yield* [...print([connection])].slice(1)
 }
 
 function snapshotOf(roles: Roles): MetricsSnapshot {
@@ -79,15 +113,13 @@ function backupMetrics(backup: SyncBackup): BackupMetrics {
   return { received, dropped, applied, skipped, age, socketDrops: backup.receiveDrops() }
 }
 
-/** Two tables can hold connections of one kind: their numbers are added up. */
+/** Several tables can hold connections of one kind: their numbers are added up. */
 function tableMetrics(roles: Roles): TableMetrics[] {
-  const sums = new Map<string, TableMetrics>()
-  for (const table of tablesOf(roles)) {
-    for (const { protocol, origin, connections } of table.counts()) {
-      const key = `${protocol} ${origin}`
-      const before = sums.get(key)?.connections ?? 0
-      sums.set(key, { protocol: protocolName(protocol), origin, connections: before + connections })
-    }
-  }
-  return [...sums.values()]
+  const here = Array.from(tablesOf(roles), (table) => table.counts())
+  const remote = remoteOf(roles)?.tableCounts() ?? []
+  return mergeCounts([...here, remote]).map(({ protocol, origin, connections }) => ({
+    protocol: protocolName(protocol),
+    origin,
+    connections
+  }))
 }

@@ -142,8 +142,8 @@ t.test('both roles in one process, on one table', async (t) => {
   network.advance(network.now)
   master.handleConnection(tcpConnection(1, { packets: 3 }))
   const view = viewOf({ master, backup }, () => ['header'])
-  t.equal([...view.connections()].length, 2, 'one table, shown once')
-  t.strictSame([...view.procLines()], ['header'])
+  t.equal([...(view.connections() as Iterable<unknown>)].length, 2, 'one table, shown once')
+  t.strictSame([...(view.procLines() as Iterable<string>)], ['header'])
   t.equal(view.ready(), true)
   t.strictSame(view.metrics(), {
     master: { sent: [0], queueLength: [0], queueDropped: [0] },

@@ -1,0 +1,474 @@
+// A backup on several threads: how channels are parted, what the two sides tell each other, what stands in the end; with
+// threads in this process, and at last with real ones over UDP.
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { BackupCrew } from '../../src/daemon/backup-crew.js'
+import { REPORT_INTERVAL } from '../../src/daemon/backup-worker.js'
+import { TableCopier } from '../../src/daemon/copy-table.js'
+import { serveHttp } from '../../src/daemon/http-server.js'
+import { PORTION } from '../../src/daemon/local-backup.js'
+import { mergeCounters, mergeCounts, mergeSenders, NO_COUNTERS } from '../../src/daemon/merge-reports.js'
+import { splitChannels, verifyWorkers } from '../../src/daemon/split-channels.js'
+import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/sync-backup.js'
+import { SyncMaster } from '../../src/daemon/sync-master.js'
+import { viewOf } from '../../src/daemon/sync-view.js'
+import { packError, unpackError, type WorkerTask } from '../../src/daemon/worker-messages.js'
+import type { EngineEvent } from '../../src/engine/events.js'
+import { IpvsSyncError } from '../../src/errors.js'
+import { sysctlDefaults } from '../../src/sysctl/index.js'
+import { ConnectionTable } from '../../src/table/connection-table.js'
+import { MemoryNetwork } from '../../src/transport/memory.js'
+import type { TableConnection } from '../../src/wire/connection.js'
+import { tcpConnection } from '../fixtures/support/connections.js'
+import { freePorts } from '../fixtures/support/loopback.js'
+import { ManualClock } from '../fixtures/support/manual-clock.js'
+import { ThreadInProcess } from '../fixtures/support/thread-in-process.js'
+
+// One version 1 message by hand (docs/protocol.md section 4): syncid 5, TCP 10.1.0.2:PORT -> 10.2.0.1:80 at
+// 10.3.0.1:8080, MASQ, ESTABLISHED, 900 s.
+function message(port: number): Uint8Array {
+  const hex = '0005002c01010000' + '00060024000000000001' + port.toString(16).padStart(4, '0') + '00501f90' + '00000000'
+  return Uint8Array.from(Buffer.from(hex + '00000384' + '0a0100020a0200010a030001', 'hex'))
+}
+
+const TASK: WorkerTask = {
+  udp: { peers: [{ address: '127.0.0.1', port: 9000 }], channels: 1 },
+  engine: { syncid: 0, settings: sysctlDefaults },
+  maxConnections: 1000
+}
+
+interface CrewOfTwo {
+  readonly crew: BackupCrew
+  readonly threads: readonly ThreadInProcess[]
+  readonly events: EngineEvent[]
+  readonly errors: IpvsSyncError[]
+  readonly lost: IpvsSyncError[]
+  readonly clock: ManualClock
+}
+
+function crewOfTwo(task: WorkerTask = TASK): CrewOfTwo {
+  const threads: ThreadInProcess[] = []
+  const [events, errors, lost]: [EngineEvent[], IpvsSyncError[], IpvsSyncError[]] = [[], [], []]
+  const clock = new ManualClock()
+  const crew = new BackupCrew(
+    [task, task],
+    { tell: (event) => events.push(event), fail: (error) => errors.push(error), lost: (error) => lost.push(error) },
+    {
+      clock,
+      spawn: (given) => {
+        const thread = new ThreadInProcess(given)
+        threads.push(thread)
+        return thread
+      }
+    }
+  )
+  return { crew, threads, events, errors, lost, clock }
+}
+
+/** Lets messages between the two sides arrive. */
+async function arrived(): Promise<void> {
+  for (let i = 0; i < 6; i++) await turn()
+}
+
+/** As {@link arrived}, after each worker has told its counters. */
+async function reported(threads: readonly ThreadInProcess[]): Promise<void> {
+  for (const { clock } of threads) clock.advance(REPORT_INTERVAL)
+  await arrived()
+}
+
+async function all<T>(portions: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const found: T[] = []
+  for await (const portion of portions) found.push(...portion)
+  return found
+}
+
+t.test('channels are parted in runs, as even as they go, and none is lost', async (t) => {
+  const parts = (channels: number, workers: number): (number | undefined)[][] =>
+    splitChannels({ mcastInterface: 'eth1', channels }, workers).map(({ mcastPort, channels }) => [mcastPort, channels])
+  t.strictSame(parts(2, 2), [
+    [8848, 1],
+    [8849, 1]
+  ])
+  t.strictSame(parts(8, 3), [
+    [8848, 2],
+    [8850, 3],
+    [8853, 3]
+  ])
+  for (let channels = 1; channels <= 64; channels++) {
+    for (let workers = 1; workers <= channels; workers++) {
+      const sizes = parts(channels, workers).map(([, size]) => size!)
+      const sum = sizes.reduce((total, size) => total + size, 0)
+      if (sum !== channels || Math.max(...sizes) - Math.min(...sizes) > 1) t.fail(`${channels} for ${workers}`)
+    }
+  }
+  const peers = [{ address: '10.0.0.1' }, { address: '10.0.0.2', port: 7000 }]
+  t.match(splitChannels({ peers, mcastPort: 9000, channels: 4 }, 2)[1], {
+    peers: [{ port: 9002 }, { port: 7002 }],
+    channels: 2
+  })
+})
+
+t.test('a number of workers is verified: 0 and 1 are none', async (t) => {
+  t.strictSame([verifyWorkers(0, 4), verifyWorkers(1, 4), verifyWorkers(4, 4)], [0, 0, 4])
+  const cases: readonly [number, RegExp][] = [
+    [-1, /whole number, 0…64/],
+    [1.5, /whole number/],
+    [65, /whole number/],
+    [3, /workers is 3 and sync_ports 2: .*set sync_ports/]
+  ]
+  for (const [workers, message] of cases)
+    t.throws(() => verifyWorkers(workers, 2), { code: 'ERR_CONFIG', field: 'workers', message })
+})
+
+t.test(
+  'what cannot reach a thread is refused, and what a thread would refuse is refused before it begins',
+  async (t) => {
+    const base: SyncBackupOptions = { peers: [{ address: '127.0.0.1' }], workers: 2, sysctls: { syncPorts: 2 } }
+    const cases: readonly [SyncBackupOptions, string][] = [
+      [{ table: new ConnectionTable() }, 'table'],
+      [{ transport: new MemoryNetwork().open('10.9.0.1') }, 'transport'],
+      [{ onRemove: () => undefined }, 'onRemove'],
+      [{ clock: new ManualClock() }, 'clock'],
+      [{ syncid: 300 }, 'syncid'],
+      [{ accept: ['all'] }, 'accept'],
+      [{ maxConnections: 0 }, 'maxConnections'],
+      [{ workers: 3 }, 'workers'],
+      [{ mcastPort: 65_535 }, 'the last port']
+    ]
+    for (const [options, field] of cases)
+      t.throws(() => new SyncBackup({ ...base, ...options }), { name: 'IpvsSyncError', field }, field)
+  }
+)
+
+t.test('reports are added up: channels in order, senders by address and syncid, tables by kind', async (t) => {
+  const one = { ...NO_COUNTERS, received: [[1, 2]] as const, dropped: { A: 1 }, applied: 3, eventsLost: 1 }
+  const other = { ...NO_COUNTERS, received: [[0, 4]] as const, dropped: { A: 1, B: 2 }, skipped: { C: 1 }, applied: 5 }
+  t.strictSame(
+    mergeCounters([
+      { counters: one, channels: 2 },
+      { counters: other, channels: 2 }
+    ]),
+    {
+      ...NO_COUNTERS,
+      received: [
+        [1, 2],
+        [0, 0],
+        [0, 4]
+      ],
+      dropped: { A: 2, B: 2 },
+      skipped: { C: 1 },
+      applied: 8,
+      eventsLost: 1
+    }
+  )
+  const sender = { address: '10.9.0.1', port: 1, syncid: 5, version: 1, messages: 2, connections: 3, age: 4 } as const
+  t.strictSame(
+    mergeSenders([
+      { senders: [sender, { ...sender, address: '10.9.0.2', age: 3.5 }], age: 0 },
+      { senders: [{ ...sender, port: 2, age: 1 }], age: 500 },
+      { senders: [{ ...sender, port: 3, age: 9 }], age: 0 }
+    ]),
+    [
+      { ...sender, port: 2, messages: 6, connections: 9, age: 1.5 },
+      { ...sender, address: '10.9.0.2', age: 3.5 }
+    ]
+  )
+  t.strictSame(
+    mergeCounts([
+      [{ protocol: 6, origin: 'SYNC', connections: 2 }],
+      [
+        { protocol: 6, origin: 'SYNC', connections: 3 },
+        { protocol: 17, origin: 'SYNC', connections: 1 }
+      ]
+    ]),
+    [
+      { protocol: 6, origin: 'SYNC', connections: 5 },
+      { protocol: 17, origin: 'SYNC', connections: 1 }
+    ]
+  )
+})
+
+t.test('an error crosses whole; a strange one is the worker’s own', async (t) => {
+  const error = new IpvsSyncError('ERR_GROUP', 'no group', { field: 'mcastGroup' })
+  t.match(unpackError(structuredClone(packError(error))), {
+    code: 'ERR_GROUP',
+    message: 'no group',
+    field: 'mcastGroup'
+  })
+  t.match(unpackError(packError(new TypeError('odd'))), { code: 'ERR_WORKER', message: 'odd', field: undefined })
+  t.match(unpackError(packError('text')), { code: 'ERR_WORKER', message: 'text' })
+})
+
+t.test('of two connections with one key the one heard of later is copied', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 3 })
+  const copier = new TableCopier(table, 3)
+  const connection = (port: number, expires: number, more: Partial<TableConnection> = {}): TableConnection => ({
+    ...tcpConnection(0),
+    client: { address: '10.1.0.2', port },
+    timeout: 900,
+    origin: 'SYNC',
+    expires,
+    syncid: 5,
+    ...more
+  })
+  copier.put(connection(1, 800), 1000)
+  copier.put(connection(1, 850, { state: 'CLOSE_WAIT' }), 1000)
+  copier.put(connection(1, 700, { state: 'LAST_ACK' }), 1000)
+  t.match([...table], [{ state: 'CLOSE_WAIT', expires: 850, timeout: 900, syncid: 5 }])
+  copier.put(connection(0, 100, { flags: ['NO_CPORT'] }), 1000)
+  copier.put(connection(2, 100), 1000)
+  t.equal(table.size, 3, 'one whose port is open does not stand for others')
+  copier.put(connection(3, 100), 1000)
+  t.strictSame([table.size, table.refused], [3, 1], 'the ceiling holds')
+  const templates = new ConnectionTable()
+  const other = new TableCopier(templates, 3)
+  for (const expires of [10, 20]) other.put(connection(0, expires, { flags: ['TEMPLATE'], state: 'NONE' }), 1000)
+  t.match([...templates], [{ expires: 20 }])
+})
+
+t.test('two workers are shown as one backup', async (t) => {
+  const { crew, threads, clock } = crewOfTwo()
+  crew.configure({ ...sysctlDefaults, syncThreshold: [9, 50] })
+  t.equal(await crew.open(), '127.0.0.1:9000-9001 with 2 workers')
+  threads[0]!.receive(message(1))
+  threads[0]!.receive(message(2))
+  threads[1]!.receive(message(3))
+  t.equal(crew.counters().applied, 0, 'nothing is told between two ticks')
+  await reported(threads)
+  t.match(crew.counters(), {
+    received: [
+      [0, 2],
+      [0, 1]
+    ],
+    applied: 3
+  })
+  clock.advance(1000)
+  t.match(crew.senders(), [{ address: '10.9.0.1', syncid: 5, messages: 3, age: 1.2 }])
+  t.strictSame(crew.tableCounts(), [{ protocol: 6, origin: 'SYNC', connections: 3 }])
+  t.strictSame([crew.size, crew.receiveDrops()], [3, 0])
+  const found = await all(crew.portions())
+  t.strictSame(
+    found.map(({ client }) => client.port),
+    [1, 2, 3]
+  )
+  t.throws(() => crew.table, { code: 'ERR_USAGE', message: /connections\(\).*copyTable\(\)/ })
+  crew.configure({ ...sysctlDefaults, backupOnly: 1 })
+  t.equal(threads[1]!.heard.filter(({ type }) => type === 'configure').length, 2)
+  await crew.close()
+  t.equal(crew.counters().applied, 3, 'the counters stay')
+  t.equal(threads[0]!.clock.armed, 0)
+  await t.rejects(all(crew.portions()), { code: 'ERR_USAGE', message: /closed, and its table with it/ })
+})
+
+t.test('a reading goes portion by portion, and one that is given up is forgotten', async (t) => {
+  const { crew, threads } = crewOfTwo()
+  await crew.open()
+  for (let port = 1; port <= PORTION + 1; port++) threads[0]!.receive(message(port))
+  const sizes: number[] = []
+  for await (const portion of crew.portions()) sizes.push(portion.length)
+  t.strictSame(sizes, [PORTION, 1])
+  for await (const portion of crew.portions()) {
+    t.equal(portion.length, PORTION)
+    break
+  }
+  t.equal(threads[0]!.heard.filter(({ type }) => type === 'leave').length, 2)
+  await crew.close()
+})
+
+t.test('events are told as long as somebody listens, in batches of which one is on its way', async (t) => {
+  const { crew, threads, events } = crewOfTwo()
+  await crew.open()
+  const [thread] = threads
+  thread!.receive(message(1))
+  thread!.receive(Uint8Array.of(0))
+  await arrived()
+  t.strictSame(events, [])
+  crew.listen({ changes: true, problems: true })
+  await arrived()
+  thread!.receive(message(1))
+  thread!.receive(Uint8Array.of(0))
+  await arrived()
+  t.match(events, [
+    { type: 'connection', change: 'updated', connection: { client: { port: 1 } } },
+    { type: 'problem', problem: { code: 'SHORT_MESSAGE' } }
+  ])
+  t.ok(events.every((event) => Object.isFrozen(event)))
+  events.length = 0
+  // More than wait at a time, in one turn: what is too much is counted.
+  for (let i = 0; i < 10_000; i++) thread!.receive(Uint8Array.of(0))
+  await turn()
+  // The first batch is on its way, and made room.
+  thread!.receive(Uint8Array.of(0))
+  while (events.length < 8193) await turn()
+  await reported(threads)
+  t.strictSame([events.length, crew.counters().eventsLost], [8193, 10_000 - 8192])
+  t.equal(thread!.heard.filter(({ type }) => type === 'taken').length, 1 + 9)
+  events.length = 0
+  thread!.receive(Uint8Array.of(0))
+  await crew.close()
+  t.equal(events.length, 1, 'what waited is told before the end')
+})
+
+t.test('what several workers notice is told once, as often as one of them says it', async (t) => {
+  const { crew, threads, events } = crewOfTwo({ ...TASK, engine: { ...TASK.engine, syncMaxlen: 40 } })
+  await crew.open()
+  for (const thread of threads) thread.receive(message(1))
+  await arrived()
+  t.match(events, [{ code: 'MESSAGE_OVER_MAXLEN' }])
+  t.equal(events.length, 1)
+  await crew.close()
+})
+
+t.test('a socket that fails is told, and the workers go on', async (t) => {
+  const network = new MemoryNetwork()
+  const transport = network.open('10.9.0.2')
+  let failing: ((error: IpvsSyncError) => void) | undefined
+  const start = transport.start.bind(transport)
+  transport.start = async (handlers) => {
+    failing = handlers.onError
+    await start(handlers)
+  }
+  const errors: IpvsSyncError[] = []
+  const crew = new BackupCrew(
+    [TASK],
+    { tell: () => undefined, fail: (error) => errors.push(error), lost: () => t.fail('none is lost') },
+    { spawn: (task) => new ThreadInProcess(task, transport) }
+  )
+  await crew.open()
+  failing!(new IpvsSyncError('ERR_TRANSPORT', 'EIO'))
+  await arrived()
+  t.match(errors, [{ code: 'ERR_TRANSPORT', message: 'EIO' }])
+  await crew.close()
+})
+
+t.test('where one cannot open, none stays open', async (t) => {
+  const threads: ThreadInProcess[] = []
+  const crew = new BackupCrew(
+    [TASK, TASK],
+    { tell: () => undefined, fail: () => undefined, lost: () => t.fail('none is lost') },
+    {
+      spawn: (task) => {
+        const faulty = new MemoryNetwork().open('10.9.0.3')
+        faulty.start = () => Promise.reject(new IpvsSyncError('ERR_ADDRESS_IN_USE', 'the port is taken'))
+        threads.push(new ThreadInProcess(task, threads.length === 1 ? faulty : undefined))
+        return threads.at(-1)!
+      }
+    }
+  )
+  await t.rejects(crew.open(), { code: 'ERR_ADDRESS_IN_USE', message: 'the port is taken' })
+  t.match(threads[0]!.heard.at(-1), { type: 'close' })
+  t.equal(threads[0]!.clock.armed, 0)
+})
+
+t.test('a worker that breaks down is told, and whoever waits for it does not wait for ever', async (t) => {
+  const { crew, threads, lost } = crewOfTwo()
+  await crew.open()
+  threads[0]!.receive(message(1))
+  const reading = all(crew.portions())
+  threads[0]!.crash(new Error('out of memory'))
+  await t.rejects(reading, { code: 'ERR_WORKER' })
+  t.match(lost, [
+    {
+      code: 'ERR_WORKER',
+      message: /^worker 0 \(127\.0\.0\.1:9000\) has ended by itself \(out of memory\), and its part/
+    }
+  ])
+  await crew.close()
+  t.equal(lost.length, 1)
+
+  const early = crewOfTwo()
+  const opening = early.crew.open()
+  early.threads[1]!.crash()
+  await t.rejects(opening, { code: 'ERR_WORKER', message: /worker 1 .*exit code 1/ })
+  t.strictSame(early.lost, [])
+})
+
+t.test('unknown drops of one worker are unknown drops of all', async (t) => {
+  const { crew, threads } = crewOfTwo()
+  await crew.open()
+  threads[1]!.emit('message', {
+    type: 'report',
+    report: { ...NO_COUNTERS, counters: NO_COUNTERS, senders: [], size: 0 }
+  })
+  t.equal(crew.receiveDrops(), undefined)
+  await crew.close()
+})
+
+t.test(
+  'with real threads over UDP: two channels, one view of them, events, a change of role; one that ends by itself closes all',
+  async (t) => {
+    const port = await freePorts(2)
+    const backup = new SyncBackup({
+      peers: [{ address: '127.0.0.1', port }],
+      workers: 2,
+      sysctls: { syncPorts: 2, syncSockSize: 1 << 20 }
+    })
+    const created = new Set<number>()
+    const problems: string[] = []
+    backup.on('connection', ({ connection }) => created.add(connection.client.port))
+    backup.on('problem', ({ problem }) => problems.push(problem.code))
+    const threads: Worker[] = []
+    const note = (thread: Worker): void => void threads.push(thread)
+    process.on('worker', note)
+    const listening = once(backup, 'listening')
+    await backup.start()
+    process.off('worker', note)
+    t.strictSame(await listening, [`127.0.0.1:${port}-${port + 1} with 2 workers`])
+    t.strictSame([backup.workers, backup.listening, backup.directing], [2, true, true])
+    backup.configure({ backupOnly: 1 })
+    t.equal(backup.directing, false)
+
+    const master = new SyncMaster({ peers: [{ address: '127.0.0.1', port }], sysctls: { syncPorts: 2 }, syncid: 5 })
+    await master.start()
+    for (let i = 0; i < 500; i++) master.handleConnection(tcpConnection(i, { packets: 3 }))
+    await master.close()
+    const socket = createSocket('udp4')
+    socket.send('?', port + 1, '127.0.0.1')
+    while (backup.counters().applied < 500 || problems.length === 0 || created.size < 500) await wait(20)
+    socket.close()
+    t.equal(backup.counters().received.length, 2, 'both channels were heard')
+    t.strictSame([backup.size, problems, backup.receiveDrops()], [500, ['SHORT_MESSAGE'], 0])
+    t.match(backup.senders(), [{ address: '127.0.0.1', syncid: 5, connections: 500 }])
+
+    const view = viewOf({ backup, master }, (connections) => ['header', ...Array.from(connections, () => 'line')])
+    const server = await serveHttp({ port: 0 }, view)
+    const get = async (path: string): Promise<string> => (await fetch(`${server.url}${path}`)).text()
+    t.equal((await get('/connections')).split('\n').length - 1, 1000, 'those of the master’s table among them')
+    t.equal((await get('/connections?format=proc')).split('\n').length - 1, 1001)
+    t.match(await get('/metrics'), /ipvs_sync_table_connections\{protocol="TCP",origin="SYNC"\} 500/)
+    await server.close()
+
+    const table = await backup.copyTable()
+    t.equal(table.size, 500)
+    const ports: number[] = []
+    for await (const { client } of backup.connections()) ports.push(client.port)
+    t.strictSame(ports.sort(), [...created].sort())
+
+    const failed = new Promise((resolve) => backup.once('error', resolve))
+    const closed = new Promise<void>((resolve) => backup.once('close', resolve))
+    await threads[1]!.terminate()
+    t.match(await failed, { code: 'ERR_WORKER', message: new RegExp(`worker 1 \\(127.0.0.1:${port + 1}\\)`) })
+    await closed
+    t.equal(backup.listening, false)
+  }
+)
+
+t.test('without workers the same calls answer from this thread', async (t) => {
+  const network = new MemoryNetwork()
+  const sender = network.open('10.9.0.1')
+  sender.listen({})
+  const backup = new SyncBackup({ transport: network.open('10.9.0.2'), clock: new ManualClock(), workers: 1 })
+  await backup.start()
+  for (let port = 1; port <= PORTION + 1; port++) sender.send(0, message(port))
+  network.advance(network.now)
+  t.strictSame([backup.workers, backup.size], [0, PORTION + 1])
+  t.strictSame(backup.tableCounts(), [{ protocol: 6, origin: 'SYNC', connections: PORTION + 1 }])
+  let seen = 0
+  for await (const { syncid } of backup.connections()) seen += syncid
+  t.equal(seen, 5 * (PORTION + 1))
+  t.equal(await backup.copyTable(), backup.table)
+  await backup.close()
+})
