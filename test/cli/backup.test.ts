@@ -4,6 +4,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import type { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { summaryOf } from '../../src/cli/backup/command.js'
 import { LineWriter } from '../../src/cli/backup/line-writer.js'
@@ -135,6 +136,8 @@ t.test('wrong options exit with 2, what the network refuses with 3', async (t) =
     [['--peer', '127.0.0.1', '--max-connections', '0'], 2, /--max-connections/],
     [['--peer', '127.0.0.1', '--sysctl', 'sync_ports=3'], 2, /sync_ports/],
     [['--peer', '127.0.0.1', '--format', 'xml'], 2, /json/],
+    [['--peer', '127.0.0.1', '--workers', '65'], 2, /--workers "65" .* 0 to 64/],
+    [['--peer', '127.0.0.1', '--workers', '2'], 2, /workers is 2 and sync_ports 1: /],
     [['--mcast-interface', 'none0'], 3, /there is no interface "none0"/],
     [['--peer', `127.0.0.1:${port}`], 3, /in use|taken/]
   ]
@@ -144,6 +147,20 @@ t.test('wrong options exit with 2, what the network refuses with 3', async (t) =
     t.match(io.errors(), message)
   }
   await new Promise<void>((resolve) => taken.close(() => resolve()))
+})
+
+t.test('channels on worker threads; one that breaks down ends the command with 3', async (t) => {
+  const port = await freePorts(2)
+  const threads: Worker[] = []
+  const note = (thread: Worker): void => void threads.push(thread)
+  process.on('worker', note)
+  const io = testIo()
+  const code = run(['backup', '--peer', `127.0.0.1:${port}`, '--workers', '2', '--sysctl', 'sync_ports=2'], io)
+  await said(io, /listening at 127\.0\.0\.1:\d+-\d+ with 2 workers\n/)
+  process.off('worker', note)
+  await threads[0]!.terminate()
+  t.equal(await code, 3)
+  t.match(io.errors(), /backup: worker 0 .* has ended by itself .*\n.*0 messages, 0 dropped/)
 })
 
 t.test('told to end before it began, it ends', async (t) => {
@@ -190,9 +207,17 @@ t.test('a problem is said the first time, the tenth, the hundredth; strangers ca
 })
 
 t.test('the summary says what a full receive buffer cost, where the system tells', async (t) => {
-  const counters = () => ({ received: [[1, 2] as const], dropped: { SIZE_MISMATCH: 4 }, skipped: {}, applied: 5 })
-  const of = (drops: number | undefined): string =>
-    summaryOf({ table: { size: 6 }, counters, receiveDrops: () => drops })
+  let eventsLost = 0
+  const counters = () => ({
+    received: [[1, 2] as const],
+    dropped: { SIZE_MISMATCH: 4 },
+    skipped: {},
+    applied: 5,
+    eventsLost
+  })
+  const of = (drops: number | undefined): string => summaryOf({ size: 6, counters, receiveDrops: () => drops })
   t.equal(of(undefined), '3 messages, 4 dropped; 5 connections applied, 0 skipped; 6 in the table')
   t.match(of(7), /6 in the table; 7 messages lost to a full receive buffer$/)
+  eventsLost = 1
+  t.match(of(0), /6 in the table; 1 event not told: this thread did not keep up with its workers$/)
 })

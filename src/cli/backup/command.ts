@@ -9,8 +9,11 @@ import { counted } from '../../counted.js'
 import type { BackupCounters } from '../../engine/backup-counters.js'
 import type { ConnectionEvent } from '../../engine/events.js'
 import { SyncBackup } from '../../daemon/sync-backup.js'
+import { MAX_CHANNELS } from '../../wire/constants.js'
+import { EXIT_IO } from '../errors.js'
 import type { Io } from '../io.js'
 import { settingsOf } from '../options.js'
+import { integerOption } from '../parsers.js'
 import {
   aborted,
   addServiceOptions,
@@ -27,6 +30,7 @@ import { ProblemTeller } from './problem-teller.js'
 interface Options extends ServiceOptions {
   readonly accept: readonly string[]
   readonly format?: 'json'
+  readonly workers?: number
 }
 
 /** Adds its options. */
@@ -37,6 +41,11 @@ export function configure(command: Command): void {
       'take messages of these sources only, such as 10.9.0.0/24; may be repeated',
       collectAccept,
       []
+    )
+    .option(
+      '--workers <number>',
+      'spread the channels of sync_ports over so many threads, each with a table of its own',
+      integerOption('--workers', 0, MAX_CHANNELS)
     )
     .addOption(new Option('--format <format>', 'print each change of a connection as a line of JSON').choices(['json']))
     .addHelpText(
@@ -53,8 +62,11 @@ export async function execute(command: Command, io: Io): Promise<number> {
   const backup = new SyncBackup({
     ...syncOptionsOf(options, settings),
     syncid: options.syncid,
-    ...(options.accept.length > 0 && { accept: options.accept })
+    ...(options.accept.length > 0 && { accept: options.accept }),
+    ...(options.workers !== undefined && { workers: options.workers })
   })
+  // Told to end it closes after its work; before that it closes by itself alone, when a worker has broken down.
+  const broken = new Promise<number>((resolve) => backup.once('close', () => resolve(EXIT_IO)))
   const problems = new ProblemTeller(tellOn(io, 'backup'))
   backup.on('problem', (event) => problems.tell(event))
   const lines = options.format === 'json' ? printChanges(backup, io) : undefined
@@ -65,9 +77,9 @@ export async function execute(command: Command, io: Io): Promise<number> {
       roles: { backup },
       options,
       work: async (tell) => {
-        await aborted(io.signal)
+        const code = await Promise.race([aborted(io.signal).then(() => 0), broken])
         tellLost(lines, tell)
-        return 0
+        return code
       },
       summary: () => summaryOf(backup)
     },
@@ -91,16 +103,17 @@ function tellLost(lines: LineWriter | undefined, tell: Tell): void {
 
 /** What a backup says at its end. */
 export function summaryOf(backup: {
-  readonly table: Pick<SyncBackup['table'], 'size'>
-  readonly counters: () => Pick<BackupCounters, 'applied' | 'dropped' | 'skipped' | 'received'>
+  readonly size: number
+  readonly counters: () => Pick<BackupCounters, 'applied' | 'dropped' | 'skipped' | 'received' | 'eventsLost'>
   readonly receiveDrops: () => number | undefined
 }): string {
-  const { applied, dropped, skipped } = backup.counters()
-  const messages = backup.counters().received.reduce((sum, [one, other]) => sum + one + other, 0)
+  const { applied, dropped, skipped, received, eventsLost } = backup.counters()
+  const messages = received.reduce((sum, [one, other]) => sum + one + other, 0)
   const drops = backup.receiveDrops() ?? 0
   return (
     `${counted(messages, 'message')}, ${sum(dropped)} dropped; ${counted(applied, 'connection')} applied, ${sum(skipped)} skipped; ` +
-    `${backup.table.size} in the table${drops > 0 ? `; ${counted(drops, 'message')} lost to a full receive buffer` : ''}`
+    `${backup.size} in the table${drops > 0 ? `; ${counted(drops, 'message')} lost to a full receive buffer` : ''}` +
+    (eventsLost > 0 ? `; ${counted(eventsLost, 'event')} not told: this thread did not keep up with its workers` : '')
   )
 }
 
