@@ -30,7 +30,16 @@ const tarball = check('npm pack', () => {
   const file = join(scratch, packed.filename)
   const kilobytes = statSync(file).size / 1000
   if (kilobytes > 500) throw new Error(`${kilobytes.toFixed(0)} kB packed; at most 500 kB are wanted`)
+  saidInReadme(/less than (\d+) kB packed/, kilobytes)
   return { value: file, note: `${packed.files.length} files, ${kilobytes.toFixed(0)} kB` }
+})
+
+check('what the manifest names is packed', () => {
+  const packed = run('tar', ['-tzf', tarball], root).split('\n')
+  const named = [manifest.man, ...Object.values(manifest.bin), ...Object.values(manifest.exports).flatMap(pathsOf)]
+  const missing = named.filter((path) => !packed.includes(join('package', path)))
+  if (missing.length > 0) throw new Error(`named in package.json and not packed: ${missing.join(', ')}`)
+  return { note: `${named.length} files` }
 })
 
 check('publint', () => ({
@@ -46,10 +55,9 @@ if (tarball !== undefined) {
   writeFileSync(join(project, 'package.json'), '{ "name": "empty-project", "private": true, "type": "module" }\n')
   check('install into an empty project', () => {
     run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', tarball], project)
-    const kilobytes = run('du', ['-sk', 'node_modules'], project).split('\t')[0]
-    return {
-      note: `${(Number(kilobytes) / 1024).toFixed(1)} MiB installed, ${manifest.name} and its runtime dependencies`
-    }
+    const mebibytes = Number(run('du', ['-sk', 'node_modules'], project).split('\t')[0]) / 1024
+    saidInReadme(/less than (\d+) MiB installed/, mebibytes)
+    return { note: `${mebibytes.toFixed(1)} MiB installed, ${manifest.name} and its runtime dependencies` }
   })
   check('import from ESM', () => {
     write('esm.mjs', entries.map((entry, i) => `import * as e${i} from '${entry}'\n`).join('') + names('e'))
@@ -110,6 +118,17 @@ function check(name, body) {
     console.log(`not ok - ${name}: ${error.message}\n${error.stdout ?? ''}${error.stderr ?? ''}`)
     return undefined
   }
+}
+
+/** README gives a ceiling: what was measured is below it, and not so far below that the ceiling says nothing. */
+function saidInReadme(pattern, measured) {
+  const said = Number(pattern.exec(readFileSync(join(root, 'README.md'), 'utf8'))?.[1])
+  if (measured < said && measured > 0.8 * said) return
+  throw new Error(`README says "${pattern.source}" with ${said}, measured ${measured.toFixed(1)}`)
+}
+
+function pathsOf(entry) {
+  return typeof entry === 'string' ? [entry] : Object.values(entry)
 }
 
 function run(command, args, cwd) {
