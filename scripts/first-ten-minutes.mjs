@@ -1,8 +1,11 @@
 /* global fetch, setTimeout -- Node has them */
-// What a stranger types in the first ten minutes and what comes back, run in a fresh directory from the packed file:
-//   node scripts/first-ten-minutes.mjs > docs/first-ten-minutes.md      (after npm run build; needs multicast on lo)
-import { spawn, execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+// What a stranger types in the first ten minutes and what comes back, run in a fresh directory from the packed file
+// (after npm run build; needs multicast on lo):
+//   node scripts/first-ten-minutes.mjs            writes docs/first-ten-minutes.md
+//   node scripts/first-ten-minutes.mjs --check    compares it with what comes now, but for what no two machines share
+// A command that prints nothing, or ends otherwise than it should, ends this with an error.
+import { spawn, execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,8 +13,17 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-first-'))
 const PATH = `${join(folder, 'node_modules', '.bin')}:${process.env.PATH}`
-/** What npm says about the settings of the machine at hand. */
-const NPM_WARNING = /^npm warn.*\n/gm
+const page = join(root, 'docs/first-ten-minutes.md')
+/** What npm says about itself and the settings of the machine at hand. */
+const NPM_OWN = /^(npm (warn|notice).*|)\n/gm
+/** What differs from run to run, and what stands for it where two pages are compared. */
+const VARYING = [
+  [/^added \d+ packages.*$/m, 'added packages'],
+  [/^.*default receive buffer.*\n/m, ''],
+  [/(SYNC +)\d+$/m, '$1(seconds)'],
+  [/ipvs-sync-[\d.]+\.tgz/g, 'ipvs-sync.tgz'],
+  [/(--version\n)[\d.]+/, '$1(version)']
+]
 const out = []
 const running = []
 
@@ -25,11 +37,11 @@ try {
   )
   say('# The first ten minutes\n')
   say(
-    'Made by `scripts/first-ten-minutes.mjs` in an empty directory, from the file that `npm pack` makes: every command and its real output.\n'
+    'Made by `scripts/first-ten-minutes.mjs` in an empty directory, from the file that `npm pack` makes: every command and its real output, but for what npm says about itself. CI makes it again and compares all that no machine or moment changes.\n'
   )
   section('Install')
-  shell('npm init -y > package.log', NPM_WARNING)
-  shell(`npm install ./${filename}`, NPM_WARNING)
+  shell('npm init -y | sed -n 1p', NPM_OWN)
+  shell(`npm install --no-audit --no-fund ./${filename}`, NPM_OWN)
   shell('ipvs-sync --version')
   section('Look at a capture of a kernel')
   say('The capture is one of the fixtures in the repository.\n')
@@ -47,7 +59,8 @@ try {
   shell('curl -s localhost:19848/connections?format=proc')
   shell("curl -s localhost:19848/metrics | grep -E '^ipvs_sync_(messages_received|connections_applied|table)'")
   backup.process.kill('SIGTERM')
-  await backup.ended
+  const code = await backup.ended
+  if (code !== 0) throw new Error(`the backup ended with ${code}: ${backup.output()}`)
   say('What the backup said meanwhile, until SIGTERM ended it:\n')
   block(`$ ${backup.command}\n${backup.output()}`)
   section('Use it from a program')
@@ -62,10 +75,23 @@ for await (const item of readCapture(createReadStream('sync.pcap')))
   )
   shell('cat look.mjs')
   shell('node look.mjs')
-  process.stdout.write(`${out.join('\n').trimEnd()}\n`)
+  finish(`${out.join('\n').trimEnd()}\n`)
 } finally {
   for (const child of running) child.kill('SIGKILL')
   rmSync(folder, { recursive: true, force: true })
+}
+
+function finish(made) {
+  if (process.argv[2] !== '--check') return writeFileSync(page, made)
+  const [before, now] = [readFileSync(page, 'utf8'), made].map((text) =>
+    VARYING.reduce((rest, [pattern, instead]) => rest.replace(pattern, instead), text)
+  )
+  if (before === now) return console.log('docs/first-ten-minutes.md is what happens')
+  writeFileSync(join(folder, 'before'), before)
+  writeFileSync(join(folder, 'now'), now)
+  const { stdout } = spawnSync('diff', ['-u', 'before', 'now'], { cwd: folder, encoding: 'utf8' })
+  console.error(`docs/first-ten-minutes.md is not what happens now; make it anew\n${stdout}`)
+  process.exitCode = 1
 }
 
 function connection() {
@@ -107,7 +133,9 @@ function shell(command, without = /$^/) {
     env: { ...process.env, PATH },
     encoding: 'utf8'
   })
-  block(`$ ${command}\n${result.replace(without, '')}`)
+  const shown = result.replace(without, '')
+  if (shown.trim() === '') throw new Error(`${command}: it printed nothing`)
+  block(`$ ${command}\n${shown}`)
 }
 
 function background(command) {
