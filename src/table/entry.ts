@@ -49,7 +49,8 @@ export const FREE = 0x7fffffff
 /** 2^32, between the halves of a time. */
 export const WORD = 0x100000000
 
-const CHUNK_BITS = 15
+/** A chunk holds 2 to the power of this many entries. */
+export const CHUNK_BITS = 15
 const CHUNK_ENTRIES = 1 << CHUNK_BITS
 const CHUNK_MASK = CHUNK_ENTRIES - 1
 
@@ -59,10 +60,11 @@ export class EntryPool {
   readonly words: number
   /** Entries in use. */
   size = 0
+  /** The memory: entry by entry, 32,768 in each. */
+  readonly chunks: Int32Array[] = []
   /** The highest number ever used: where an iteration ends. */
   last = 0
 
-  readonly #chunks: Int32Array[] = []
   #free = 0
 
   /** @param addressWords - Words of one address: 1 or 4. */
@@ -72,7 +74,7 @@ export class EntryPool {
 
   /** The chunk that holds an entry. */
   chunk(number: number): Int32Array {
-    return this.#chunks[number >>> CHUNK_BITS]!
+    return this.chunks[number >>> CHUNK_BITS]!
   }
 
   /** Where in its chunk an entry begins. */
@@ -106,13 +108,26 @@ export class EntryPool {
 
   /** Gives all entries back, and their memory. */
   clear(): void {
-    this.#chunks.length = 0
+    this.chunks.length = 0
     this.#free = this.size = this.last = 0
   }
 
   #grow(): number {
     this.last++
-    if (this.last >>> CHUNK_BITS === this.#chunks.length) this.#chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
+    if (this.last >>> CHUNK_BITS === this.chunks.length) this.chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
     return this.last
   }
+}
+
+/** Words of an IPv4 entry. */
+const IPV4_WORDS = ENTRY.ADDRESSES + 3
+
+/** The chunk of an IPv4 entry's slot: for loops that hold `chunks` at hand. */
+export function chunkOfIpv4(chunks: readonly Int32Array[], slot: number): Int32Array {
+  return chunks[slot >>> (CHUNK_BITS + 1)]!
+}
+
+/** Where in its chunk the entry of an IPv4 slot begins. */
+export function baseOfIpv4(slot: number): number {
+  return ((slot >>> 1) & CHUNK_MASK) * IPV4_WORDS
 }

@@ -54,8 +54,9 @@ export function isEngineKey(rows: Rows, index: number): boolean {
 export function hashRow(rows: Rows, index: number, seed: number, clientPort: number): number {
   const { words } = rows
   const from = index * ROW_WORDS
-  const engine = isEngineKey(rows, index)
   const ipv6 = words[from + ROW_FAMILY] === 6
+  if (!ipv6 && words[from + ROW_PRESENT] === 0) return hashPlain(words, from, seed, clientPort)
+  const engine = isEngineKey(rows, index)
   let hash = mix(seed, words[from + ROW_CLIENT]!)
   hash = mix(hash, ((engine ? 0 : clientPort) << 16) | words[from + ROW_VIRTUAL_PORT]!)
   hash = mix(hash, words[from + ROW_VIRTUAL]!)
@@ -63,6 +64,14 @@ export function hashRow(rows: Rows, index: number, seed: number, clientPort: num
   if (ipv6) hash = mixTails(hash, words, from + ROW_CLIENT, words[from + ROW_PROTOCOL] === 0)
   if (engine) hash = mixBytes(hash, rows.engines[index]!.data)
   return finish(hash)
+}
+
+/** {@link hashRow} of an IPv4 connection without persistence-engine data. */
+export function hashPlain(words: Int32Array, from: number, seed: number, clientPort: number): number {
+  let hash = mix(seed, words[from + ROW_CLIENT]!)
+  hash = mix(hash, (clientPort << 16) | words[from + ROW_VIRTUAL_PORT]!)
+  hash = mix(hash, words[from + ROW_VIRTUAL]!)
+  return finish(mix(hash, words[from + ROW_PROTOCOL]! << 1))
 }
 
 /** Hash of an entry's key: the same as that of a row with its fields. */

@@ -2,14 +2,17 @@
  * The backup's steady state, in one go: plain IPv4 connections that are known already and go where they went. Whatever is
  * otherwise about a row is left to the engine, one by one. (At 40,000 connections this halves the cost of a message.)
  *
+ * Places of entries are worked out in the loop itself: a table is filled before it is refreshed, and V8, which decides then
+ * what to build in, would call the functions for it at each row from then on.
+ *
  * @module
  */
 import type { TimestampMs } from '../units.js'
 import { FLAG } from '../wire/constants.js'
 import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
-import { ENTRY, EXTRA, WORD, type EntryPool } from './entry.js'
+import { CHUNK_BITS, ENTRY, EXTRA, type EntryPool } from './entry.js'
 import type { SlotIndex } from './slot-index.js'
-import { deadlineOf, type TimerWheel } from './timer-wheel.js'
+import type { TimerWheel } from './timer-wheel.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
 const {
@@ -42,6 +45,11 @@ const {
 const { ENGINE: EXTRA_ENGINE } = EXTRA
 const { NO_CPORT: FLAG_NO_CPORT, TEMPLATE: FLAG_TEMPLATE } = FLAG
 
+const WORD = 0x100000000
+const SLOT_BITS = CHUNK_BITS + 1
+const CHUNK_MASK = (1 << CHUNK_BITS) - 1
+const IPV4_WORDS = ENTRY_ADDRESSES + 3
+
 /** Extra data and an open client's port: an entry that has either is not plain. */
 const ENGINE_BIT = EXTRA_ENGINE << 24
 const OPEN_PORT = FLAG_NO_CPORT << 16
@@ -67,16 +75,29 @@ export class RefreshRun {
    */
   run(rows: Rows, first: number, mask: number, packets: number, syncid: number, now: TimestampMs): number {
     const { words, count } = rows
+    const { cells, mask: cellMask, slotMask } = this.#index
+    const { chunks } = this.#pool
     for (let i = first; i < count; i++) {
-      const at = i * ROW_WORDS
+      const at = (i * ROW_WORDS) & 0xffff
       const flags = words[at + ROW_FLAGS]!
+      const timeout = words[at + ROW_TIMEOUT]! >>> 0
       const strange = words[at + ROW_VERDICT]! | words[at + ROW_PRESENT]! | (flags & FLAG_TEMPLATE)
-      if (strange !== 0 || words[at + ROW_FAMILY] !== 4 || words[at + ROW_TIMEOUT] === 0) return i
-      const slot = this.#find(words, at)
-      if (slot === 0) return i
-      const chunk = this.#pool.chunk(slot >>> 1)
-      const base = this.#pool.base(slot >>> 1)
-      const before = deadlineOf(chunk, base)
+      if (strange !== 0 || words[at + ROW_FAMILY] !== 4) return i
+      if (timeout === 0 || words[at + ROW_CLIENT_PORT] === 0) return i
+      // Nearly always the entry is the one that its home cell names.
+      const hash = words[at + ROW_SCRATCH]!
+      const cell = cells[hash & cellMask]!
+      let slot = ((cell ^ hash) & ~slotMask) === 0 ? cell & slotMask : 0
+      let chunk = chunks[slot >>> SLOT_BITS]!
+      let base = ((slot >>> 1) & CHUNK_MASK) * IPV4_WORDS
+      if (slot < 2 || (slot & 1) !== 0 || !isPlain(chunk, base, words, at)) {
+        slot = this.#find(words, at)
+        if (slot === 0) return i
+        chunk = chunks[slot >>> SLOT_BITS]!
+        base = ((slot >>> 1) & CHUNK_MASK) * IPV4_WORDS
+      }
+      const high = chunk[base + ENTRY_HIGH]!
+      const before = (high >>> 16) * WORD + (chunk[base + ENTRY_DEADLINE]! >>> 0)
       if (before <= now || !sameDestination(chunk, base, words, at)) return i
       const kept = (chunk[base + ENTRY_FLAGS_STATE]! >>> 16) & ~mask
       const state = words[at + ROW_STATE]!
@@ -84,8 +105,15 @@ export class RefreshRun {
       chunk[base + ENTRY_REST] = (chunk[base + ENTRY_REST]! & 0xffffff00) | syncid
       chunk[base + ENTRY_PACKETS] = packets
       chunk[base + ENTRY_SYNCED] = (chunk[base + ENTRY_SYNCED]! & 0xffff0000) | state
-      chunk[base + ENTRY_TIMEOUT] = words[at + ROW_TIMEOUT]!
-      this.#restart(slot, chunk, base, before, now + (words[at + ROW_TIMEOUT]! >>> 0) * 1000)
+      chunk[base + ENTRY_TIMEOUT] = timeout
+      const deadline = now + timeout * 1000
+      // Only a deadline that comes nearer concerns the wheel.
+      if (deadline < before) this.#wheel.restart(slot, chunk, base, deadline)
+      else {
+        const newHigh = Math.floor(deadline * (1 / WORD))
+        chunk[base + ENTRY_HIGH] = (newHigh << 16) | (high & 0xffff)
+        chunk[base + ENTRY_DEADLINE] = (deadline - newHigh * WORD) | 0
+      }
     }
     return count
   }
@@ -93,7 +121,6 @@ export class RefreshRun {
   /** The newest entry of the row's key that has a client's port, as the row has; 0 where there is none. */
   #find(words: Int32Array, at: number): number {
     const hash = words[at + ROW_SCRATCH]!
-    if (words[at + ROW_CLIENT_PORT] === 0) return 0
     let step = 0
     let slot = this.#index.probe(hash, step)
     while (slot !== 0 && !this.#isPlain(slot, words, at)) slot = this.#index.probe(hash, ++step)
@@ -101,19 +128,8 @@ export class RefreshRun {
   }
 
   #isPlain(slot: number, words: Int32Array, at: number): boolean {
-    if (slot < 0 || (slot & 1) !== 0) return false
+    if (slot < 2 || (slot & 1) !== 0) return false
     return isPlain(this.#pool.chunk(slot >>> 1), this.#pool.base(slot >>> 1), words, at)
-  }
-
-  /** Only a deadline that comes nearer concerns the wheel. */
-  #restart(slot: number, chunk: Int32Array, base: number, before: TimestampMs, deadline: TimestampMs): void {
-    if (deadline < before) {
-      this.#wheel.restart(slot, chunk, base, deadline)
-      return
-    }
-    const high = Math.floor(deadline * (1 / WORD))
-    chunk[base + ENTRY_HIGH] = (high << 16) | (chunk[base + ENTRY_HIGH]! & 0xffff)
-    chunk[base + ENTRY_DEADLINE] = (deadline - high * WORD) | 0
   }
 }
 
