@@ -56,7 +56,9 @@ export function cases({ quick, reference }: Plan): Case[] {
     memory(1_000_000),
     master(seconds),
     draining(c),
+    workers(quick),
     burst(),
+    zeroLoss(),
     expiry(quick ? '1' : '6', 1_000_000),
     start(),
     ...(hasTshark() && !quick ? [json()] : [])
@@ -229,6 +231,65 @@ function draining(c: Reference): Case {
         faster: true,
         least: 0.55
       }
+    ]
+  }
+}
+
+/** What one thread needs of a core, and how long it took by the clock, which is as good as the machine is idle. */
+function workers(quick: boolean): Case {
+  const run = (name: string, count: number, by: string): Measure => node(name, 'workers', '27848', String(count), by)
+  return {
+    title: 'Two workers: 48,000 full datagrams in 16 filled sockets, 8 channels for each of two threads',
+    unit: 'µs/datagram',
+    quick: true,
+    rounds: 3,
+    measures: [
+      run('one', 0, 'busiest'),
+      run('two', 2, 'busiest'),
+      ...(quick ? [] : [run('one by the clock', 0, 'clock'), run('two by the clock', 2, 'clock')])
+    ],
+    lines: [
+      { label: 'one thread, processor time', measure: 'one' },
+      {
+        label: 'two workers, the busier one: times as fast',
+        measure: 'two',
+        over: { measure: 'one' },
+        faster: true,
+        least: 1.5
+      },
+      { label: 'one thread, by the clock', measure: 'one by the clock' },
+      {
+        label: 'two workers, by the clock: times as fast',
+        measure: 'two by the clock',
+        over: { measure: 'one by the clock' },
+        faster: true
+      }
+    ]
+  }
+}
+
+function zeroLoss(): Case {
+  const run = (name: string, variant: string, live: number): Measure =>
+    node(name, 'zero-loss', variant, '27948', String(live), '1')
+  return {
+    title:
+      'Highest rate without loss, two processes on loopback, 4 MiB buffers, by the clock (targets 2.4 and 2.0: no gate)',
+    unit: 'million connections a second',
+    quick: false,
+    rounds: 3,
+    measures: [
+      run('bare', 'bare', 40_000),
+      run('master 40k', 'master', 40_000),
+      run('raw 40k', 'raw', 40_000),
+      run('master 1M', 'master', 1_000_000),
+      run('raw 1M', 'raw', 1_000_000)
+    ],
+    lines: [
+      { label: 'ready messages to an empty dgram handler', measure: 'bare' },
+      { label: '`SyncMaster` to `SyncBackup`, 40,000 live', measure: 'master 40k' },
+      { label: 'ready messages to `SyncBackup`, 40,000 live', measure: 'raw 40k' },
+      { label: '`SyncMaster` to `SyncBackup`, 1,000,000 live', measure: 'master 1M' },
+      { label: 'ready messages to `SyncBackup`, 1,000,000 live', measure: 'raw 1M' }
     ]
   }
 }

@@ -32,8 +32,8 @@ export interface AnnouncerParts {
 }
 
 const SLICE: Milliseconds = 10
-/** Connections announced between two looks at the queues: each can close one message at most. */
-const PIECE: readonly [least: number, most: number] = [8, 256]
+/** Connections announced between two looks at the queues, which cost: each can close one message at most. */
+const PIECE: readonly [least: number, most: number] = [8, 1024]
 
 /**
  * Announces every connection of the engine's table, templates first.
@@ -46,7 +46,7 @@ export async function announceTable(parts: AnnouncerParts, options: AnnounceOpti
   if (!(rate > 0)) {
     throw new IpvsSyncError('ERR_CONFIG', `rate is connections a second, above 0, not ${rate}`, { field: 'rate' })
   }
-  const slots = templatesFirst(parts.engine.table)
+  const slots = new TemplatesFirst(parts.engine.table)
   const begin = parts.clock.now()
   let taken = 0
   let announced = 0
@@ -54,7 +54,7 @@ export async function announceTable(parts: AnnouncerParts, options: AnnounceOpti
     const due = Math.ceil(((parts.clock.now() - begin + SLICE) * rate) / 1000)
     const most = Math.min(Math.max(Math.floor(parts.qlenMax() / 4), PIECE[0]), PIECE[1])
     while (taken < due && hasRoom(parts, most)) {
-      const piece = take(slots, Math.min(most, due - taken))
+      const piece = slots.take(Math.min(most, due - taken))
       if (piece.length === 0) return announced
       taken += piece.length
       announced += parts.engine.announce(piece, parts.clock.now())
@@ -71,18 +71,30 @@ function hasRoom({ engine, qlenMax }: AnnouncerParts, piece: number): boolean {
   return limit < 0 || engine.counters().channels.every(({ queued }) => queued <= limit)
 }
 
-function take(slots: Iterator<number>, count: number): number[] {
-  const taken: number[] = []
-  while (taken.length < count) {
-    const next = slots.next()
-    if (next.done === true) break
-    taken.push(next.value)
-  }
-  return taken
-}
-
 /** A connection's template should be there before it: there is no order between channels, but within one there is. */
-function* templatesFirst(table: ConnectionTable): Generator<number> {
-  for (const slot of table.slots()) if ((table.flags(slot) & FLAG.TEMPLATE) !== 0) yield slot
-  for (const slot of table.slots()) if ((table.flags(slot) & FLAG.TEMPLATE) === 0) yield slot
+class TemplatesFirst {
+  readonly #table: ConnectionTable
+  #slots: Iterator<number>
+  #templates = true
+
+  constructor(table: ConnectionTable) {
+    this.#table = table
+    this.#slots = table.slots()
+  }
+
+  /** The next slots: fewer than that only at the end. */
+  take(count: number): number[] {
+    const table = this.#table
+    const taken: number[] = []
+    while (taken.length < count) {
+      const next = this.#slots.next()
+      if (next.done !== true) {
+        if (((table.flags(next.value) & FLAG.TEMPLATE) !== 0) === this.#templates) taken.push(next.value)
+      } else if (this.#templates) {
+        this.#templates = false
+        this.#slots = table.slots()
+      } else break
+    }
+    return taken
+  }
 }
