@@ -9,6 +9,7 @@ import type { Command } from 'commander'
 import { addressFamily, isMulticast } from '../addresses.js'
 import { udpOptionsOf as transportOptionsOf } from '../daemon/sync-options.js'
 import { IpvsSyncError } from '../errors.js'
+import { fileFault } from './errors.js'
 import { readLiveSysctls } from '../procfs/read-sysctls.js'
 import { applySysctl, parseSysctls, sysctlDefaults, type Sysctls } from '../sysctl/index.js'
 import type { Peer, UdpOptions } from '../transport/udp-options.js'
@@ -41,7 +42,7 @@ export function addDaemonOptions(command: Command): Command {
   return command
     .option('--mcast-interface <name>', 'network interface of the group; required unless --peer is given')
     .option('--syncid <number>', '0 to 255; a backup with 0 takes every syncid', integerOption('--syncid', 0, 255), 0)
-    .option('--sync-maxlen <bytes>', 'largest message, header included', integerOption('--sync-maxlen', 1, 65_535))
+    .option('--sync-maxlen <bytes>', 'largest message, header included', integerOption('--sync-maxlen', 1, 65_507))
     .option('--mcast-group <address>', 'multicast group, IPv4 or IPv6 (default: 224.0.0.81)', parseGroup)
     .option('--mcast-port <port>', 'UDP port of the first channel', integerOption('--mcast-port', 1, 65_535), 8848)
     .option('--mcast-ttl <hops>', 'TTL or hop limit', integerOption('--mcast-ttl', 1, 255), 1)
@@ -129,6 +130,6 @@ async function baseOf(from: string | undefined, folder: string | undefined): Pro
  */
 export async function readText(option: string, path: string): Promise<string> {
   return readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new IpvsSyncError('ERR_IO', `${option}: ${(cause as Error).message}`, { cause })
+    throw new IpvsSyncError('ERR_IO', `${option} ${path}: ${fileFault(cause as Error)}`, { cause })
   })
 }

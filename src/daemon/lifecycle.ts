@@ -44,14 +44,19 @@ export class Lifecycle {
    * Opens.
    *
    * @returns Whether it is open now: not if it was closed meanwhile.
-   * @throws IpvsSyncError `ERR_USAGE` for a second time, or after the close; and what opening throws.
+   * @throws IpvsSyncError `ERR_USAGE` for a second time, after the close, or with a signal that is aborted; and what opening
+   * throws.
    */
   async open(): Promise<boolean> {
-    if (this.#state !== 'new' || this.#steps.signal?.aborted === true) {
+    const { signal } = this.#steps
+    if (this.#state !== 'new')
       throw new IpvsSyncError('ERR_USAGE', 'it starts once, and not after it was closed: make a new one')
+    if (signal?.aborted === true) {
+      const message = 'its signal was aborted before the start: make a new one, with a signal that is not'
+      throw new IpvsSyncError('ERR_USAGE', message, { field: 'signal', cause: signal.reason })
     }
     this.#state = 'opening'
-    this.#steps.signal?.addEventListener('abort', this.#onAbort)
+    signal?.addEventListener('abort', this.#onAbort)
     this.#opening = this.#steps.open()
     try {
       await this.#opening

@@ -5,6 +5,7 @@
  */
 
 import { EventEmitter } from 'node:events'
+import { demandObject } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { BackupEngine } from '../engine/backup.js'
 import { DEFAULT_MAX_CONNECTIONS, type BackupEngineOptions } from '../engine/backup-options.js'
@@ -13,7 +14,7 @@ import type { SenderReport } from '../engine/backup-senders.js'
 import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '../engine/events.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable, TableCount } from '../table/connection-table.js'
-import { backupSyncMaxlen } from '../transport/sync-maxlen.js'
+import { backupSyncMaxlen, heldSyncMaxlen } from '../transport/sync-maxlen.js'
 import { ownAddresses } from '../transport/interfaces.js'
 import { nodeSystem } from '../transport/system.js'
 import type { ReceivingTransport } from '../transport/transport.js'
@@ -103,6 +104,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
    */
   constructor(options: SyncBackupOptions) {
     super()
+    demandObject('options', options)
     this.#options = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#clock = clockOf(options)
@@ -298,7 +300,7 @@ function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupE
     expires,
     flagChecks,
     accept: options.accept ?? remotePeers(options),
-    syncMaxlen: options.syncMaxlen ?? defaultMaxlen(options),
+    syncMaxlen: options.syncMaxlen === undefined ? defaultMaxlen(options) : heldSyncMaxlen(options.syncMaxlen),
     settings
   }
 }

@@ -6,6 +6,7 @@
 
 import { EventEmitter } from 'node:events'
 import { counted } from '../counted.js'
+import { demandObject } from '../demand.js'
 import type { IpvsSyncError } from '../errors.js'
 import type { ConnectionChange } from '../engine/connection-change.js'
 import type { ConnectionEvent, DroppedEvent, EngineEvent, NoticeEvent } from '../engine/events.js'
@@ -72,7 +73,7 @@ const CLOSE_LOOK: Milliseconds = 5
 export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   /** Its connections. Pass it to a backup to keep them over a change of role. */
   readonly table: ConnectionTable
-  readonly #engine: MasterEngine<ConnectionTable>
+  readonly #engine: MasterEngine
   readonly #transport: SendingTransport
   readonly #clock: Clock
   readonly #runner: Runner
@@ -88,6 +89,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
    */
   constructor(options: SyncMasterOptions) {
     super()
+    demandObject('options', options)
     const { syncid = 0, syncMaxlen, expires = true } = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#clock = clockOf(options)

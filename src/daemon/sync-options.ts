@@ -28,7 +28,10 @@ export interface SyncOptions {
   readonly mcastTtl?: number
   /** Unicast instead of multicast: whom a master sends to; whom, or at which own address, a backup listens to. */
   readonly peers?: readonly Peer[]
-  /** The largest message in bytes, its header included, UDP's and IP's not. By default what the interface suggests. */
+  /**
+   * The largest message in bytes, its header included, UDP's and IP's not: 1…65507; a backup takes 1024 at least. By default what
+   * the interface suggests.
+   */
   readonly syncMaxlen?: Bytes
   /** `net.ipv4.vs` settings; what is left out has its default, not the running kernel's value. */
   readonly sysctls?: Partial<Sysctls>

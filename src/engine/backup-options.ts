@@ -5,10 +5,12 @@
  */
 
 import { parseNetwork, type Network } from '../addresses.js'
+import { demandObject, misuse, shown } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import type { Bytes, Seconds } from '../units.js'
 import type { FlagChecks } from '../wire/constants.js'
+import type { From } from './events.js'
 
 /** What `ipvsadm --set` changes. */
 export interface ChangedTimeouts {
@@ -67,6 +69,25 @@ export interface BackupEngineOptions {
 /** The default ceiling of a backup's table. */
 export const DEFAULT_MAX_CONNECTIONS = 1_000_000
 
+/**
+ * Refuses options that are no object, and a generation that is none.
+ *
+ * @throws IpvsSyncError `ERR_USAGE` or `ERR_CONFIG`; `field` names the option.
+ */
+export function demandOptions(options: BackupEngineOptions): void {
+  demandObject('options', options)
+  const given: unknown = options.flagChecks
+  if (given === undefined || given === 'strict' || given === 'legacy') return
+  const message = `flagChecks is ${shown(given)}: it takes "strict" or "legacy"`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'flagChecks' })
+}
+
+/** @throws IpvsSyncError `ERR_USAGE` for what is no datagram, or has no sender. What is in it is never refused. */
+export function demandDatagram(bytes: unknown, from: Partial<From> | undefined): void {
+  if (!(bytes instanceof Uint8Array)) throw misuse('bytes', 'a Uint8Array, one datagram', bytes)
+  if (typeof from?.address !== 'string') throw misuse('from', '{ address, port }', from)
+}
+
 /** @throws IpvsSyncError `ERR_CONFIG` for a syncid that is not 0…255. */
 export function demandSyncid(syncid: number): number {
   if (Number.isInteger(syncid) && syncid >= 0 && syncid <= 255) return syncid
@@ -85,10 +106,15 @@ export function thresholdOf({ syncThreshold = [3, 50] }: BackupSettings): number
 
 /** @throws IpvsSyncError `ERR_CONFIG` for what is not an address with or without a prefix length. */
 export function parseAccepted(accept: readonly string[]): readonly Network[] {
-  return accept.map((text) => {
-    const network = parseNetwork(text)
+  if (!Array.isArray(accept)) {
+    throw new IpvsSyncError('ERR_CONFIG', `accept: expected a list of networks, got ${shown(accept)}`, {
+      field: 'accept'
+    })
+  }
+  return accept.map((text: unknown) => {
+    const network = typeof text === 'string' ? parseNetwork(text) : undefined
     if (network !== undefined) return network
-    const message = `accept has ${JSON.stringify(text)}: it takes networks such as 10.0.0.0/24, fd00::/64 or 10.0.0.1`
+    const message = `accept has ${shown(text)}: it takes networks such as 10.0.0.0/24, fd00::/64 or 10.0.0.1`
     throw new IpvsSyncError('ERR_CONFIG', message, { field: 'accept' })
   })
 }

@@ -13,6 +13,8 @@ import { PRESENT, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import { BackupTally, DROP, SKIP, type BackupCounters } from './backup-counters.js'
 import {
   DEFAULT_MAX_CONNECTIONS,
+  demandDatagram,
+  demandOptions,
   demandSyncid,
   parseAccepted,
   thresholdOf,
@@ -91,6 +93,7 @@ export class BackupEngine {
    * @throws IpvsSyncError `ERR_CONFIG`, whose `field` names the option that is not accepted.
    */
   constructor(options: BackupEngineOptions) {
+    demandOptions(options)
     const { flagChecks = 'strict', maxConnections = DEFAULT_MAX_CONNECTIONS, seed, settings = {} } = options
     this.syncid = demandSyncid(options.syncid)
     this.table = options.table ?? new ConnectionTable({ maxConnections, ...(seed !== undefined && { seed }) })
@@ -118,8 +121,10 @@ export class BackupEngine {
    * @param from - Who sent it.
    * @param nowMs - When it came, in milliseconds.
    * @param channel - The channel that it came in on, 0…63: for the counters.
+   * @throws IpvsSyncError `ERR_USAGE` for what is no datagram at all: not for anything that is in it.
    */
   handleDatagram(bytes: Uint8Array, from: From, nowMs: TimestampMs, channel = 0): void {
+    demandDatagram(bytes, from)
     this.#advance(nowMs, EXPIRY_WITH_DATAGRAM)
     if (this.#closed) this.#drop(DROP.CLOSED)
     else if (this.#accepts(from.address)) this.#receive(bytes, from, channel)

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandObject, shown } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Connection, Endpoint, PersistenceEngine } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
@@ -49,6 +50,7 @@ export class ChangeReader {
    */
   read(change: ConnectionChange): void {
     const { words } = this.rows
+    demandObject('connection', change)
     demandEvent(change.event)
     demandPackets(change.packets)
     rowFromConnection(change, this.rows, ChangeReader.CONNECTION)
@@ -68,7 +70,7 @@ export class ChangeReader {
 
 function demandEvent(event: unknown): void {
   if (event === undefined || event === 'packet' || event === 'expire') return
-  throw new IpvsSyncError('ERR_USAGE', `event is ${JSON.stringify(event)}: it takes "packet" or "expire"`, {
+  throw new IpvsSyncError('ERR_USAGE', `event is ${shown(event)}: it takes "packet" or "expire"`, {
     field: 'event'
   })
 }
@@ -76,6 +78,6 @@ function demandEvent(event: unknown): void {
 function demandPackets(packets: unknown): void {
   const whole = typeof packets === 'number' && Number.isInteger(packets) && packets >= 0 && packets <= 0xffffffff
   if (packets === undefined || whole) return
-  const message = `packets is ${JSON.stringify(packets)}: it takes a whole number, 0…4294967295`
+  const message = `packets is ${shown(packets)}: it takes a whole number, 0…4294967295`
   throw new IpvsSyncError('ERR_USAGE', message, { field: 'packets' })
 }

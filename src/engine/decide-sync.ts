@@ -4,6 +4,7 @@
  * @module
  */
 
+import { misuse } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { createPolicy, type Policy, type PolicySettings } from './policy.js'
 
@@ -82,7 +83,7 @@ export interface SyncDecision {
  * @param nowMs - The time, on the clock of `endTimeMs`.
  * @param settings - Seconds where a sysctl is in seconds.
  * @returns The answer, and what to store with the connection; if it sends, its last synced state becomes `state` too.
- * @throws IpvsSyncError `ERR_CONFIG` for settings that `net.ipv4.vs` would not take.
+ * @throws IpvsSyncError `ERR_CONFIG` for settings that `net.ipv4.vs` would not take, `ERR_USAGE` for what is no number.
  *
  * @example
  * ```ts
@@ -99,6 +100,7 @@ export function decideSync(
   nowMs: TimestampMs,
   settings: PolicySettings
 ): SyncDecision {
+  demandNumbers({ ...subject, packets, nowMs })
   const code = decide(subject, packets, nowMs, createPolicy(settings))
   const reason = REASONS[code]!
   if (code < FIRST_SEND) {
@@ -107,6 +109,13 @@ export function decideSync(
   const retriesUsed = code === RETRY ? subject.retriesUsed + 1 : 0
   return { send: true, reason, endTimeMs: nowMs + subject.timeoutMs, retriesUsed }
 }
+
+function demandNumbers(given: Readonly<Record<string, unknown>>): void {
+  for (const name of NUMBERS)
+    if (typeof given[name] !== 'number' || Number.isNaN(given[name])) throw misuse(name, 'a number', given[name])
+}
+
+const NUMBERS = ['protocol', 'state', 'lastSyncedState', 'timeoutMs', 'endTimeMs', 'retriesUsed', 'packets', 'nowMs']
 
 /** The same decision as a code: makes no object, for the engine's hot path. */
 export function decide(subject: SyncSubject, packets: number, nowMs: TimestampMs, policy: Policy): DecisionCode {

@@ -4,7 +4,10 @@
  * @module
  */
 
+import { demandObject } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
+import { sysctlDefaults } from '../sysctl/settings.js'
+import { ConnectionTable } from '../table/connection-table.js'
 import type { EntryDescription } from '../table/entry-fields.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { DEFAULT_MAXLEN_IPV4, FLAG } from '../wire/constants.js'
@@ -56,7 +59,7 @@ const EXPIRY_BUDGET = 500
  * gives nothing; call {@link MasterEngine.handleTimeout} at {@link MasterEngine.nextTimeout}. Times are milliseconds of
  * one clock that starts above 0; one that goes back is held at the last value.
  */
-export class MasterEngine<Table extends MasterTable = MasterTable> {
+export class MasterEngine<Table extends MasterTable = ConnectionTable> {
   /** Where the connections live. */
   readonly table: Table
   readonly #outbox: Outbox
@@ -79,8 +82,11 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
    * @throws IpvsSyncError `ERR_CONFIG`, whose `field` names the setting that is not accepted.
    */
   constructor(options: MasterEngineOptions<Table>) {
-    this.#plan = planMaster(options.settings, options.syncid, options.syncMaxlen ?? DEFAULT_MAXLEN_IPV4)
-    this.table = options.table
+    demandObject('options', options)
+    const { settings: given = {}, syncMaxlen = DEFAULT_MAXLEN_IPV4 } = options
+    this.#plan = planMaster({ ...sysctlDefaults, ...given }, options.syncid, syncMaxlen)
+    // Left out, the type is this one too.
+    this.table = options.table ?? (new ConnectionTable() as MasterTable as Table)
     this.#expires = options.expires ?? true
     this.#events = new EventQueue(options.maxEvents)
     const { settings, limits } = this.#plan
@@ -234,12 +240,13 @@ export class MasterEngine<Table extends MasterTable = MasterTable> {
   }
 
   /**
-   * Takes new settings from the next input on, all at once. A new `sync_ports` waits for the next start, and an event says so.
+   * Takes new settings from the next input on, all at once; what is left out keeps its value. A new `sync_ports` waits for the next start, and an event says so.
    *
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
    */
-  configure(settings: MasterSettings): void {
+  configure(changes: Partial<MasterSettings>): void {
     const before = this.#plan
+    const settings = { ...before.settings, ...changes }
     this.#plan = planMaster(settings, before.limits.syncid, before.limits.maxlen)
     this.#outbox.configure(this.#plan.limits)
     if (settings.syncPorts === this.#ports) return

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandObject } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Milliseconds } from '../units.js'
 
@@ -40,7 +41,9 @@ export interface Policy {
  * @throws IpvsSyncError `ERR_CONFIG` for values that `net.ipv4.vs` would not take (docs/protocol.md section 10).
  */
 export function createPolicy(settings: PolicySettings): Policy {
-  const [threshold, period] = settings.syncThreshold
+  demandObject('settings', settings)
+  const given: unknown = settings.syncThreshold
+  const [threshold, period] = Array.isArray(given) ? settings.syncThreshold : [NaN, NaN]
   demand(isCount(threshold) && isCount(period), 'sync_threshold', 'two whole numbers ≥ 0', settings.syncThreshold)
   demand(
     period === 0 || threshold < period,
@@ -55,7 +58,8 @@ export function createPolicy(settings: PolicySettings): Policy {
     period,
     refreshMs: settings.syncRefreshPeriod * 1000,
     retries: settings.syncRetries,
-    persistMode: settings.syncPersistMode !== 0
+    // Told by a caller without types, nothing and false are off as well.
+    persistMode: Boolean(settings.syncPersistMode)
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { misuse } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { applySysctl, shortName, sysctlDefaults, type Sysctls } from './settings.js'
 
@@ -34,7 +35,8 @@ export interface SysctlReading {
  * @param text - The file's text.
  * @param base - What is not mentioned keeps these values; our defaults if left out.
  * @returns Frozen settings.
- * @throws IpvsSyncError `ERR_CONFIG` for the first line that a kernel would refuse; the message names the line.
+ * @throws IpvsSyncError `ERR_CONFIG` for the first line that a kernel would refuse; the message names the line. `ERR_USAGE` for
+ * what is no text.
  * @example
  * const { syncThreshold } = parseSysctls('net.ipv4.vs.sync_threshold = 0 20')
  */
@@ -53,6 +55,7 @@ export function parseSysctls(text: string, base: Sysctls = sysctlDefaults): Sysc
  * @param base - What is not mentioned keeps these values.
  */
 export function readSysctls(text: string, base: Sysctls = sysctlDefaults): SysctlReading {
+  if (typeof text !== 'string') throw misuse('text', 'text', text)
   const findings: SysctlFinding[] = []
   let settings = base
   let assignments = 0

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandObject, shown } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { findDefinition, SYSCTL_DEFINITIONS, type SysctlDefinition } from './definitions.js'
 import { suggest } from './suggest.js'
@@ -43,15 +44,32 @@ export function applySysctl(settings: Sysctls, name: string, text: string): Sysc
  * Verifies settings that were made by hand, and completes them with the defaults.
  *
  * @returns A frozen copy.
- * @throws IpvsSyncError `ERR_CONFIG` for the first value that a kernel would refuse.
+ * @throws IpvsSyncError `ERR_CONFIG` for the first name that is none, or value that a kernel would refuse.
  */
 export function verifySysctls(settings: Partial<Sysctls>): Sysctls {
+  demandObject('sysctls', settings)
+  for (const key of Object.keys(settings)) demandKey(key)
   let verified = sysctlDefaults
   for (const definition of SYSCTL_DEFINITIONS) {
-    const value = settings[definition.key]
+    const value: unknown = settings[definition.key]
+    if (value !== undefined && !isValue(value))
+      throw refusal(definition, typeof value === 'string' ? value : shown(value))
     if (value !== undefined) verified = withValue(verified, definition, value, textOf(value))
   }
   return verified
+}
+
+function isValue(value: unknown): value is number | readonly [number, number] {
+  return typeof value === 'number' || (Array.isArray(value) && value.every((one) => typeof one === 'number'))
+}
+
+/** A name that is none would be passed over in silence: `sync_ports` for syncPorts. */
+function demandKey(key: string): void {
+  const keys = SYSCTL_DEFINITIONS.map((each) => each.key)
+  if (keys.some((known) => known === key)) return
+  const hint = findDefinition(shortName(key))?.key ?? suggest(key, keys)
+  const message = `there is no sysctl "${key}"${hint === undefined ? '' : `; did you mean ${hint}?`}`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field: key })
 }
 
 /** A variable's value as text: decimal, the two numbers of `sync_threshold` with the separator between them. */

@@ -4,7 +4,13 @@
  * @module
  */
 
+import { shown } from '../demand.js'
+import { IpvsSyncError } from '../errors.js'
 import type { Bytes } from '../units.js'
+import { MAX_PAYLOAD } from '../wire/constants.js'
+
+/** What a kernel's backup takes at least, whatever it was told (docs/protocol.md section 1). */
+const LEAST_OF_BACKUP = 1024
 
 /** A largest message and where it comes from. */
 export interface DefaultSyncMaxlen {
@@ -42,6 +48,18 @@ export function backupSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined
   const held = Math.min(Math.max(mtu ?? KERNEL_MTU, KERNEL_MTU), 65535)
   const bytes = held - headers(family)
   return { bytes, reason: `${bytes} bytes, from an MTU of ${held} bytes` }
+}
+
+/**
+ * What a backup takes at most where it was told: no less than 1024 bytes, as a kernel's.
+ *
+ * @param given - 1…65507.
+ * @throws IpvsSyncError `ERR_CONFIG`.
+ */
+export function heldSyncMaxlen(given: Bytes): Bytes {
+  if (Number.isInteger(given) && given >= 1 && given <= MAX_PAYLOAD) return Math.max(given, LEAST_OF_BACKUP)
+  const message = `sync_maxlen is ${shown(given)}: it takes a whole number, 1…${MAX_PAYLOAD}`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'sync_maxlen' })
 }
 
 function headers(family: 'ipv4' | 'ipv6'): Bytes {

@@ -5,6 +5,7 @@
  */
 
 import { addressFamily, isMulticast } from '../addresses.js'
+import { demandText, shown } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { MAX_CHANNELS, SYNC_GROUP, SYNC_PORT } from '../wire/constants.js'
 
@@ -26,6 +27,8 @@ export interface UdpOptions {
   readonly mcastPort?: number
   /** TTL or hop limit, 1…255. 1 by default: messages stay on the link. */
   readonly mcastTtl?: number
+  /** Send to this host alone: its other programs and its kernel hear the group, and nothing leaves. False by default. */
+  readonly hostOnly?: boolean
   /**
    * Unicast instead of multicast. A master sends to each. A backup listens at those that are addresses of its own
    * host, else at every address; a peer's port is the one that it listens at. All are of one family.
@@ -43,6 +46,7 @@ export interface UdpPlan {
   readonly interfaceName: string | undefined
   readonly group: string
   readonly port: number
+  /** 0 does not leave the host. */
   readonly ttl: number
   /** Empty for multicast. */
   readonly peers: readonly Required<Peer>[]
@@ -57,9 +61,11 @@ export interface UdpPlan {
  * `ERR_INTERFACE` for neither interface nor peers.
  */
 export function planUdp(options: UdpOptions): UdpPlan {
+  demandText('mcastInterface', options.mcastInterface)
+  demandText('mcastGroup', options.mcastGroup)
   const port = within('mcastPort', options.mcastPort ?? SYNC_PORT, 1, 65535)
   const channels = within('channels', options.channels ?? 1, 1, MAX_CHANNELS)
-  const peers = (options.peers ?? []).map((peer) => completePeer(peer, port))
+  const peers = listOf(options.peers ?? []).map((peer) => completePeer(peer, port))
   for (const base of [port, ...peers.map((peer) => peer.port)]) within('the last port', base + channels - 1, 1, 65535)
   if (peers.length === 0 && options.mcastInterface === undefined) {
     throw new IpvsSyncError('ERR_INTERFACE', 'no interface is given: name one (mcastInterface), or give peers', {
@@ -72,7 +78,7 @@ export function planUdp(options: UdpOptions): UdpPlan {
     interfaceName: options.mcastInterface,
     group,
     port,
-    ttl: within('mcastTtl', options.mcastTtl ?? 1, 1, 255),
+    ttl: options.hostOnly === true ? 0 : within('mcastTtl', options.mcastTtl ?? 1, 1, 255),
     peers,
     channels,
     bufferBytes: within('bufferBytes', options.bufferBytes ?? 0, 0, 2 ** 31 - 1)
@@ -98,9 +104,10 @@ export function familyOf(address: string): 'ipv4' | 'ipv6' {
 
 function verifyGroup(group: string): string {
   if (isMulticast(group)) return group
+  const scoped = group.includes('%') ? '; the interface is an option of its own' : ''
   throw new IpvsSyncError(
     'ERR_GROUP',
-    `"${group}" is not a multicast group: give one of 224.0.0.0 to 239.255.255.255, or an IPv6 one (ff02::…)`,
+    `"${group}" is not a multicast group: give one of 224.0.0.0 to 239.255.255.255, or an IPv6 one (ff02::…)${scoped}`,
     { field: 'mcastGroup' }
   )
 }
@@ -110,7 +117,20 @@ function withoutScope(address: string): string {
   return address.replace(/%[\w.-]+$/, '')
 }
 
-function completePeer(peer: Peer, port: number): Required<Peer> {
+function listOf(peers: readonly Peer[]): readonly Peer[] {
+  const given: unknown = peers
+  if (!Array.isArray(given)) {
+    const message = `peers: expected a list of { address, port? }, got ${shown(given)}`
+    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'peers' })
+  }
+  return peers
+}
+
+function completePeer(peer: Partial<Peer> | null, port: number): Required<Peer> {
+  if (typeof peer?.address !== 'string') {
+    const message = `peers: expected { address, port? }, got ${shown(peer)}`
+    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'peers' })
+  }
   if (addressFamily(withoutScope(peer.address)) === 0) {
     throw new IpvsSyncError('ERR_CONFIG', `peer "${peer.address}" is not an IPv4 or IPv6 address`, { field: 'peers' })
   }

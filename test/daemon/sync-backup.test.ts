@@ -222,4 +222,7 @@ t.test('over UDP: peers limit the senders, failures are told to those who listen
   await group.close()
   await t.rejects(new SyncBackup({ mcastInterface: 'eth7', system }).start(), { code: 'ERR_INTERFACE' })
   t.throws(() => new SyncBackup({ mcastInterface: 'eth1', accept: ['all'] }), { code: 'ERR_CONFIG', field: 'accept' })
+  for (const syncMaxlen of [0, 65_508, 1500.5])
+    t.throws(() => new SyncBackup({ mcastInterface: 'eth1', syncMaxlen }), { code: 'ERR_CONFIG', field: 'sync_maxlen' })
+  t.throws(() => new SyncBackup(undefined as never), { code: 'ERR_USAGE', field: 'options' })
 })

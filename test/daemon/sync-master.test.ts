@@ -195,7 +195,7 @@ t.test('a signal closes it, also before and during the start', async (t) => {
   await t.rejects(master.start(), { code: 'ERR_USAGE' })
 
   const early = await setUp({ signal: AbortSignal.abort() })
-  await t.rejects(early.master.start(), { code: 'ERR_USAGE' })
+  await t.rejects(early.master.start(), { code: 'ERR_USAGE', field: 'signal', cause: { name: 'AbortError' } })
   const during = await setUp()
   let listening = false
   during.master.on('listening', () => (listening = true))
@@ -254,6 +254,20 @@ t.test('options that cannot be are refused', async (t) => {
   t.throws(() => new SyncMaster({ transport, sysctls: { syncPorts: 4 } }), { code: 'ERR_CONFIG', field: 'transport' })
   t.throws(() => new SyncMaster({ transport, syncid: 256 }), { code: 'ERR_CONFIG', field: 'syncid' })
   t.throws(() => new SyncMaster({}), { code: 'ERR_INTERFACE' })
+  t.throws(() => new SyncMaster(undefined as never), { code: 'ERR_USAGE', field: 'options' })
+  const untyped: readonly [object, string][] = [
+    [{ mcastInterface: 5 }, 'mcastInterface'],
+    [{ mcastInterface: 'eth1', mcastGroup: ['224.0.0.81'] }, 'mcastGroup'],
+    [{ mcastInterface: 'eth1', sysctls: { sync_ports: 4 } }, 'sync_ports'],
+    [{ peers: '10.0.0.2' }, 'peers'],
+    [{ peers: ['10.0.0.2'] }, 'peers'],
+    [{ peers: [null] }, 'peers']
+  ]
+  for (const [options, field] of untyped) t.throws(() => new SyncMaster(options), { code: 'ERR_CONFIG', field }, field)
+  t.throws(() => new SyncMaster({ mcastInterface: 'eth1', mcastGroup: 'ff02::81%eth1' }), {
+    code: 'ERR_GROUP',
+    message: /the interface is an option of its own$/
+  })
   const table = new ConnectionTable({ maxConnections: 5 })
   t.equal(new SyncMaster({ transport, table, expires: false }).table, table)
 })

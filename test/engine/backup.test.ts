@@ -434,9 +434,23 @@ t.test('options that are not accepted are named', async (t) => {
     [{ accept: ['10.0.0.0/33'] }, 'accept'],
     [{ settings: { syncThreshold: [-1, 0] } }, 'sync_threshold'],
     [{ settings: { syncThreshold: [0.5, 0] } }, 'sync_threshold'],
-    [{ maxConnections: 0 }, 'maxConnections']
+    [{ maxConnections: 0 }, 'maxConnections'],
+    [{ flagChecks: 'loose' as 'strict' }, 'flagChecks'],
+    [{ accept: '10.0.0.0/8' as never }, 'accept'],
+    [{ accept: [10] as never }, 'accept']
   ]
   for (const [options, field] of table) t.throws(() => new Bench(options), { code: 'ERR_CONFIG', field })
+  t.throws(() => new BackupEngine(undefined as never), { code: 'ERR_USAGE', field: 'options' })
+})
+
+t.test('what is no datagram at all is the caller’s mistake, not the network’s', async (t) => {
+  const engine = new BackupEngine({ syncid: 7 })
+  const from = { address: '10.9.0.1', port: 8848 }
+  for (const bytes of ['abc', new ArrayBuffer(8), undefined, null, [1, 2]] as never[])
+    t.throws(() => engine.handleDatagram(bytes, from, 1), { code: 'ERR_USAGE', field: 'bytes' })
+  for (const nobody of [undefined, null, {}, '10.9.0.1'] as never[])
+    t.throws(() => engine.handleDatagram(new Uint8Array(8), nobody, 1), { code: 'ERR_USAGE', field: 'from' })
+  t.strictSame(engine.counters().received, [], 'nothing was counted')
 })
 
 t.test('garbage of every kind at full rate neither throws nor grows anything', async (t) => {

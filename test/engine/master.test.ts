@@ -383,6 +383,16 @@ t.test('what a kernel would refuse is refused, by the name that its user knows',
   ]
   for (const [settings, options, field] of wrong)
     t.throws(() => new Bench(settings, options), { code: 'ERR_CONFIG', field })
+  t.throws(() => new MasterEngine(undefined as never), { code: 'ERR_USAGE', field: 'options' })
+})
+
+t.test('settings and a table that are not given are the defaults', async (t) => {
+  const engine = new MasterEngine({ syncid: 7, settings: { syncThreshold: [1, 50] } })
+  t.equal(engine.handleConnection(web, T0), 'packet-count')
+  t.strictSame([engine.table.size, engine.counters().channels.length], [1, 1])
+  engine.configure({ syncThreshold: [2, 50] })
+  t.equal(engine.handleConnection(web, T0), 'packet-count', 'what else was set stays')
+  t.throws(() => engine.configure({ syncVersion: 3 }), { code: 'ERR_CONFIG', field: 'sync_version' })
 })
 
 t.test('closing sends what is held, or gives it up and counts it; after it nothing goes in', async (t) => {
@@ -471,12 +481,14 @@ t.test('a change that cannot be understood names its field', async (t) => {
     [{ event: 'gone' }, 'event'],
     [{ packets: -1 }, 'packets'],
     [{ packets: '3' }, 'packets'],
+    [{ packets: 3n }, 'packets'],
     [{ state: 'UP' }, 'connection.state'],
     [{ controlledBy: { ...template, protocol: 'X' } }, 'controlledBy.protocol']
   ]
   for (const [change, field] of wrong) {
     t.throws(() => bench.engine.handleConnection({ ...web, ...change }, T0), { name: 'IpvsSyncError', field })
   }
+  t.throws(() => bench.engine.handleConnection(null as never, T0), { code: 'ERR_USAGE', field: 'connection' })
   t.equal(bench.table.entries.size, 0)
 })
 

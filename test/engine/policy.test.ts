@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { decideSync, type DecisionReason, type SyncSubject } from '../../src/engine/decide-sync.js'
 import { EventQueue } from '../../src/engine/events.js'
+import type { IpvsSyncError } from '../../src/errors.js'
 import type { PolicySettings } from '../../src/engine/policy.js'
 
 const vectors = new URL('../fixtures/vectors/', import.meta.url)
@@ -199,6 +200,26 @@ t.test('settings that the kernel refuses are refused, with what it takes', async
   for (const [change, field] of wrong) {
     t.throws(() => decideSync(idle, 1, 1, { ...byCount, ...change }), { code: 'ERR_CONFIG', field })
   }
+})
+
+t.test('what a caller without types leaves out or takes for a number is told by name', async (t) => {
+  const given = (change: object, settings: object | undefined = byCount): string | undefined => {
+    try {
+      return decideSync({ ...idle, ...change }, 3, 20_000, settings as PolicySettings).reason
+    } catch (error) {
+      return `${(error as IpvsSyncError).code} ${(error as IpvsSyncError).message}`
+    }
+  }
+  t.equal(given({ protocol: 'TCP' }), 'ERR_USAGE protocol: expected a number, got "TCP"')
+  t.equal(given({ timeoutMs: 900n }), 'ERR_USAGE timeoutMs: expected a number, got 900n')
+  t.equal(given({ endTimeMs: undefined }), 'ERR_USAGE endTimeMs: expected a number, got nothing')
+  t.equal(given({ state: NaN }), 'ERR_USAGE state: expected a number, got NaN')
+  t.equal(given({ state: () => 1 }), 'ERR_USAGE state: expected a number, got a function')
+  t.equal(given({}, []), 'ERR_CONFIG sync_threshold is undefined: it takes two whole numbers ≥ 0')
+  t.throws(() => decideSync(idle, 3, 20_000, undefined as never), { code: 'ERR_USAGE', field: 'settings' })
+  for (const syncPersistMode of [false, undefined, 0])
+    t.not(given({ underTemplate: true }, { ...byCount, syncPersistMode }), 'under-template', 'off')
+  t.equal(given({ underTemplate: true }, { ...byCount, syncPersistMode: true }), 'under-template')
 })
 
 t.test('events leave in order, frozen; what does not fit is counted', async (t) => {

@@ -189,6 +189,25 @@ t.test('wrong lines are found with their numbers; the rest holds', async (t) => 
   t.throws(() => parseSysctls('= 3'), { code: 'ERR_CONFIG', field: undefined })
 })
 
+t.test('a name or a value that is none is told, not passed over', async (t) => {
+  const told = (settings: object): string | undefined => {
+    try {
+      verifySysctls(settings)
+      return undefined
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  t.equal(told({ sync_ports: 4 }), 'there is no sysctl "sync_ports"; did you mean syncPorts?')
+  t.equal(told({ syncPort: 4 }), 'there is no sysctl "syncPort"; did you mean syncPorts?')
+  t.equal(told({ portsOfSync: 4 }), 'there is no sysctl "portsOfSync"')
+  t.match(told({ syncPorts: '4' }), /^sync_ports = "4" is not accepted/)
+  t.match(told({ syncThreshold: ['3', 50] }), /^sync_threshold = "\["3",50\]" is not accepted/)
+  t.equal(told({ syncPorts: undefined }), undefined)
+  t.throws(() => verifySysctls(null as never), { code: 'ERR_USAGE', field: 'sysctls' })
+  t.throws(() => parseSysctls(undefined as never), { code: 'ERR_USAGE', field: 'text' })
+})
+
 t.test('printing is read back, and /proc has a tab between two numbers', async (t) => {
   const settings = verifySysctls({ syncThreshold: [0, 9], syncRefreshPeriod: 60, lblcExpiration: -5 })
   t.strictSame(parseSysctls(printSysctls(settings)), settings)
