@@ -18,6 +18,14 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof IpvsSyncError && USAGE.includes(error.code) ? EXIT_USAGE : EXIT_IO
 }
 
+/** What the system says of a file, without its own code and call: `no such file`. */
+export function fileFault({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return 'no such file'
+  if (code === 'EACCES') return 'permission denied'
+  if (code === 'EISDIR') return 'is a directory'
+  return message
+}
+
 /**
  * An error in one line. What is not ours and not the system's is a mistake in this program, and says so.
  *

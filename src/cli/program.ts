@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander'
 import { COMMANDS, type CommandEntry } from './commands.js'
 import { EXIT_USAGE } from './errors.js'
 import type { Io } from './io.js'
+import { addNotes } from './notes.js'
 
 /**
  * Parses arguments and runs the command that they name.
@@ -38,7 +39,7 @@ export async function runProgram(
     })
   }
   try {
-    await program.parseAsync(argv, { from: 'user' })
+    await program.parseAsync(asked(argv, commands), { from: 'user' })
     return exitCode
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
@@ -47,25 +48,39 @@ export async function runProgram(
 }
 
 function createProgram(io: Io, version: string): Command {
-  return (
-    new Command('ipvs-sync')
-      .description("Speaks Linux IPVS's connection-synchronisation protocol.")
-      .version(version, '-V, --version')
-      .usage('COMMAND [options]')
-      .helpCommand('help [command]', 'how to use a command')
-      .configureOutput({
-        writeOut: (text) => void io.stdout.write(text),
-        writeErr: (text) => void io.stderr.write(text),
-        outputError: (text, write) => write(text.replace(/^error: /, 'ipvs-sync: ')),
-        getOutHelpWidth: () => io.stdout.columns ?? 100,
-        getErrHelpWidth: () => io.stderr.columns ?? 100,
-        getOutHasColors: () => false,
-        getErrHasColors: () => false
-      })
-      // Commands made after this inherit it.
-      .exitOverride()
-      .showHelpAfterError('Try --help.')
-  )
+  const program = new Command('ipvs-sync')
+    .description("Speaks Linux IPVS's connection-synchronisation protocol.")
+    .version(version, '-V, --version')
+    .usage('COMMAND [options]')
+    .helpCommand('help [command]', 'how to use a command')
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'ipvs-sync: ')),
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false
+    })
+    // Commands made after this inherit it.
+    .exitOverride()
+    .showHelpAfterError('Try --help.')
+    .configureHelp({ minWidthToWrap: 20 })
+  return addNotes(program, {
+    text: ['Exit codes: 0 ok, 1 findings, 2 usage, 3 input or output. Each command has its own --help, with examples.'],
+    examples: [
+      'ipvs-sync demo',
+      'ipvs-sync decode sync.pcap',
+      'ipvs-sync backup --mcast-interface eth1 --syncid 5 --http 9848'
+    ]
+  })
+}
+
+/** `help` with a word that is no command is told like that word alone: with what it may have meant. */
+function asked(argv: readonly string[], commands: readonly CommandEntry[]): readonly string[] {
+  const [first, second] = argv
+  const known = second === undefined || second.startsWith('-') || commands.some(({ name }) => name === second)
+  return first === 'help' && !known ? [second] : argv
 }
 
 /** The command whose code is needed: the first word, or the one after `help`. */

@@ -17,6 +17,7 @@ import type { SyncOptions } from '../daemon/sync-options.js'
 import type { Roles } from '../daemon/sync-view.js'
 import { explain } from './errors.js'
 import type { Io } from './io.js'
+import { addNotes } from './notes.js'
 import {
   addDaemonOptions,
   addSysctlOptions,
@@ -66,7 +67,7 @@ export type Tell = (text: string) => void
 
 /** Adds the options of a sync daemon, of sysctls, `--http` and `--max-connections`. */
 export function addServiceOptions(command: Command): Command {
-  return addSysctlOptions(addDaemonOptions(command))
+  addSysctlOptions(addDaemonOptions(command))
     .option(
       '--http <[host:]port>',
       'serve /metrics, /connections, /healthz and /readyz; on loopback unless told',
@@ -78,7 +79,7 @@ export function addServiceOptions(command: Command): Command {
       integerOption('--max-connections', 1, 16_777_215),
       1_000_000
     )
-    .addHelpText('after', '\nSIGHUP reads the settings again; SIGINT and SIGTERM end it cleanly.')
+  return addNotes(command, { text: ['SIGHUP reads the settings again; SIGINT and SIGTERM end it cleanly.'] })
 }
 
 /** The options of a ready-made master or backup. */

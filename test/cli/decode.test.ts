@@ -685,7 +685,7 @@ t.test('the command line: help with examples, defaults, refusals', async (t) => 
   }
   const help = await cli(['--help'])
   t.equal(help.code, 0)
-  t.equal(help.out.match(/^ {4}.*ipvs-sync decode/gm)?.length, 3, 'three examples')
+  t.equal(help.out.match(/^ {2}.*ipvs-sync decode/gm)?.length, 3, 'three examples')
   t.match((await cli([fixture('seq')])).out, /^\{"time"/)
   t.match((await cli(['--format', 'hex', fixture('seq')])).out, /^# /)
   t.equal((await cli([], inPcap(plainMessage([[6, 0, 1]])))).code, 0, 'a pipe needs no name')

@@ -245,7 +245,10 @@ t.test('--dry-run counts, prices and says what was assumed', async (t) => {
   t.match(output, /nothing was sent; it would take 0\.\d s and put \d+ bytes on the wire/)
   t.notMatch(output, 'MASQ assumed')
   const bare = await resync([...saved, '--rate', '10', '--repeat', '3', '--sync-version', '0'])
-  t.match(bare.output, /, 3 times\n\d+ connections with a real server of no known service: forwarding method MASQ assumed\n/)
+  t.match(
+    bare.output,
+    /, 3 times\n\d+ connections with a real server of no known service: forwarding method MASQ assumed\n/
+  )
   t.match(bare.output, /\d+ IPv6 connections, which version 0 cannot carry: left out/)
   t.match(bare.output, /pace: 10 connections a second/)
 })
@@ -271,10 +274,7 @@ t.test('JSON Lines: connections, messages of decode, ends passed over, and what 
     t.match(failed.errors, message)
   }
   const missing = await resync(['--source', '/no/such', '--dry-run'])
-  t.strictSame(
-    [missing.code, missing.errors],
-    [3, "ipvs-sync: --source: ENOENT: no such file or directory, open '/no/such'\n"]
-  )
+  t.strictSame([missing.code, missing.errors], [3, 'ipvs-sync: --source /no/such: no such file\n'])
   t.equal((await resync([])).code, 2, 'neither interface nor peer')
 })
 

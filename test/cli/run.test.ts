@@ -3,10 +3,14 @@ import { execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
+import { Command } from 'commander'
 import t from 'tap'
 import { COMMANDS, type CommandEntry } from '../../src/cli/commands.js'
-import { exitCodeOf, explain } from '../../src/cli/errors.js'
+import { exitCodeOf, explain, fileFault } from '../../src/cli/errors.js'
+import { describeProgram } from '../../src/cli/completion/describe.js'
+import { manualPage } from '../../src/cli/completion/manual.js'
 import { processIo, type ProcessLike } from '../../src/cli/io.js'
+import { addNotes, notesOf } from '../../src/cli/notes.js'
 import { addDaemonOptions, addSysctlOptions, readText, settingsOf, udpOptionsOf } from '../../src/cli/options.js'
 import type { DaemonOptions, SysctlOptions } from '../../src/cli/options.js'
 import { collectNetwork, integerOption, parseHostPort, parseListen } from '../../src/cli/parsers.js'
@@ -39,10 +43,19 @@ t.test('every command has its module, and help of its own that fits a screen', a
   for (const { name, load } of COMMANDS) {
     const { configure, execute } = await load()
     t.strictSame([typeof configure, typeof execute], ['function', 'function'], name)
-    const io = testIo({ columns: 100 })
-    t.equal(await run([name, '--help'], io), 0)
-    t.match(io.output(), new RegExp(`^Usage: ipvs-sync ${name} `))
-    t.ok(io.output().split('\n').length <= 60, `${name}: ${io.output().split('\n').length} lines`)
+    for (const columns of [60, 80, 100, 200]) {
+      const io = testIo({ columns })
+      t.equal(await run([name, '--help'], io), 0)
+      t.match(io.output(), new RegExp(`^Usage: ipvs-sync ${name} `))
+      t.match(io.output(), /^Examples:\n {2}/m)
+      t.notMatch(io.output(), /default: (false|\[\])/, 'what is off or empty by itself is not told as a value')
+      const [text = '', examples = ''] = io.output().split('\nExamples:\n')
+      // An example stays a line that can be copied, and so does what a line of JSON looks like.
+      const wide = text.split('\n').filter((line) => line.length > columns && !/^ +["{]/.test(line))
+      t.strictSame(wide, [], `${name} at ${columns} columns`)
+      t.ok(Math.max(...examples.split('\n').map((line) => line.length)) <= 100, name)
+      if (columns === 100) t.ok(io.output().split('\n').length <= 60, `${name} fits a screen`)
+    }
   }
 })
 
@@ -57,13 +70,29 @@ t.test('completions and the manual page come from the options themselves', async
   t.match(bash, "'decode --format') words='table json tshark hex'")
   t.match(zsh, /--format\[.*:value:\(table json tshark hex\)/)
   t.match(fish, /from decode' -l format -x -a 'table json tshark hex' -d '/)
-  t.match(man, /^\.SS completion \[options\] <what>$/m)
+  t.match(man, /^\.SS completion \[options\] <bash\|zsh\|fish\|man>$/m)
   t.match(man, `"ipvs-sync ${version}"`)
   t.equal(readFileSync(new URL('../../man/ipvs-sync.1', import.meta.url), 'utf8'), man, 'man/ is up to date')
   // Bash itself is asked what it would offer.
   const ask = `${bash}\nCOMP_WORDS=(ipvs-sync decode --form) COMP_CWORD=2; _ipvs_sync; echo "\${COMPREPLY[*]}"
 COMP_WORDS=(ipvs-sync dec) COMP_CWORD=1; _ipvs_sync; echo "\${COMPREPLY[*]}"`
   t.equal(execFileSync('bash', ['-c', ask], { encoding: 'utf8' }), '--format\ndecode\n')
+})
+
+t.test('notes: what several callers add stands together; no examples, no heading', async (t) => {
+  const bare = new Command('bare')
+  t.strictSame(notesOf(bare), { text: [], examples: [] })
+  const helpOf = (command: Command): string => {
+    let text = ''
+    command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 40 }).outputHelp()
+    return text
+  }
+  addNotes(bare, { text: ['one two three four five six seven eight nine ten'] })
+  t.match(helpOf(bare), /\n\none two three four five six seven eight\nnine ten\n$/)
+  t.notMatch(helpOf(bare), 'Examples')
+  t.notMatch(manualPage(describeProgram(new Command().addCommand(bare)), '0'), 'Examples')
+  addNotes(bare, { text: ['  kept  as it is'], examples: ['bare --x'] })
+  t.match(helpOf(bare), /nine ten\n\n {2}kept {2}as it is\n\nExamples:\n {2}bare --x\n$/)
 })
 
 t.test('wrong usage exits 2, in one line with a suggestion and no stack', async (t) => {
@@ -75,7 +104,9 @@ t.test('wrong usage exits 2, in one line with a suggestion and no stack', async 
     [['sysctl', 'more'], /too many arguments/],
     [['sysctl', '--sysctl', 'sync_ports=3'], /^ipvs-sync: sync_ports = "3" is not accepted: it takes a power of two/],
     [['sysctl', '--sysctl', 'sync_ports'], /^ipvs-sync: --sysctl "sync_ports" is not accepted: want NAME=VALUE\n$/],
-    [['--frobnicate'], /unknown option/]
+    [['--frobnicate'], /unknown option/],
+    [['help', 'decod'], /^ipvs-sync: unknown command 'decod'\n\(Did you mean decode\?\)/],
+    [['completion'], /missing required argument 'bash\|zsh\|fish\|man'/]
   ]
   for (const [argv, expected] of cases) {
     const io = testIo()
@@ -121,6 +152,13 @@ t.test('errors: codes, and one line', async (t) => {
   )
   t.equal(explain(new IpvsSyncError('ERR_IO', 'a\n b')), 'a b')
   t.equal(explain(system), 'open failed')
+  const fault = (code: string): string => fileFault(Object.assign(new Error(`${code}: no, open 'x'`), { code }))
+  t.strictSame(['ENOENT', 'EACCES', 'EISDIR', 'EIO'].map(fault), [
+    'no such file',
+    'permission denied',
+    'is a directory',
+    "EIO: no, open 'x'"
+  ])
   t.match(explain(new TypeError('x')), /^internal error: x; please report/)
   t.match(explain(null), /^internal error: null/)
 })
@@ -251,7 +289,7 @@ t.test('settings: our defaults, then the file or the kernel, then each --sysctl'
   const strange = t.testdir({ none: '= 1' })
   await t.rejects(settings(`${strange}/none`), { code: 'ERR_CONFIG', field: undefined })
   await t.rejects(settings('/no/such'), { code: 'ERR_IO' })
-  await t.rejects(readText('--check', '/no/such'), { code: 'ERR_IO', message: /^--check: ENOENT/ })
+  await t.rejects(readText('--check', '/no/such'), { code: 'ERR_IO', message: /^--check \/no\/such: no such file$/ })
 })
 
 t.test('parsers of values', async (t) => {
@@ -303,6 +341,8 @@ t.test('sysctl: every variable as a table or JSON Lines, and files checked line 
   t.equal(code, 0)
   t.match(table, 'sync_threshold = 0 20 packets  (changed)\n  default:  3 50\n  accepted: two integers')
   t.match(table, 'sync_version = 1\n  default:  1\n')
+  t.match(table, 'sync_ports = 1 port\n')
+  t.match(table, 'sync_refresh_period = 0 s\n')
   const [, json] = await outputOf('--format', 'json')
   const lines = json
     .trimEnd()

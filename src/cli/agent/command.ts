@@ -7,8 +7,9 @@
 import { type Command } from 'commander'
 import { Agent } from '../../daemon/agent.js'
 import { notifyService } from '../../daemon/notify.js'
-import { collectAccept } from '../backup/accept-option.js'
+import { acceptOption } from '../backup/accept-option.js'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { settingsOf } from '../options.js'
 import { integerOption } from '../parsers.js'
 import { aborted, addServiceOptions, runService, syncOptionsOf, type ServiceOptions } from '../service.js'
@@ -27,7 +28,7 @@ interface Options extends ServiceOptions {
   readonly kernel: boolean
   /** Milliseconds. */
   readonly kernelInterval: number
-  readonly verifyKernel: boolean
+  readonly verifyKernel?: true
   readonly notifyFifo?: string
   readonly instance?: string
   readonly announce: boolean
@@ -37,7 +38,7 @@ interface Options extends ServiceOptions {
 /** Adds its options. */
 export function configure(command: Command): void {
   addServiceOptions(command)
-    .option('--accept <network>', 'hear these sources only, such as 10.9.0.0/24; may be repeated', collectAccept, [])
+    .addOption(acceptOption('hear these sources only'))
     .option('--store <file>', 'keep the table in this file over a restart')
     .option('--store-interval <seconds>', 'how often', integerOption('--store-interval', 1, 86_400), 60)
     .option('--ready-file <file>', 'write here whether it is ready, for wait-ready and scripts')
@@ -51,18 +52,20 @@ export function configure(command: Command): void {
       integerOption('--kernel-interval', 10, 3_600_000),
       5000
     )
-    .option('--verify-kernel', "ready only when this kernel's own backup daemon has the table too", false)
+    .option('--verify-kernel', "ready only when this kernel's own backup daemon has the table too")
     .option('--notify-fifo <file>', "keepalived's vrrp_notify_fifo: announce while it says MASTER")
     .option('--instance <name>', 'the VRRP instance that counts (default: any)')
     .option('--no-announce', "follow the role, and leave announcing to the kernel's own master daemon")
     .option('--hz <ticks>', "the kernel's clock, for persistence timeouts", integerOption('--hz', 1, 10_000), 250)
-    .addHelpText(
-      'after',
-      `
-It asks the agents in the group, or at --peer, for a whole table; one of them sends it to the group, so that this
-director's kernel hears it too. Kernels ignore what agents say to each other. --syncid must be that of the kernels'
-daemons. It is ready when a table came whole, or when nobody answered for --limit seconds: see wait-ready, /readyz.`
-    )
+  addNotes(command, {
+    text: [
+      "It asks the agents in the group, or at --peer, for a whole table; one of them sends it to the group, so that this director's kernel hears it too. Kernels ignore what agents say to each other. --syncid must be that of the kernels' daemons. It is ready when a table came whole, or when nobody answered for --limit seconds: see wait-ready, /readyz."
+    ],
+    examples: [
+      'ipvs-sync agent --mcast-interface eth1 --syncid 5 --accept 10.9.0.0/24 --verify-kernel \\',
+      '  --store /var/lib/ipvs-sync/table --ready-file /run/ipvs-sync/ready'
+    ]
+  })
 }
 
 /** Runs until it is told to end. */
@@ -82,7 +85,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
     kernel: options.kernel,
     kernelFiles: { ticksPerSecond: options.hz },
     kernelInterval: options.kernelInterval,
-    verifyKernel: options.verifyKernel,
+    verifyKernel: options.verifyKernel === true,
     ...(options.notifyFifo !== undefined && { notifyFifo: options.notifyFifo }),
     ...(options.instance !== undefined && { instance: options.instance }),
     announce: options.announce

@@ -12,6 +12,7 @@ import { SyncBackup } from '../../daemon/sync-backup.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'
 import { EXIT_IO } from '../errors.js'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { settingsOf } from '../options.js'
 import { integerOption } from '../parsers.js'
 import {
@@ -23,7 +24,7 @@ import {
   type ServiceOptions,
   type Tell
 } from '../service.js'
-import { collectAccept } from './accept-option.js'
+import { acceptOption } from './accept-option.js'
 import { LineWriter } from './line-writer.js'
 import { ProblemTeller } from './problem-teller.js'
 
@@ -36,23 +37,22 @@ interface Options extends ServiceOptions {
 /** Adds its options. */
 export function configure(command: Command): void {
   addServiceOptions(command)
-    .option(
-      '--accept <network>',
-      'take messages of these sources only, such as 10.9.0.0/24; may be repeated',
-      collectAccept,
-      []
-    )
+    .addOption(acceptOption('take messages of these sources only'))
     .option(
       '--workers <number>',
       'spread the channels of sync_ports over so many threads, each with a table of its own',
       integerOption('--workers', 0, MAX_CHANNELS)
     )
     .addOption(new Option('--format <format>', 'print each change of a connection as a line of JSON').choices(['json']))
-    .addHelpText(
-      'after',
-      '\nWhoever can send to the group can make connections: --accept is what limits it.\n' +
-        'With --peer it listens at those addresses that are its own, or else takes messages of those peers alone.'
-    )
+  addNotes(command, {
+    text: [
+      'Whoever can send to the group can make connections: --accept is what limits it. With --peer it listens at those addresses that are its own, or else takes messages of those peers alone.'
+    ],
+    examples: [
+      'ipvs-sync backup --mcast-interface eth1 --syncid 5 --accept 10.9.0.0/24 --http 9848',
+      'ipvs-sync backup --mcast-interface eth1 --format json | jq -r .client.address'
+    ]
+  })
 }
 
 /** Runs until it is told to end. */

@@ -6,21 +6,22 @@
 
 import type { Command } from 'commander'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { describeProgram } from './describe.js'
 import { manualPage } from './manual.js'
 import { bashCompletion, fishCompletion, zshCompletion } from './shells.js'
 
 /** Adds its argument. */
 export function configure(command: Command): void {
-  command.addArgument(command.createArgument('<what>', 'for whom').choices(['bash', 'zsh', 'fish', 'man'])).addHelpText(
-    'after',
-    `
-Examples:
-  source <(ipvs-sync completion bash)
-  ipvs-sync completion zsh > "\${fpath[1]}/_ipvs-sync"
-  ipvs-sync completion fish > ~/.config/fish/completions/ipvs-sync.fish
-  ipvs-sync completion man | man -l -`
-  )
+  command.addArgument(command.createArgument('<bash|zsh|fish|man>', 'for whom').choices(['bash', 'zsh', 'fish', 'man']))
+  addNotes(command, {
+    examples: [
+      'source <(ipvs-sync completion bash)',
+      'ipvs-sync completion zsh > "${fpath[1]}/_ipvs-sync"',
+      'ipvs-sync completion fish > ~/.config/fish/completions/ipvs-sync.fish',
+      'ipvs-sync completion man | man -l -'
+    ]
+  })
 }
 
 /** Prints it. */

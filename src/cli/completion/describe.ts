@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Command } from 'commander'
+import type { Command, Option } from 'commander'
+import { notesOf, type Notes } from '../notes.js'
 
 /** An option as it is typed. */
 export interface OptionDescription {
@@ -15,6 +16,8 @@ export interface OptionDescription {
   /** With the value's name, as help shows it. */
   readonly flags: string
   readonly text: string
+  /** What help says: the text, the values allowed, and the default. */
+  readonly fullText: string
   /** Whether a value follows. */
   readonly takesValue: boolean
   /** The values allowed, where they are few. */
@@ -30,6 +33,8 @@ export interface CommandDescription {
   readonly options: readonly OptionDescription[]
   /** The words that its argument may be, where they are few. */
   readonly words: readonly string[]
+  /** What help says behind the options. */
+  readonly notes: Required<Notes>
 }
 
 /** Every command of a program whose commands are all configured; help itself is left out. */
@@ -38,21 +43,28 @@ export function describeProgram(program: Command): CommandDescription[] {
 }
 
 function describeCommand(command: Command): CommandDescription {
+  const help = command.createHelp()
   return {
     name: command.name(),
     usage: command.usage(),
     text: command.summary(),
-    options: command
-      .createHelp()
-      .visibleOptions(command)
-      .map(({ long, short, flags, description, required, argChoices }) => ({
-        long: long!,
-        ...(short !== undefined && { short }),
-        flags,
-        text: description,
-        takesValue: required,
-        choices: argChoices ?? []
-      })),
-    words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
+    options: help.visibleOptions(command).map((option) => describeOption(option, help.optionDescription(option))),
+    words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+    notes: notesOf(command)
+  }
+}
+
+function describeOption(
+  { long, short, flags, description, required, argChoices }: Option,
+  fullText: string
+): OptionDescription {
+  return {
+    long: long!,
+    ...(short !== undefined && { short }),
+    flags,
+    text: description,
+    fullText,
+    takesValue: required,
+    choices: argChoices ?? []
   }
 }

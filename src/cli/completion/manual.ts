@@ -27,12 +27,19 @@ export function manualPage(commands: readonly CommandDescription[], version: str
   ].join('\n')
 }
 
-function section({ name, usage, text, options }: CommandDescription): string[] {
+function section({ name, usage, text, options, notes }: CommandDescription): string[] {
   return [
     `.SS ${roff(`${name} ${usage}`)}`,
     roff(`${text}.`),
-    ...options.flatMap(({ flags, text }) => ['.TP', `.B ${roff(flags)}`, roff(text)])
+    ...options.flatMap(({ flags, fullText }) => ['.TP', `.B ${roff(flags)}`, roff(fullText)]),
+    ...notes.text.flatMap((paragraph) => (paragraph.startsWith(' ') ? asTyped(paragraph) : ['.PP', roff(paragraph)])),
+    ...(notes.examples.length > 0 ? ['.PP', 'Examples:', ...asTyped(notes.examples.join('\n'))] : [])
   ]
+}
+
+/** Lines that stay lines. */
+function asTyped(text: string): string[] {
+  return ['.PP', '.RS 4', '.nf', ...text.split('\n').map(roff), '.fi', '.RE']
 }
 
 /** Text that roff takes as it is: a leading dot or apostrophe would be a request. */

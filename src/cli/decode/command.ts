@@ -7,26 +7,30 @@
 import { Option, type Command } from 'commander'
 import { IpvsSyncError } from '../../errors.js'
 import type { Io } from '../io.js'
+import { addNotes, type Notes } from '../notes.js'
 import { decode, FORMATS, type DecodeSettings } from './decode.js'
 import { DEFAULT_PORTS, parsePorts } from './ports-option.js'
 
 type Options = Omit<DecodeSettings, 'file' | 'ports'> & { readonly ports: string }
 
-const EXAMPLES = `
-Examples:
-  See live what a director announces, as it does:
-    tcpdump -i eth1 -U -w - host 224.0.0.81 | ipvs-sync decode -
-  Find every connection of one client in yesterday's capture:
-    ipvs-sync decode --format json sync.pcapng.gz | jq -c '.connections[] | select(.client.address == "10.1.0.2")'
-  See why a backup takes nothing from a group on another port (exit code 1: something is dropped or skipped):
-    ipvs-sync decode --ports 9000-9003 --format table sync.pcap
-
-Exit codes: 0 all is well or only warned of; 1 a receiver would drop or skip something, or the file is damaged; 2 usage;
-3 the file cannot be read, or is no capture. Not checked: UDP checksums, and the group that a message was sent to.`
+const NOTES: Notes = {
+  text: [
+    'Exit codes: 0 all is well or only warned of; 1 a receiver would drop or skip something, or the file is damaged; 2 usage; 3 the file cannot be read, or is no capture. Not checked: UDP checksums, and the group that a message was sent to.'
+  ],
+  examples: [
+    '# live, what a director announces',
+    'tcpdump -i eth1 -U -w - host 224.0.0.81 | ipvs-sync decode -',
+    '# every connection of one client',
+    'ipvs-sync decode --format json sync.pcapng.gz |',
+    '  jq -c \'.connections[] | select(.client.address == "10.1.0.2")\'',
+    '# why a backup takes nothing from another port',
+    'ipvs-sync decode --ports 9000-9003 --format table sync.pcap'
+  ]
+}
 
 /** Adds arguments, options and examples. */
 export function configure(command: Command): void {
-  command
+  addNotes(command, NOTES)
     .argument('[file]', 'pcap or pcapng, also in gzip; - is standard input')
     .addOption(
       new Option('--format <format>', 'how to print (default: table on a terminal, else json)').choices(FORMATS)
@@ -47,7 +51,6 @@ export function configure(command: Command): void {
         .choices(['auto', 'always', 'never'])
         .default('auto')
     )
-    .addHelpText('after', EXAMPLES)
 }
 
 /** Decodes a capture. */

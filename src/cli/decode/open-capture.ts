@@ -6,6 +6,7 @@
 
 import { open } from 'node:fs/promises'
 import { IpvsSyncError } from '../../errors.js'
+import { fileFault } from '../errors.js'
 import type { Progress } from './progress.js'
 
 /** Bytes read at a time. */
@@ -49,8 +50,12 @@ async function attempt<Value>(file: string, promise: Promise<Value>): Promise<Va
   })
 }
 
-function reason({ code, message }: NodeJS.ErrnoException): string {
-  if (code === 'ENOENT') return 'no such file; write one with tcpdump -i IF -w FILE udp, or read standard input with -'
-  if (code === 'EISDIR') return 'is a directory; name a capture file in it'
-  return message
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOENT: '; write one with tcpdump -i IF -w FILE udp, or read standard input with -',
+  EISDIR: '; name a capture file in it',
+  EACCES: '; tcpdump gives what it writes to a user of its own'
+}
+
+function reason(error: NodeJS.ErrnoException): string {
+  return `${fileFault(error)}${ADVICE[String(error.code)] ?? ''}`
 }

@@ -8,6 +8,7 @@ import { networkInterfaces } from 'node:os'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { integerOption } from '../parsers.js'
 import { DemoProcess } from './processes.js'
 import { drawLine, drawScreen } from './screen.js'
@@ -32,12 +33,12 @@ export function configure(command: Command): void {
   command
     .option('--seconds <n>', 'how long it lasts', integerOption('--seconds', 1, 86_400), 60)
     .option('--unicast', 'send to 127.0.0.1 instead of the group: for machines where lo has no multicast')
-    .addHelpText(
-      'after',
-      '\nA master with made-up clients and a backup, two processes on this machine, exchange connections over real UDP\n' +
-        'on the loopback interface. Nothing leaves the machine. q or Ctrl-C ends it.\n\n' +
-        'Examples:\n  ipvs-sync demo\n  ipvs-sync demo --seconds 10 | tail -1'
-    )
+  addNotes(command, {
+    text: [
+      'A master with made-up clients and a backup, two processes on this machine, exchange connections over real UDP on the loopback interface. Nothing leaves the machine. q or Ctrl-C ends it.'
+    ],
+    examples: ['ipvs-sync demo', 'ipvs-sync demo --seconds 10 | tail -1']
+  })
 }
 
 /** Runs it; 0 also where it was ended early. */

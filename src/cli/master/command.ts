@@ -9,6 +9,7 @@ import { counted } from '../../counted.js'
 import { systemClock } from '../../daemon/clock.js'
 import { SyncMaster } from '../../daemon/sync-master.js'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { settingsOf } from '../options.js'
 import { integerOption } from '../parsers.js'
 import { addServiceOptions, runService, syncOptionsOf, type ServiceOptions, type Tell } from '../service.js'
@@ -19,7 +20,7 @@ import { followLines } from './line-source.js'
 
 interface Options extends ServiceOptions {
   readonly source: 'stdin' | 'kernel' | 'demo'
-  readonly strict: boolean
+  readonly strict?: true
   /** Milliseconds. */
   readonly interval: number
   /** Connections a second. */
@@ -35,20 +36,23 @@ export function configure(command: Command): void {
     .addOption(
       new Option('--source <source>', 'what to announce').choices(['stdin', 'kernel', 'demo']).default('stdin')
     )
-    .option('--strict', 'end at the first line of standard input that is wrong', false)
+    .option('--strict', 'end at the first line of standard input that is wrong')
     .option('--interval <ms>', 'kernel: from one look to the next', integerOption('--interval', 10, 3_600_000), 1000)
     .option('--rate <number>', 'demo: connections a second', integerOption('--rate', 1, 100_000), 20)
-    .addHelpText(
-      'after',
-      `
-stdin takes a connection as an object of JSON a line, which counts as one packet of its client:
-  {"family":"ipv4","protocol":"TCP","client":{"address":"10.1.0.2","port":38988},"virtual":{"address":"10.1.0.1","port":80},
-   "destination":{"address":"10.2.0.2","port":80},"forwarding":"MASQ","flags":[],"state":"ESTABLISHED","packets":3}
-It is announced when the kernel's rules say so (sync_threshold: by default at packets 3, 53, 103, …). Optional keys:
-"packets", the counter itself; "event": "packet" or "expire"; "controlledBy", the key of its template.
-kernel follows /proc/net/ip_vs_conn; demo makes traffic up. At the end of the input, and when it is told to end, what is
-held is sent first.`
-    )
+  addNotes(command, {
+    text: [
+      'stdin takes a connection as an object of JSON a line, which counts as one packet of its client:',
+      `  {"family":"ipv4","protocol":"TCP","client":{"address":"10.1.0.2","port":38988},
+   "virtual":{"address":"10.1.0.1","port":80},"destination":{"address":"10.2.0.2","port":80},
+   "forwarding":"MASQ","flags":[],"state":"ESTABLISHED","packets":3}`,
+      'It is announced when the kernel\'s rules say so (sync_threshold: by default at packets 3, 53, 103, …). Optional keys: "packets", the counter itself; "event": "packet" or "expire"; "controlledBy", the key of its template.',
+      'kernel follows /proc/net/ip_vs_conn; demo makes traffic up. At the end of the input, and when it is told to end, what is held is sent first.'
+    ],
+    examples: [
+      'ipvs-sync master --mcast-interface eth1 --syncid 5 --source kernel',
+      'ipvs-sync master --peer 10.9.0.2 --syncid 5 < events.jsonl'
+    ]
+  })
 }
 
 /** Runs to the end of its source, or until it is told to end. */
@@ -76,7 +80,7 @@ async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell):
   const { signal } = io
   switch (options.source) {
     case 'stdin':
-      return followLines(io.stdin, master, { strict: options.strict, signal, tell })
+      return followLines(io.stdin, master, { strict: options.strict === true, signal, tell })
     case 'kernel':
       return followKernel(master, {
         interval: options.interval,

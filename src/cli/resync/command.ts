@@ -8,6 +8,7 @@ import { Option, type Command } from 'commander'
 import type { IpvsSyncError } from '../../errors.js'
 import { integerOption } from '../parsers.js'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { addDaemonOptions, addSysctlOptions, settingsOf, udpOptionsOf } from '../options.js'
 import { UdpSender } from '../../transport/udp-sender.js'
 import { planResync, type ResyncOptions } from './plan.js'
@@ -34,7 +35,7 @@ export function configure(command: Command): void {
       integerOption('--repeat', 1, 1000),
       1
     )
-    .option('--dry-run', 'say what would be sent and what it would cost, and send nothing', false)
+    .option('--dry-run', 'say what would be sent and what it would cost, and send nothing')
     .addOption(new Option('--sync-version <version>', 'of the messages (default: sync_version)').choices(['0', '1']))
     .option(
       '--hz <ticks>',
@@ -42,18 +43,18 @@ export function configure(command: Command): void {
       integerOption('--hz', 1, 10_000),
       250
     )
-  addSysctlOptions(addDaemonOptions(command)).addHelpText(
-    'after',
-    `
-Templates go first. A line's timeout is sent as it is; the kernel's table shows only what is left of it, so the full
-one is worked out from state and service. What had to be assumed is counted and said.
-
-The default rate is 460 messages a second, 18,400 IPv4 connections: a receiver's default socket buffer (212992 bytes)
-holds 92 full datagrams, and half of that each 100 ms leaves room for a receiver that is busy. With a larger
-sync_sock_size on the receivers, --rate can be higher.
-
-Exit code: 0 all sent, 1 stopped by a signal before the end, 2 usage, 3 I/O.`
-  )
+  addNotes(addSysctlOptions(addDaemonOptions(command)), {
+    text: [
+      "Templates go first. A line's timeout is sent as it is; the kernel's table shows only what is left of it, so the full one is worked out from state and service. What had to be assumed is counted and said.",
+      "The default rate is 460 messages a second, 18,400 IPv4 connections: a receiver's default socket buffer (212992 bytes) holds 92 full datagrams, and half of that each 100 ms leaves room for a receiver that is busy. With a larger sync_sock_size on the receivers, --rate can be higher.",
+      'Exit code: 0 all sent, 1 stopped by a signal before the end, 2 usage, 3 I/O.'
+    ],
+    examples: [
+      'ipvs-sync resync --mcast-interface eth1 --syncid 5 --dry-run',
+      'ipvs-sync resync --mcast-interface eth1 --syncid 5 --repeat 2',
+      'curl -s localhost:9848/connections | ipvs-sync resync --source - --peer 10.9.0.2 --syncid 5'
+    ]
+  })
 }
 
 /** Reads, tells, sends, tells. */

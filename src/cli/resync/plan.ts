@@ -23,7 +23,7 @@ export interface ResyncOptions extends DaemonOptions, SysctlOptions {
   readonly services?: string
   readonly rate?: number
   readonly repeat: number
-  readonly dryRun: boolean
+  readonly dryRun?: true
   readonly syncVersion?: '0' | '1'
   readonly hz: number
 }

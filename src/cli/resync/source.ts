@@ -10,6 +10,7 @@ import { Completer } from '../../procfs/complete.js'
 import { completeLines, readKernelTable, type KernelTableNotes } from '../../procfs/kernel-table.js'
 import { readLines, readProcLines } from '../../procfs/lines.js'
 import { readServices } from '../../procfs/services.js'
+import { fileFault } from '../errors.js'
 import type { Connection } from '../../wire/connection.js'
 
 /** A connection, and what to call it when it is wrong. */
@@ -121,6 +122,6 @@ async function* openFile(path: string): AsyncGenerator<Uint8Array, void, undefin
   try {
     yield* createReadStream(path) as AsyncIterable<Uint8Array>
   } catch (cause) {
-    throw new IpvsSyncError('ERR_IO', `--source: ${(cause as Error).message}`, { cause })
+    throw new IpvsSyncError('ERR_IO', `--source ${path}: ${fileFault(cause as Error)}`, { cause })
   }
 }

@@ -8,6 +8,7 @@ import { Option, type Command } from 'commander'
 import { counted } from '../../counted.js'
 import { readSysctls } from '../../sysctl/index.js'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { addSysctlOptions, readText, settingsOf, type SysctlOptions } from '../options.js'
 import { printJson, printTable } from './print.js'
 
@@ -21,10 +22,12 @@ export function configure(command: Command): void {
   addSysctlOptions(command)
     .option('--check <file>', 'say which lines of a sysctl.conf a kernel would refuse, and why; exit code 1 if any')
     .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
-    .addHelpText(
-      'after',
-      '\nValues are our defaults unless --sysctl or --sysctl-from say otherwise; --sysctl-from kernel shows the live ones.'
-    )
+  addNotes(command, {
+    text: [
+      'Values are our defaults unless --sysctl or --sysctl-from say otherwise; --sysctl-from kernel shows the live ones.'
+    ],
+    examples: ['ipvs-sync sysctl --sysctl-from kernel', 'ipvs-sync sysctl --check /etc/sysctl.d/ipvs.conf']
+  })
 }
 
 /** Prints the settings, or checks a file. */

@@ -11,7 +11,7 @@ export function printTable(settings: Sysctls): string {
   const blocks = SYSCTL_DEFINITIONS.map(({ key, name, default: usual, unit, accepted, meaning }) => {
     const [value, normal] = [textOf(settings[key]), textOf(usual)]
     const changed = value === normal ? '' : '  (changed)'
-    return `${name} = ${value}${unit === '' ? '' : ` ${unit}`}${changed}\n  default:  ${normal}\n  accepted: ${accepted}\n  meaning:  ${meaning}\n`
+    return `${name} = ${value}${unit === '' ? '' : ` ${value === '1' ? unit.replace(/(?<=.)s$/, '') : unit}`}${changed}\n  default:  ${normal}\n  accepted: ${accepted}\n  meaning:  ${meaning}\n`
   })
   return blocks.join('\n')
 }

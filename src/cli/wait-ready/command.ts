@@ -10,6 +10,7 @@ import type { Command } from 'commander'
 import { readReadyFile } from '../../daemon/ready-file.js'
 import { IpvsSyncError } from '../../errors.js'
 import type { Io } from '../io.js'
+import { addNotes } from '../notes.js'
 import { integerOption, parseListen, type HostPort } from '../parsers.js'
 
 interface Options {
@@ -17,7 +18,7 @@ interface Options {
   readonly readyFile?: string
   /** Seconds. */
   readonly timeout: number
-  readonly quiet: boolean
+  readonly quiet?: true
 }
 
 /** What an agent says of itself. */
@@ -36,11 +37,16 @@ export function configure(command: Command): void {
     .option('--http <[host:]port>', "ask an agent's or backup's /readyz here", (text) => parseListen('--http', text))
     .option('--ready-file <file>', "read an agent's --ready-file")
     .option('--timeout <seconds>', 'wait so long; 0 asks once', integerOption('--timeout', 0, 86_400), 60)
-    .option('--quiet', 'print nothing', false)
-    .addHelpText(
-      'after',
-      '\nExit code: 0 ready, 1 not ready in time, 2 usage. For keepalived: a vrrp_script with --timeout 0 and --quiet.'
-    )
+    .option('--quiet', 'print nothing')
+  addNotes(command, {
+    text: [
+      'Exit code: 0 ready, 1 not ready in time, 2 usage. For keepalived: a vrrp_script with --timeout 0 and --quiet.'
+    ],
+    examples: [
+      'ipvs-sync wait-ready --ready-file /run/ipvs-sync/ready --timeout 120',
+      'ipvs-sync wait-ready --http 9848 --timeout 0 --quiet'
+    ]
+  })
 }
 
 /** Waits. */
