@@ -9,15 +9,19 @@ export interface Scale {
   readonly build: number
   readonly update: number
   readonly visit: number
+  readonly messages: number
+  readonly snapshot: number
   readonly expire: number
   /** Milliseconds. */
   readonly longestTick: number
 }
 
 const SERIES = [
+  ['snapshot', '#c2185b'],
   ['build', '#b35900'],
   ['update', '#0057a8'],
   ['expire', '#7a1fa2'],
+  ['messages', '#00796b'],
   ['visit', '#2e7d32']
 ] as const
 const [WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM] = [640, 360, 60, 30, 90, 50]

@@ -21,6 +21,25 @@ export function resultsOf(tables: readonly string[]): string {
   return `${HEAD}\n${machine}\n${others.join('\n')}\n`
 }
 
+/**
+ * Puts sections that were run again into the place of the old ones, or behind them; the others stay.
+ *
+ * @param before - The file as it is.
+ * @param sections - Each begins with its heading.
+ * @param note - When they were run.
+ */
+export function renewed(before: string, sections: readonly string[], note: string): string {
+  const parts = before.trimEnd().split(/\n(?=### )/)
+  for (const section of sections) {
+    const [heading = '', ...rest] = section.trim().split('\n')
+    const text = [heading, '', note, ...rest].join('\n')
+    const at = parts.findIndex((part) => part.startsWith(`${heading}\n`))
+    if (at === -1) parts.push(text)
+    else parts[at] = text
+  }
+  return `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`
+}
+
 const HEAD = `# Results
 
 Written by \`npm run bench\`. Every measure is a process of its own; the measures of a case run in turn, in reverse order in

@@ -1,8 +1,9 @@
 /**
  * One table of so many connections: prints a line of JSON with what it takes to build it, to bring one connection up to
- * date, to visit every connection as a snapshot does, and to let all expire; nanoseconds of processor time a connection.
+ * date, to visit every connection, to make JSON Lines of all (what the agent keeps on disk) and messages of all (what another
+ * director is sent), and to let all expire; nanoseconds of processor time a connection.
  */
-import { BackupEngine } from 'ipvs-sync/engine'
+import { BackupEngine, MasterEngine } from 'ipvs-sync/engine'
 import { ConnectionTable } from 'ipvs-sync'
 import { MessageReader, ROW, ROW_WORDS } from 'ipvs-sync/wire'
 import { makeMessages, PER_MESSAGE } from '../input.js'
@@ -39,39 +40,84 @@ function shift(message: Uint8Array, first: number): void {
   }
 }
 
+/** The text of all, a portion at a time; nothing of it is kept. */
+async function snapshot(): Promise<number> {
+  // Not part of the public face: the agent's.
+  const module = (await import(new URL('../../../lib/table/snapshot.js', import.meta.url).href)) as {
+    writeSnapshot(table: ConnectionTable, savedAt: number): Iterable<string>
+  }
+  const begin = processorTime()
+  let length = 0
+  for (const portion of module.writeSnapshot(table, 0)) length += portion.length
+  const spent = processorTime() - begin
+  if (length < 100 * connections) throw new Error(`${length} characters are no snapshot of ${connections}`)
+  return spent
+}
+
+/** Full messages of all, taken out as they are made. */
+function messages(now: number): number {
+  const master = new MasterEngine({ syncid: 7, table, expires: false })
+  const begin = processorTime()
+  let made = 0
+  const slots: number[] = []
+  const announce = (): void => {
+    master.announce(slots, now)
+    slots.length = 0
+    while (master.pollTransmit(0) !== undefined) made++
+  }
+  for (const slot of table.slots()) if (slots.push(slot) === 1000) announce()
+  announce()
+  const spent = processorTime() - begin
+  if (made < Math.floor(connections / PER_MESSAGE) - 1) throw new Error(`${made} messages for ${connections}`)
+  return spent
+}
+
+/** Reads every connection. */
+function visit(): number {
+  const { rows } = reader
+  const begin = processorTime()
+  let sum = 0
+  for (const slot of table.slots()) {
+    table.readRow(slot, rows, 0)
+    sum += rows.words[ROW.STATE]! + ROW_WORDS
+  }
+  if (sum === 0) throw new Error('nothing was visited')
+  return processorTime() - begin
+}
+
+/** Lets all expire; the time of it, and of the longest tick. */
+function expire(): { readonly spent: number; readonly longest: number } {
+  const begin = processorTime()
+  let longest = 0
+  let now = START + 900_000
+  while (table.size > 0) {
+    now = Math.max(now, engine.nextTimeout())
+    const from = processorTime()
+    engine.handleTimeout(now)
+    longest = Math.max(longest, processorTime() - from)
+  }
+  return { spent: processorTime() - begin, longest }
+}
+
+const each = (ms: number): number => Math.round((ms * 1e6) / connections)
 const before = process.memoryUsage().rss
 const build = pass(START)
 if (table.size !== connections) throw new Error(`${table.size} of ${connections}`)
 const bytes = (process.memoryUsage().rss - before) / connections
-const update = pass(START + 1000)
-const rows = reader.rows
-let begin = processorTime()
-let sum = 0
-for (const slot of table.slots()) {
-  table.readRow(slot, rows, 0)
-  sum += rows.words[ROW.STATE]! + ROW_WORDS
+const costs = {
+  build: each(build),
+  update: each(pass(START + 1000)),
+  visit: each(visit()),
+  messages: each(messages(START + 1000)),
+  snapshot: each(await snapshot())
 }
-const visit = processorTime() - begin
-begin = processorTime()
-let longest = 0
-let now = START + 900_000
-while (table.size > 0) {
-  now = Math.max(now, engine.nextTimeout())
-  const from = processorTime()
-  engine.handleTimeout(now)
-  longest = Math.max(longest, processorTime() - from)
-}
-const expire = processorTime() - begin
-const each = (ms: number): number => Math.round((ms * 1e6) / connections)
+const { spent, longest } = expire()
 console.log(
   JSON.stringify({
     connections,
     bytes: Math.round(bytes),
-    build: each(build),
-    update: each(update),
-    visit: each(visit),
-    expire: each(expire),
+    ...costs,
+    expire: each(spent),
     longestTick: Number(longest.toFixed(1))
   })
 )
-if (sum === 0) throw new Error('nothing was visited')
