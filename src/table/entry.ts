@@ -60,7 +60,7 @@ export class EntryPool {
   readonly words: number
   /** Entries in use. */
   size = 0
-  /** The memory: entry by entry, 32,768 in each. */
+  /** The memory: entry by entry, 32,768 in each. There is always a first one, for number 0, which is none. */
   readonly chunks: Int32Array[] = []
   /** The highest number ever used: where an iteration ends. */
   last = 0
@@ -70,6 +70,7 @@ export class EntryPool {
   /** @param addressWords - Words of one address: 1 or 4. */
   constructor(addressWords: 1 | 4) {
     this.words = ENTRY.ADDRESSES + 3 * addressWords
+    this.#addChunk()
   }
 
   /** The chunk that holds an entry. */
@@ -110,12 +111,17 @@ export class EntryPool {
   clear(): void {
     this.chunks.length = 0
     this.#free = this.size = this.last = 0
+    this.#addChunk()
   }
 
   #grow(): number {
     this.last++
-    if (this.last >>> CHUNK_BITS === this.chunks.length) this.chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
+    if (this.last >>> CHUNK_BITS === this.chunks.length) this.#addChunk()
     return this.last
+  }
+
+  #addChunk(): void {
+    this.chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
   }
 }
 

@@ -14,7 +14,8 @@ const { CLIENT_PORT: ROW_CLIENT_PORT, FAMILY: ROW_FAMILY, PRESENT: ROW_PRESENT, 
 const STRIDE = ROW_WORDS
 
 /**
- * Hashes all rows and looks at all their cells, then at all their entries. Hash and cell stay in the rows' scratch words.
+ * Hashes all rows, then looks at all their cells, then at all their entries: loops so short that the processor has many
+ * of their looks under way at once. Hash and cell stay in the rows' scratch words.
  *
  * @param seed - The table's.
  * @returns A number without a meaning, which keeps the looks from being optimised away.
@@ -26,15 +27,17 @@ export function prepareRows(rows: Rows, seed: number, index: SlotIndex, ipv4: En
     const at = (i * STRIDE) & 0xffff
     const isPlain = words[at + ROW_FAMILY] === 4 && words[at + ROW_PRESENT] === 0
     const clientPort = words[at + ROW_CLIENT_PORT]!
-    const hash = isPlain ? hashPlain(words, at, seed, clientPort) : hashRow(rows, i, seed, clientPort)
-    words[at + ROW_SCRATCH] = hash
-    words[at + ROW_SCRATCH + 1] = cells[hash & mask]!
+    words[at + ROW_SCRATCH] = isPlain ? hashPlain(words, at, seed, clientPort) : hashRow(rows, i, seed, clientPort)
+  }
+  for (let i = 0; i < count; i++) {
+    const at = (i * STRIDE) & 0xffff
+    words[at + ROW_SCRATCH + 1] = cells[words[at + ROW_SCRATCH]! & mask]!
   }
   const { chunks } = ipv4
   let seen = 0
   for (let i = 0; i < count; i++) {
+    // No exception is made for an empty cell: V8 would build the rest in only once a table is filled, and start all over.
     const slot = words[((i * STRIDE) & 0xffff) + ROW_SCRATCH + 1]! & slotMask
-    if (slot === 0) continue
     const isIpv4 = (slot & 1) === 0
     const chunk = isIpv4 ? chunkOfIpv4(chunks, slot) : ipv6.chunk(slot >>> 1)
     const base = isIpv4 ? baseOfIpv4(slot) : ipv6.base(slot >>> 1)
