@@ -1,16 +1,11 @@
 // The frame of the command: what is loaded, what is told, and the exit codes.
-import { execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
-import { Command } from 'commander'
 import t from 'tap'
 import { COMMANDS, type CommandEntry } from '../../src/cli/commands.js'
 import { exitCodeOf, explain, fileFault } from '../../src/cli/errors.js'
-import { describeProgram } from '../../src/cli/completion/describe.js'
-import { manualPage } from '../../src/cli/completion/manual.js'
 import { processIo, type ProcessLike } from '../../src/cli/io.js'
-import { addNotes, notesOf } from '../../src/cli/notes.js'
 import { addDaemonOptions, addSysctlOptions, readText, settingsOf, udpOptionsOf } from '../../src/cli/options.js'
 import type { DaemonOptions, SysctlOptions } from '../../src/cli/options.js'
 import { collectNetwork, integerOption, parseHostPort, parseListen } from '../../src/cli/parsers.js'
@@ -57,42 +52,6 @@ t.test('every command has its module, and help of its own that fits a screen', a
       if (columns === 100) t.ok(io.output().split('\n').length <= 60, `${name} fits a screen`)
     }
   }
-})
-
-t.test('completions and the manual page come from the options themselves', async (t) => {
-  const made = async (what: string): Promise<string> => {
-    const io = testIo()
-    t.equal(await run(['completion', what], io), 0)
-    return io.output()
-  }
-  const [bash, zsh, fish, man] = await Promise.all(['bash', 'zsh', 'fish', 'man'].map(made))
-  for (const { name } of COMMANDS) for (const text of [bash, zsh, fish]) t.match(text, name)
-  t.match(bash, "'decode --format') words='table json tshark hex'")
-  t.match(zsh, /--format\[.*:value:\(table json tshark hex\)/)
-  t.match(fish, /from decode' -l format -x -a 'table json tshark hex' -d '/)
-  t.match(man, /^\.SS completion \[options\] <bash\|zsh\|fish\|man>$/m)
-  t.match(man, `"ipvs-sync ${version}"`)
-  t.equal(readFileSync(new URL('../../man/ipvs-sync.1', import.meta.url), 'utf8'), man, 'man/ is up to date')
-  // Bash itself is asked what it would offer.
-  const ask = `${bash}\nCOMP_WORDS=(ipvs-sync decode --form) COMP_CWORD=2; _ipvs_sync; echo "\${COMPREPLY[*]}"
-COMP_WORDS=(ipvs-sync dec) COMP_CWORD=1; _ipvs_sync; echo "\${COMPREPLY[*]}"`
-  t.equal(execFileSync('bash', ['-c', ask], { encoding: 'utf8' }), '--format\ndecode\n')
-})
-
-t.test('notes: what several callers add stands together; no examples, no heading', async (t) => {
-  const bare = new Command('bare')
-  t.strictSame(notesOf(bare), { text: [], examples: [] })
-  const helpOf = (command: Command): string => {
-    let text = ''
-    command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 40 }).outputHelp()
-    return text
-  }
-  addNotes(bare, { text: ['one two three four five six seven eight nine ten'] })
-  t.match(helpOf(bare), /\n\none two three four five six seven eight\nnine ten\n$/)
-  t.notMatch(helpOf(bare), 'Examples')
-  t.notMatch(manualPage(describeProgram(new Command().addCommand(bare)), '0'), 'Examples')
-  addNotes(bare, { text: ['  kept  as it is'], examples: ['bare --x'] })
-  t.match(helpOf(bare), /nine ten\n\n {2}kept {2}as it is\n\nExamples:\n {2}bare --x\n$/)
 })
 
 t.test('wrong usage exits 2, in one line with a suggestion and no stack', async (t) => {

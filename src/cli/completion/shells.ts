@@ -8,7 +8,10 @@ import type { CommandDescription, OptionDescription } from './describe.js'
 
 const HEAD = '# ipvs-sync: made by `ipvs-sync completion`, do not edit.\n'
 
-/** For bash: `source <(ipvs-sync completion bash)`. */
+/** The option whose value is a network interface of this machine. */
+const INTERFACE = '--mcast-interface'
+
+/** For bash: `source <(ipvs-sync completion bash)`. Where it offers nothing, bash offers files. */
 export function bashCompletion(commands: readonly CommandDescription[]): string {
   const names = commands.map(({ name }) => name).join(' ')
   const cases = commands.map(
@@ -16,25 +19,30 @@ export function bashCompletion(commands: readonly CommandDescription[]): string 
   )
   const values = commands.flatMap(({ name, options }) =>
     options
-      .filter(({ choices }) => choices.length > 0)
-      .map(({ long, choices }) => `    '${name} ${long}') words='${choices.join(' ')}' ;;`)
+      .filter(({ takesValue }) => takesValue)
+      .map((option) => `    '${name} ${option.long}') words=${bashValues(option)} ;;`)
   )
   return `${HEAD}_ipvs_sync() {
-  local word=\${COMP_WORDS[COMP_CWORD]} words
+  local word=\${COMP_WORDS[COMP_CWORD]} words=''
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W '${names} --help --version' -- "$word"))
+    COMPREPLY=($(compgen -W '${names} help --help --version' -- "$word"))
     return
   fi
   case "\${COMP_WORDS[1]} \${COMP_WORDS[COMP_CWORD-1]}" in
 ${values.join('\n')}
     *) case \${COMP_WORDS[1]} in
 ${cases.join('\n')}
+    help) words='${names}' ;;
     esac ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }
 complete -o default -F _ipvs_sync ipvs-sync
 `
+}
+
+function bashValues({ long, choices }: OptionDescription): string {
+  return long === INTERFACE ? '"$(ls /sys/class/net 2>/dev/null)"' : `'${choices.join(' ')}'`
 }
 
 /** For zsh: into a file `_ipvs-sync` of `$fpath`. */
@@ -59,6 +67,7 @@ ${names.join('\n')}
   (( CURRENT-- ))
   case $name in
 ${cases.join('\n')}
+    help) _arguments '1:command:(${commands.map(({ name }) => name).join(' ')})' ;;
   esac
 }
 if [ "$funcstack[1]" = _ipvs-sync ]; then _ipvs_sync; else compdef _ipvs_sync ipvs-sync; fi
@@ -75,16 +84,19 @@ export function fishCompletion(commands: readonly CommandDescription[]): string 
       ...words.map((word) => `complete -c ipvs-sync ${seen} -f -a ${word}`)
     ]
   })
+  const names = commands.map(({ name }) => name).join(' ')
+  lines.push(`complete -c ipvs-sync -n '__fish_seen_subcommand_from help' -f -a '${names}'`)
   return `${HEAD}${lines.join('\n')}\n`
 }
 
 function zshOption({ long, text, takesValue, choices }: OptionDescription): string {
-  const value = choices.length > 0 ? `:value:(${choices.join(' ')})` : ':value:_files'
-  return quote(`*${long}[${text.replace(/[[\]:]/g, '\\$&')}]${takesValue ? value : ''}`)
+  const values = choices.length > 0 ? `(${choices.join(' ')})` : long === INTERFACE ? '_net_interfaces' : '_files'
+  return quote(`*${long}[${text.replace(/[[\]:]/g, '\\$&')}]${takesValue ? `:value:${values}` : ''}`)
 }
 
 function fishOption({ long, text, takesValue, choices }: OptionDescription): string {
-  const values = choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : ' -r'
+  const few = long === INTERFACE ? '(__fish_print_interfaces)' : choices.join(' ')
+  const values = few === '' ? ' -r' : ` -x -a '${few}'`
   return `-l ${long.slice(2)}${takesValue ? values : ''} -d ${quote(text, "\\'")}`
 }
 
