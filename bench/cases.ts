@@ -55,7 +55,7 @@ export function cases({ quick, reference }: Plan): Case[] {
     updating(seconds, 1_000_000, c, false),
     memory(1_000_000),
     master(seconds),
-    draining(c),
+    draining(quick, c),
     workers(quick),
     burst(),
     zeroLoss(),
@@ -202,17 +202,18 @@ function master(seconds: string): Case {
   }
 }
 
-function draining(c: Reference): Case {
-  const port = '28848'
+function draining(quick: boolean, c: Reference): Case {
+  const run = (name: string, variant: string, live: number): Measure =>
+    node(name, 'drain', variant, '28848', String(live), quick ? '1' : '3')
   return {
     title: 'Drain 48,000 full datagrams from 16 filled sockets: receive, decode, apply (SyncBackup, default path)',
     unit: 'µs/datagram',
     quick: true,
     measures: [
       ...c('C', 'drain'),
-      node('empty', 'drain', 'empty', port),
-      node('40k', 'drain', 'backup', port, '40000'),
-      node('1M', 'drain', 'backup', port, '1000000')
+      run('empty', 'empty', 40_000),
+      run('40k', 'backup', 40_000),
+      run('1M', 'backup', 1_000_000)
     ],
     lines: [
       { label: 'C: recvmmsg and decode', measure: 'C' },
@@ -237,7 +238,8 @@ function draining(c: Reference): Case {
 
 /** What one thread needs of a core, and how long it took by the clock, which is as good as the machine is idle. */
 function workers(quick: boolean): Case {
-  const run = (name: string, count: number, by: string): Measure => node(name, 'workers', '27848', String(count), by)
+  const run = (name: string, count: number, by: string): Measure =>
+    node(name, 'workers', '27848', String(count), by, quick ? '1' : '3')
   return {
     title: 'Two workers: 48,000 full datagrams in 16 filled sockets, 8 channels for each of two threads',
     unit: 'µs/datagram',

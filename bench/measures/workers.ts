@@ -1,6 +1,6 @@
 /**
  * Microseconds for each of 48,000 datagrams that wait in 16 sockets, until the last was taken, by a `SyncBackup` with so many
- * workers: workers PORT WORKERS busiest|clock. `busiest` is the processor time of the thread that had most of it: what the
+ * workers: workers PORT WORKERS busiest|clock DRAINS. `busiest` is the processor time of the thread that had most of it: what the
  * whole takes where each thread has a core. `clock` is what it took here. The backup stands still (SIGSTOP) while its sockets
  * are filled, and what is left is read from /proc/net/udp, so that nothing but the work is timed. The best of the drains.
  */
@@ -19,6 +19,7 @@ const CONNECTIONS = 40_960
 const LOOK_MS = 2
 const { variant: port, seconds: workers } = given()
 const byClock = process.argv[4] === 'clock'
+const drains = Number(process.argv[5] ?? 3)
 const filler = fileURLToPath(new URL('fill.js', import.meta.url))
 
 await (process.send === undefined ? measure() : receive())
@@ -45,7 +46,7 @@ async function measure(): Promise<void> {
   await once(child, 'message')
   await drain(child)
   const results: number[] = []
-  for (let i = 0; i < (byClock ? 5 : 3); i++) results.push(await drain(child))
+  for (let i = 0; i < drains; i++) results.push(await drain(child))
   // Workers tell their counters every 200 ms.
   await wait(500)
   child.send('count')
