@@ -15,6 +15,11 @@ const entries = Object.keys(manifest.exports)
   .map((entry) => manifest.name + entry.slice(1))
 const scratch = mkdtempSync(join(tmpdir(), 'ipvs-sync-package-'))
 const results = { passed: 0, failed: 0 }
+/** A backup opens its sockets in two threads and closes them again. */
+const WORKERS = `const port = 20000 + Math.floor(Math.random() * 12000)
+const backup = new SyncBackup({ peers: [{ address: '127.0.0.1', port }], workers: 2, sysctls: { syncPorts: 2 } })
+backup.start().then(() => backup.close()).then(() => console.log(backup.workers + ' workers'))
+`
 
 const tarball = check('npm pack', () => {
   const [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch], root))
@@ -66,6 +71,13 @@ if (tarball !== undefined) {
   check('require() from CommonJS', () => {
     write('cjs.cjs', entries.map((entry, i) => `const e${i} = require('${entry}')\n`).join('') + names('e'))
     return { note: run(process.execPath, ['cjs.cjs'], project).trim() }
+  })
+  check('worker threads from ESM and from CommonJS', () => {
+    write('workers.mjs', `import { SyncBackup } from '${manifest.name}'\n${WORKERS}`)
+    write('workers.cjs', `const { SyncBackup } = require('${manifest.name}')\n${WORKERS}`)
+    return {
+      note: ['workers.mjs', 'workers.cjs'].map((file) => run(process.execPath, [file], project).trim()).join(', ')
+    }
   })
   check('types from TypeScript', () => {
     symlinkSync(join(root, 'node_modules/@types'), join(project, 'node_modules/@types'))
