@@ -4,21 +4,13 @@
  *
  * @module
  */
-import { FLAG, KNOWN_ENGINES, MAX_ENGINE_NAME, PARAMETER, SEQUENCE_BYTES, type FlagChecks } from './constants.js'
+import { FLAG, KNOWN_ENGINES, type FlagChecks } from './constants.js'
 import { asciiBytes, isSameName } from './engine-name.js'
 import { judge } from './judge.js'
-import {
-  HEADER_V0,
-  HEADER_V1,
-  PARAMETER_HEADER,
-  RECORD_V0,
-  RECORD_V1,
-  SIZE_MASK,
-  TYPE_IPV6,
-  VERSION_SHIFT
-} from './layout.js'
+import { HEADER_V0, HEADER_V1, RECORD_V0, RECORD_V1, SIZE_MASK, TYPE_IPV6, VERSION_SHIFT } from './layout.js'
 import { PROBLEMS } from './problems.js'
 import { stateCount } from './protocols.js'
+import { RecordParameters } from './record-parameters.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
 const {
@@ -57,6 +49,8 @@ export interface ReadOptions {
 /** All of a record's first word but its protocol: equal to a length of 36 where it is IPv4 without parameters. */
 const PLAIN_MASK = ~0x00ff0000
 
+const UNKNOWN = PROBLEMS.PARAMETER_UNKNOWN.number
+
 /** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
 const DOUBTFUL_FLAGS = FLAG.TEMPLATE | FLAG.ONE_PACKET
 
@@ -71,7 +65,7 @@ const DOUBTFUL_FLAGS = FLAG.TEMPLATE | FLAG.ONE_PACKET
  * if (view.fault !== 0) console.log('the receiver gives up at byte', view.faultOffset)
  * ```
  */
-export class MessageView {
+export class MessageView extends RecordParameters {
   /** 0 or 1; 0 where the message is too short to tell. */
   version: 0 | 1 = 0
   /** 0…255. */
@@ -97,16 +91,6 @@ export class MessageView {
   verdict = 0
   /** Byte offset of what that problem is about. */
   verdictOffset = 0
-  /** Byte offset of its 24 bytes of sequence data, or 0. */
-  sequenceOffset = 0
-  /** Byte offset of its persistence-engine data, or 0. */
-  engineDataOffset = 0
-  /** Length of that data, in bytes. */
-  engineDataLength = 0
-  /** Byte offset of its persistence-engine name, or 0. */
-  engineNameOffset = 0
-  /** Length of that name, in bytes. */
-  engineNameLength = 0
   /** The message's bytes: for a reader that reads records by itself, and comes back with {@link seek}. */
   data: DataView = new DataView(NOTHING.buffer)
 
@@ -116,7 +100,6 @@ export class MessageView {
   // Private by name, not by `#`: access to a `#` field takes more bytecode, and V8 then no longer builds all getters into
   // a loop that reads every field (docs/performance.md).
   private bytes: Uint8Array = NOTHING
-  private hasParameters = false
   // Where fields stand in this message's records: set once a message, so that a getter is one addition.
   private protocolAt = 0
   private stateAt = 0
@@ -126,6 +109,7 @@ export class MessageView {
 
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
+    super()
     this.#strict = options.flagChecks !== 'legacy'
     this.#littleEndian = options.sequenceByteOrder !== 'big'
     this.#engines = (options.engines ?? KNOWN_ENGINES).map(asciiBytes)
@@ -184,7 +168,7 @@ export class MessageView {
     this.index = index
     this.offset = offset
     this.verdict = 0
-    if (this.hasParameters) this.#forgetParameters()
+    if (this.hasParameters) this.forgetParameters()
     if (this.version !== 1) return this.#seekV0(offset)
     const left = this.bytes.length - offset
     if (left < V1_LENGTH_IPV4) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
@@ -287,15 +271,6 @@ export class MessageView {
     this.clientAt = V1_CLIENT
   }
 
-  #forgetParameters(): void {
-    this.hasParameters = false
-    this.sequenceOffset = 0
-    this.engineDataOffset = 0
-    this.engineNameOffset = 0
-    this.engineDataLength = 0
-    this.engineNameLength = 0
-  }
-
   #isVersion1(): boolean {
     const bytes = this.bytes
     return (
@@ -336,56 +311,11 @@ export class MessageView {
     const fixed = this.ipv6 ? V1_LENGTH_IPV6 : V1_LENGTH_IPV4
     if (length < fixed) return this.#giveUp(PROBLEMS.RECORD_TOO_SHORT.number, offset + V1_VER_SIZE)
     this.end = offset + length
-    if (length > fixed && !this.#readParameters(offset + fixed)) return false
-    if (this.verdict !== 0) return true
-    if (this.#judgeV1(offset) && this.engineDataOffset !== 0) this.#judgeEngine()
+    const problem = length > fixed ? this.readParameters(this.bytes, offset + fixed, this.end) : 0
+    if (problem === UNKNOWN) this.#skip(problem, this.parameterAt)
+    else if (problem !== 0) return this.#giveUp(problem, this.parameterAt)
+    else if (this.#judgeV1(offset) && this.engineDataOffset !== 0) this.#judgeEngine()
     return true
-  }
-
-  /** Each parameter is judged fully before the next is read; false where the rest of the message is dropped. */
-  #readParameters(first: number): boolean {
-    const bytes = this.bytes
-    this.hasParameters = true
-    for (let at = first; at < this.end;) {
-      if (this.end - at < PARAMETER_HEADER.DATA) return this.#giveUp(PROBLEMS.PARAMETER_TRUNCATED.number, at)
-      const length = bytes[at + PARAMETER_HEADER.LENGTH]!
-      const data = at + PARAMETER_HEADER.DATA
-      if (length === 0 || data + length > this.end)
-        return this.#giveUp(PROBLEMS.PARAMETER_LENGTH.number, at + PARAMETER_HEADER.LENGTH)
-      const type = bytes[at + PARAMETER_HEADER.TYPE]!
-      const fault = this.#takeParameter(type & ~PARAMETER.OPTIONAL, data, length)
-      if (fault !== 0) return this.#giveUp(fault, at)
-      if (this.#isUnknown(type)) {
-        this.#skip(PROBLEMS.PARAMETER_UNKNOWN.number, at)
-        return true
-      }
-      at = data + length
-    }
-    return true
-  }
-
-  /** Notes where a known parameter's data stand; the number of the fault that drops the rest, or 0. */
-  #takeParameter(type: number, data: number, length: number): number {
-    if (type === PARAMETER.SEQUENCE) {
-      if (length !== SEQUENCE_BYTES) return PROBLEMS.SEQUENCE_LENGTH.number
-      if (this.sequenceOffset !== 0) return PROBLEMS.SEQUENCE_REPEATED.number
-      this.sequenceOffset = data
-    } else if (type === PARAMETER.ENGINE_DATA) {
-      if (this.engineDataOffset !== 0) return PROBLEMS.ENGINE_DATA_REPEATED.number
-      this.engineDataOffset = data
-      this.engineDataLength = length
-    } else if (type === PARAMETER.ENGINE_NAME) {
-      if (length > MAX_ENGINE_NAME) return PROBLEMS.ENGINE_NAME_LENGTH.number
-      if (this.engineNameOffset !== 0) return PROBLEMS.ENGINE_NAME_REPEATED.number
-      this.engineNameOffset = data
-      this.engineNameLength = length
-    }
-    return 0
-  }
-
-  #isUnknown(type: number): boolean {
-    const known = type & ~PARAMETER.OPTIONAL
-    return (known < PARAMETER.SEQUENCE || known > PARAMETER.ENGINE_NAME) && (type & PARAMETER.OPTIONAL) === 0
   }
 
   #judgeV1(offset: number): boolean {
