@@ -56,11 +56,20 @@ t.test('the screen says what is on both, and no line is wider than it', async (t
   t.match(text, /\[2001:db8::7\]:4000/)
   t.match(text, /SYN_RECV.*·\s+not announced yet/)
   t.ok(lines.every((line) => line.length <= 120))
-  t.ok(draw(60, 30, false).every((line) => line.length <= 60))
+  const narrow = draw(60, 30, false)
+  t.ok(narrow.every((line) => line.length <= 60))
+  t.match(
+    narrow.join('\n'),
+    /\n\n2 on both: if the master dies now, the backup carries these\non\. {2}2 not announced/,
+    'prose is filled'
+  )
+  t.match(narrow.join('\n'), /^TCP +10\.1\.0\.0:1000 +ESTABLISHED +│ ESTABLISHED \d+:\d\d/m, 'states stay whole')
+  t.match(draw(80, 30, false).join('\n'), /ESTABLISHED 10\.\S+ +│ ESTABLISHED \d/, 'and the real server, where it fits')
+  t.ok(draw(20, 30, false).every((line) => line.length <= 20))
   t.match(draw(120, 8, false).join('\n'), /TCP/)
   const many = { connections: Array.from({ length: 40 }, (_, i) => at(i)), messages: 1 }
   const full = drawScreen({ ...snapshot, master: many }, new Map(), 60, 'x', { columns: 100, rows: 20, color: false })
-  t.match(full.join('\n'), /… and 31 more/)
+  t.match(full.join('\n'), /… and 32 more/)
   const painted = draw(40, 30, true).join('\n')
   t.ok(painted.includes('\u001b[32m'))
   t.notOk(text.includes('\u001b'))

@@ -14,9 +14,14 @@ export interface ScreenSize {
   readonly color: boolean
 }
 
-/** Lines above and below the connections. */
-const FRAME = 11
 const FEWEST = 5
+/** A state and how long it is left: all that the right column says where it is narrow. */
+const RIGHT = 17
+/** The least left column: protocol, client and state; and the least with the real server. */
+const LEFT = 40
+const LEFT_WITH_SERVER = 56
+/** The least width in which a connection can be told of completely on both sides. */
+const WIDE = 46
 
 /**
  * Draws one picture.
@@ -34,37 +39,76 @@ export function drawScreen(
   route: string,
   size: ScreenSize
 ): string[] {
-  const { master, backup, seconds } = snapshot
   const paint = size.color ? styled : plain
   const pairs = pairUp(snapshot, order)
-  const room = Math.max(FEWEST, size.rows - FRAME)
-  const half = Math.floor((size.columns - 3) / 2)
-  const both = pairs.filter((pair) => pair.master !== undefined && pair.backup !== undefined).length
-  const waiting = master.connections.length - both
+  const widths = widthsOf(size.columns)
+  const above = [...title(snapshot.seconds, total, route, size.columns, paint), ...headings(snapshot, widths, paint)]
+  const below = meaning(snapshot, pairs, size.columns, paint)
+  // A line for those that do not fit, and the one where the cursor rests.
+  const room = Math.max(FEWEST, size.rows - above.length - below.length - 2)
   const lines = [
-    `${paint('bold', 'ipvs-sync')}: two directors on this machine, a master and a backup, exchanging connections`,
-    paint(
-      'dim',
-      `over real UDP, ${route}, as the Linux kernel's own sync daemons do.  ${clock(seconds)} of ${clock(total)}, q quits`
-    ),
-    '',
-    columns(
-      paint('bold', fit(`MASTER  ${counted(master.connections.length, 'connection')}`, half)),
-      paint('bold', fit(`BACKUP  ${counted(backup.connections.length, 'connection')}`, half))
-    ),
-    columns(
-      paint('dim', fit(`made-up clients; ${counted(master.messages, 'message')} sent`, half)),
-      paint('dim', fit(`learned from ${counted(backup.messages, 'message')} received`, half))
-    ),
-    columns(paint('dim', fit(heading('real server'), half)), paint('dim', fit(heading('expires in'), half))),
-    ...pairs.slice(0, room).map((pair) => drawPair(pair, half, paint)),
+    ...above,
+    ...pairs.slice(0, room).map((pair) => drawPair(pair, widths, paint)),
     ...(pairs.length > room ? [paint('dim', `… and ${pairs.length - room} more`)] : ['']),
-    '',
-    `${paint('green', `${both} on both`)}: if the master dies now, the backup carries these on.  ` +
-      `${paint('yellow', `${waiting} not announced`)}: the master waits for a`,
-    `connection's 3rd packet (sync_threshold 3 50), and never tells of handshakes; ended ones it tells at once.`
+    ...below
   ]
   return lines.map((line) => clip(line, size.columns))
+}
+
+interface Widths {
+  readonly left: number
+  readonly right: number
+  /** Whether the right one has no room to name the client again. */
+  readonly narrow: boolean
+}
+
+function widthsOf(columns: number): Widths {
+  const half = Math.floor((columns - 3) / 2)
+  if (half >= WIDE) return { left: half, right: half, narrow: false }
+  const left = Math.max(LEFT, columns - 3 - RIGHT)
+  return { left, right: Math.max(0, columns - 3 - left), narrow: true }
+}
+
+function title(seconds: number, total: number, route: string, columns: number, paint: Paint): string[] {
+  return [
+    ...fill(
+      `${paint('bold', 'ipvs-sync')}: two directors on this machine, a master and a backup, exchanging connections`,
+      columns
+    ),
+    ...fill(
+      `over real UDP, ${route}, as the Linux kernel's own sync daemons do.  ${clock(seconds)} of ${clock(total)}, q quits`,
+      columns
+    ).map((line) => paint('dim', line)),
+    ''
+  ]
+}
+
+function headings({ master, backup }: DemoSnapshot, { left, right, narrow }: Widths, paint: Paint): string[] {
+  const learned = `${counted(backup.messages, 'message')} received`
+  const rows: [keyof typeof STYLES, string, string][] = [
+    [
+      'bold',
+      `MASTER  ${counted(master.connections.length, 'connection')}`,
+      `BACKUP  ${narrow ? backup.connections.length : counted(backup.connections.length, 'connection')}`
+    ],
+    [
+      'dim',
+      `made-up clients; ${counted(master.messages, 'message')} sent`,
+      narrow ? counted(backup.messages, 'message') : `learned from ${learned}`
+    ],
+    ['dim', heading(left < LEFT_WITH_SERVER ? '' : 'real server'), narrow ? 'state       left' : heading('expires in')]
+  ]
+  return rows.map(([style, one, other]) => columns(paint(style, fit(one, left)), paint(style, fit(other, right))))
+}
+
+function meaning({ master }: DemoSnapshot, pairs: readonly Pair[], columns: number, paint: Paint): string[] {
+  const both = pairs.filter((pair) => pair.master !== undefined && pair.backup !== undefined).length
+  const waiting = master.connections.length - both
+  const text =
+    `${paint('green', `${both} on both`)}: if the master dies now, the backup carries these on.  ` +
+    `${paint('yellow', `${waiting} not announced`)}: the master waits for a connection's 3rd packet ` +
+    '(sync_threshold 3 50), and never tells of handshakes; ended ones it tells at once.'
+  return ['', ...fill(text, columns)]
 }
 
 /** One line that says it all, for a log. */
@@ -82,19 +126,23 @@ const STYLES = { bold: '1', dim: '2', green: '32', yellow: '33', red: '31' } as 
 const styled: Paint = (style, text) => `${ESCAPE}[${STYLES[style]}m${text}${ESCAPE}[0m`
 const plain: Paint = (_style, text) => text
 
-function drawPair({ master, backup }: Pair, half: number, paint: Paint): string {
-  const left = master === undefined ? paint('dim', fit('(gone)', half)) : fit(row(master, target(master)), half)
-  if (backup === undefined) return columns(left, paint('yellow', fit('·  not announced yet', half)))
-  const right = fit(row(backup, clock(backup.expires)), half)
-  return columns(left, paint(master?.state === backup.state ? 'green' : 'yellow', right))
+function drawPair({ master, backup }: Pair, { left, right, narrow }: Widths, paint: Paint): string {
+  const one =
+    master === undefined
+      ? paint('dim', fit('(gone)', left))
+      : fit(row(master, left < LEFT_WITH_SERVER ? '' : target(master)), left)
+  if (backup === undefined)
+    return columns(one, paint('yellow', fit(narrow ? '·  not yet' : '·  not announced yet', right)))
+  const other = narrow ? `${backup.state.padEnd(12)}${clock(backup.expires)}` : row(backup, clock(backup.expires))
+  return columns(one, paint(master?.state === backup.state ? 'green' : 'yellow', fit(other, right)))
 }
 
 function heading(last: string): string {
-  return `${'prot'.padEnd(5)}${'client'.padEnd(24)}${'state'.padEnd(12)}${last}`
+  return `${'prot'.padEnd(5)}${'client'.padEnd(24)}${'state'.padEnd(11)} ${last}`.trimEnd()
 }
 
 function row({ protocol, client, state }: TableConnection, last: string): string {
-  return `${protocol.padEnd(5)}${text(client).padEnd(24)}${state.padEnd(12)}${last}`
+  return `${protocol.padEnd(5)}${text(client).padEnd(24)}${state.padEnd(11)} ${last}`.trimEnd()
 }
 
 function target({ destination }: TableConnection): string {
@@ -119,6 +167,18 @@ function fit(line: string, width: number): string {
 
 const ESCAPE = '\u001b'
 const STYLE = new RegExp(`(${ESCAPE}\\[\\d+m)`)
+const STYLES_IN = new RegExp(STYLE, 'g')
+
+/** Breaks text between words, so that no line is wider; what paints it is not counted. */
+function fill(text: string, width: number): string[] {
+  const lines = ['']
+  for (const word of text.split(/(?<=\S)(?=\s)/)) {
+    const line = lines.at(-1)! + word
+    if (line.replaceAll(STYLES_IN, '').length <= width || lines.at(-1) === '') lines[lines.length - 1] = line
+    else lines.push(word.trimStart())
+  }
+  return lines
+}
 
 /** Cuts a line at a width, without counting or cutting what paints it. */
 function clip(line: string, width: number): string {
