@@ -7,6 +7,7 @@
 import type { EntryDescription } from '../table/entry-fields.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
+import { FLAG } from '../wire/constants.js'
 import type { Rows } from '../wire/rows.js'
 
 /** Connections by slot, a number above 0 that is good until the connection is removed. */
@@ -55,4 +56,10 @@ export interface MasterTable {
   advance(now: TimestampMs, budget: number, onExpired: (slot: number) => boolean): void
   /** When {@link MasterTable.advance} is next worth a call; Infinity if never. */
   nextDeadline(): TimestampMs
+}
+
+/** Slots of a table: templates, then what stands under them. */
+export function* templatesFirst(table: MasterTable): Generator<number> {
+  for (const slot of table.slots()) if (table.flags(slot) & FLAG.TEMPLATE) yield slot
+  for (const slot of table.slots()) if (!(table.flags(slot) & FLAG.TEMPLATE)) yield slot
 }

@@ -8,11 +8,9 @@ import { demandObject } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { sysctlDefaults } from '../sysctl/settings.js'
 import { ConnectionTable } from '../table/connection-table.js'
-import type { EntryDescription } from '../table/entry-fields.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { DEFAULT_MAXLEN_IPV4, FLAG } from '../wire/constants.js'
 import { MessageWriter } from '../wire/message-writer.js'
-import { stateTimeout } from '../wire/protocols.js'
 import { createRows, PRESENT, ROW, type Rows } from '../wire/rows.js'
 import { ChangeReader, type ConnectionChange } from './connection-change.js'
 import { Controllers } from './controllers.js'
@@ -29,12 +27,13 @@ import {
 } from './master-counters.js'
 import type { MasterEngineOptions, PacketDetails } from './master-options.js'
 import { planMaster, type MasterPlan, type MasterSettings } from './master-settings.js'
-import type { MasterTable } from './master-table.js'
+import { blankSubject, hasDestination, timeoutIn, type MasterSubject } from './master-subject.js'
+import { templatesFirst, type MasterTable } from './master-table.js'
 import { Outbox } from './outbox.js'
 import type { Datagram } from './send-queue.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
-const { DESTINATION: ROW_DESTINATION, FAMILY: ROW_FAMILY, PRESENT: ROW_PRESENT } = ROW
+const { FAMILY: ROW_FAMILY, PRESENT: ROW_PRESENT } = ROW
 const { ENGINE: PRESENT_ENGINE } = PRESENT
 const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
 const {
@@ -398,42 +397,5 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
   #count(code: AnswerCode): AnswerCode {
     this.#answers[code]!++
     return code
-  }
-}
-
-/** What a decision reads, made once and filled again and again. */
-interface MasterSubject extends EntryDescription {
-  underTemplate: boolean
-}
-
-/** The timeout of a new state, else as it was. */
-function timeoutIn({ protocol, template, state: before, timeoutMs }: EntryDescription, state: number): Milliseconds {
-  return before === state ? timeoutMs : stateTimeout(protocol, template, state) * 1000
-}
-
-/** The real server of an entry is not known if its address is the unspecified one. */
-function hasDestination(words: Int32Array): boolean {
-  const end = ROW_DESTINATION + (words[ROW_FAMILY] === 6 ? 4 : 1)
-  for (let at = ROW_DESTINATION; at < end; at++) if (words[at] !== 0) return true
-  return false
-}
-
-function* templatesFirst(table: MasterTable): Generator<number> {
-  for (const slot of table.slots()) if (table.flags(slot) & FLAG_TEMPLATE) yield slot
-  for (const slot of table.slots()) if (!(table.flags(slot) & FLAG_TEMPLATE)) yield slot
-}
-
-function blankSubject(): MasterSubject {
-  return {
-    protocol: 0,
-    template: false,
-    onePacket: false,
-    underTemplate: false,
-    state: 0,
-    lastSyncedState: 0,
-    timeoutMs: 0,
-    endTimeMs: 0,
-    retriesUsed: 0,
-    packets: 0
   }
 }
