@@ -16,6 +16,7 @@ import { Tally } from '../../src/cli/decode/tally.js'
 import type { Connection, DecodedMessage } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
 import { be16, be32, bytes, ethernet, ipv4, ipv6, pcap, pcapngBlocks, udp } from '../fixtures/support/packets.js'
+import { testIo } from '../fixtures/support/test-io.js'
 
 const CAPTURES = new URL('../fixtures/captures/', import.meta.url)
 const NAMES = readdirSync(CAPTURES).filter((name) => name !== 'README.md')
@@ -440,6 +441,25 @@ t.test('every byte of every message is in the hex format', async (t) => {
 })
 
 // ---------------------------------------------------------------- terminal, streams, errors
+
+t.test('on a narrow terminal columns are as narrow as what stands in them', async (t) => {
+  const longest = async (columns: number | undefined, isTTY = true): Promise<[number, string]> => {
+    const io = testIo({ isTTY, ...(columns !== undefined && { columns }), env: { NO_COLOR: '1' } })
+    t.equal(await runCli(['decode', '--format', 'table', fixture('tcp4-nat')], io), 0)
+    const rows = io
+      .output()
+      .split('\n')
+      .filter((line) => /^ {2}(PROTO|TCP)/.test(line))
+    t.equal(new Set(rows.map((row) => row.search(/FORWARD|MASQ/))).size, 1, 'they stand in columns')
+    return [Math.max(...rows.map((row) => row.length)), rows.map((row) => row.replace(/ +/g, ' ')).join('\n')]
+  }
+  const [usual, text] = await longest(undefined)
+  t.strictSame(await longest(120), [usual, text])
+  t.strictSame(await longest(80, false), [usual, text], 'a pipe has no width')
+  const [narrow, same] = await longest(80)
+  t.ok(usual > 95 && narrow <= 90, `${usual}, ${narrow}`)
+  t.equal(same, text, 'nothing is left out')
+})
 
 t.test('a terminal gets a table with colour, a pipe JSON', async (t) => {
   const escape = '\u001b['

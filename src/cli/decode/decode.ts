@@ -105,7 +105,8 @@ function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output): Pri
         write,
         read,
         styleFor(wantsColor(settings, io, isTerminal)),
-        new Summary(firstPort(settings.ports))
+        new Summary(firstPort(settings.ports)),
+        isTerminal ? io.stdout.columns : undefined
       )
   }
 }

@@ -28,15 +28,17 @@ export class TablePrinter implements Printer {
   readonly #read: ReadMessage
   readonly #style: Style
   readonly #summary: Summary
-  readonly #columns = new Columns()
+  readonly #columns: Columns
   #isFirst = true
   #isNoted = false
 
-  constructor(write: Write, read: ReadMessage, style: Style, summary: Summary) {
+  /** @param width - Of the terminal, in characters; undefined where there is none. */
+  constructor(write: Write, read: ReadMessage, style: Style, summary: Summary, width?: number) {
     this.#write = write
     this.#read = read
     this.#style = style
     this.#summary = summary
+    this.#columns = new Columns(width)
   }
 
   datagram(datagram: CapturedDatagram): readonly Problem[] {

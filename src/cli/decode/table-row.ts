@@ -13,6 +13,9 @@ export const HEADINGS = ['PROTO', 'CLIENT', 'VIRTUAL', 'DESTINATION', 'FORWARD',
 /** Widths that suit IPv4; a wider value widens its column from there on. */
 const FIRST_WIDTHS = [5, 21, 21, 21, 7, 11, 7]
 
+/** A line of these with a flag behind it. */
+const USUAL_LINE = FIRST_WIDTHS.reduce((sum, width) => sum + width + 1, 2 + ' INACTIVE'.length)
+
 /** Cells of one line, and what follows them. */
 export interface TableRow {
   readonly cells: readonly string[]
@@ -57,7 +60,12 @@ function readable(hex: string): string {
 
 /** Keeps the columns' widths: they grow with what is seen and never shrink, so that a stream can be printed as it comes. */
 export class Columns {
-  readonly #widths = [...FIRST_WIDTHS]
+  readonly #widths: number[]
+
+  /** @param width - Of the terminal: where the usual widths and flags do not fit, columns begin as narrow as their headings. */
+  constructor(width = Infinity) {
+    this.#widths = width < USUAL_LINE ? HEADINGS.map((heading) => heading.length) : [...FIRST_WIDTHS]
+  }
 
   /** Makes room for rows that belong together. */
   fit(rows: readonly TableRow[]): void {
