@@ -3,7 +3,6 @@
  *
  * @module
  */
-
 import { demandObject } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { sysctlDefaults } from '../sysctl/settings.js'

@@ -6,20 +6,21 @@
  *
  * @module
  */
-import { IpvsSyncError } from '../errors.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { connectionFromRow } from '../wire/row-values.js'
-import { createRows, PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from '../wire/rows.js'
+import { createRows, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import { EntryFields } from './entry-fields.js'
+import { EntryExtras } from './entry-extras.js'
 import { ENTRY, EXTRA } from './entry.js'
 import { copyAddresses, copyToRow } from './entry-rows.js'
 import { hasEngineData, hashEntry, hashRow, isEngineKey, matches, sameBytes } from './key.js'
 import { prepareRows } from './prepare-rows.js'
 import { RefreshRun } from './refresh-run.js'
 import { SlotIndex } from './slot-index.js'
-import type { TableCount } from './table-count.js'
+import { TableCounts, type TableCount } from './table-count.js'
+import { demandCeiling, type TableOptions } from './table-options.js'
 import { deadlineOf, setDeadline, setEndTime, TimerWheel } from './timer-wheel.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
@@ -27,16 +28,10 @@ const { FLAGS_STATE: ENTRY_FLAGS_STATE, TIMEOUT: ENTRY_TIMEOUT } = ENTRY
 const { CLIENT_PORT: ROW_CLIENT_PORT, SCRATCH: ROW_SCRATCH } = ROW
 
 export type { TableCount } from './table-count.js'
+export type { TableOptions } from './table-options.js'
 
-/** How a table is made. */
-export interface TableOptions {
-  /** The most connections it holds, 1…16,777,215; 1,000,000 unless told otherwise. More are refused and counted. */
-  readonly maxConnections?: number
-  /** A random 32-bit number that seeds the hash. Leave it out only where nobody hostile can choose the keys. */
-  readonly seed?: number
-}
-
-const MOST_CONNECTIONS = 0xffffff
+/** In an entry's word: something of it is kept beside. */
+const EXTRA_BITS = (EXTRA.SEQUENCE | EXTRA.ENGINE) << 24
 /** A kernel shows what is left in 32 bits of milliseconds (`jiffies_to_msecs`), and so do we: 4294967295 s as 4294966. */
 const SHOWN_MS = 0x100000000
 
@@ -63,11 +58,9 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   readonly #seed: number
   readonly #index: SlotIndex
   readonly #wheel: TimerWheel = new TimerWheel([this.ipv4, this.ipv6])
-  readonly #sequences = new Map<number, Int32Array>()
-  readonly #engines = new Map<number, EngineBytes>()
-  readonly #counts = new Int32Array(512)
+  readonly #extras = new EntryExtras()
+  readonly #counts = new TableCounts()
   readonly #row: Rows = createRows(1)
-  #openPorts = 0
   #now: TimestampMs = 0
 
   /**
@@ -76,13 +69,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
    */
   constructor({ maxConnections = 1_000_000, seed = 0x1b873593 }: TableOptions = {}) {
     super()
-    if (!Number.isInteger(maxConnections) || maxConnections < 1 || maxConnections > MOST_CONNECTIONS)
-      throw new IpvsSyncError(
-        'ERR_CONFIG',
-        `maxConnections: expected a whole number from 1 to ${MOST_CONNECTIONS}, got ${maxConnections}`,
-        { field: 'maxConnections' }
-      )
-    this.maxConnections = maxConnections
+    this.maxConnections = demandCeiling(maxConnections)
     this.#seed = seed | 0
     this.#index = new SlotIndex(maxConnections, (maxConnections << 1) | 1)
     this.known = new RefreshRun(this.#index, this.ipv4, this.#wheel)
@@ -100,11 +87,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
 
   /** How many connections there are, by protocol and origin; those that are none are left out. */
   counts(): TableCount[] {
-    const found: TableCount[] = []
-    this.#counts.forEach((connections, at) => {
-      if (connections > 0) found.push({ protocol: at >>> 1, origin: (at & 1) === 1 ? 'SYNC' : 'LOCAL', connections })
-    })
-    return found
+    return this.#counts.report()
   }
 
   /**
@@ -171,7 +154,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const flags = words[from + ROW.FLAGS]!
     const state = words[from + ROW.STATE]!
     chunk[base + ENTRY_FLAGS_STATE] = (flags << 16) | state
-    this.#count(flags, protocol, 1)
+    this.#counts.add(flags, protocol, 1)
     setEndTime(chunk, base, this.#now)
     setDeadline(chunk, base, this.#now + (words[from + ROW.TIMEOUT]! >>> 0) * 1000)
     this.#wheel.insert(slot, this.#now)
@@ -183,18 +166,15 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     if (!this.isUsed(slot)) return
     this.#index.remove(this.#hashOf(slot), slot, this.#homeOf)
     this.#wheel.remove(slot)
-    this.#count(this.flags(slot), this.protocol(slot), -1)
-    this.#sequences.delete(slot)
-    this.#engines.delete(slot)
+    this.#counts.add(this.flags(slot), this.protocol(slot), -1)
+    this.#extras.delete(slot)
     this.pool(slot).release(slot >>> 1)
   }
 
   /** Removes every connection, also those whose time is over; the count of refusals stays. */
   clear(): void {
-    const parts = [this.ipv4, this.ipv6, this.#index, this.#wheel, this.#sequences, this.#engines]
+    const parts = [this.ipv4, this.ipv6, this.#index, this.#wheel, this.#extras, this.#counts]
     for (const part of parts) part.clear()
-    this.#counts.fill(0)
-    this.#openPorts = 0
   }
 
   /** Whether a slot holds a connection. */
@@ -232,24 +212,10 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   /** Copies a connection into a row. Engine data are the table's own bytes: do not change them. */
   readRow(slot: number, rows: Rows, index: number): void {
     const pool = this.pool(slot)
-    const { words } = rows
-    const to = index * ROW_WORDS
-    copyToRow(pool.chunk(slot >>> 1), pool.base(slot >>> 1), (slot & 1) === 1, words, to)
-    if (
-      ((pool.chunk(slot >>> 1)[pool.base(slot >>> 1) + ENTRY.SYNCED]! >>> 24) & (EXTRA.SEQUENCE | EXTRA.ENGINE)) ===
-      0
-    )
-      return
-    const sequence = this.#sequences.get(slot)
-    if (sequence !== undefined) {
-      words[to + ROW.PRESENT]! |= PRESENT.SEQUENCE
-      words.set(sequence, to + ROW.SEQUENCE)
-    }
-    const engine = this.#engines.get(slot)
-    if (engine !== undefined) {
-      words[to + ROW.PRESENT]! |= PRESENT.ENGINE
-      rows.engines[index] = engine
-    }
+    const chunk = pool.chunk(slot >>> 1)
+    const base = pool.base(slot >>> 1)
+    copyToRow(chunk, base, (slot & 1) === 1, rows.words, index * ROW_WORDS)
+    if ((chunk[base + ENTRY.SYNCED]! & EXTRA_BITS) !== 0) this.#extras.copyToRow(slot, rows, index)
   }
 
   /**
@@ -358,8 +324,8 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   setFlags(slot: number, flags: number): void {
     const before = this.flags(slot)
     if (((before ^ flags) & FLAG.SYNC) !== 0) {
-      this.#count(before, this.protocol(slot), -1)
-      this.#count(flags, this.protocol(slot), 1)
+      this.#counts.add(before, this.protocol(slot), -1)
+      this.#counts.add(flags, this.protocol(slot), 1)
     }
     this.setWord(slot, ENTRY_FLAGS_STATE, (flags << 16) | this.state(slot))
     this.setExtra(slot, EXTRA.NFCT, (flags & FLAG.NFCT) !== 0)
@@ -367,10 +333,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
 
   /** Takes a row's sequence data, where it has some. */
   setSequence(slot: number, rows: Rows, index: number): void {
-    const from = index * ROW_WORDS
-    if ((rows.words[from + ROW.PRESENT]! & PRESENT.SEQUENCE) === 0) return
-    this.#sequences.set(slot, rows.words.slice(from + ROW.SEQUENCE, from + ROW.SEQUENCE + 6))
-    this.setExtra(slot, EXTRA.SEQUENCE, true)
+    if (this.#extras.keepSequence(slot, rows, index)) this.setExtra(slot, EXTRA.SEQUENCE, true)
   }
 
   /** Time never goes back: a clock that jumps back stands still until it has caught up. */
@@ -381,11 +344,6 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   #refuse(): 0 {
     this.refused++
     return 0
-  }
-
-  #count(flags: number, protocol: number, by: 1 | -1): void {
-    this.#counts[(protocol << 1) | ((flags & FLAG.SYNC) === 0 ? 0 : 1)]! += by
-    if ((flags & FLAG.NO_CPORT) !== 0) this.#openPorts += by
   }
 
   #find(rows: Rows, index: number, hash: number, clientPort: number): number {
@@ -404,7 +362,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
       const same =
         matches(chunk, base, words, from, ipv6, clientPort, engine) &&
         deadlineOf(chunk, base) > this.#now &&
-        (!engine || sameBytes(this.#engines.get(slot)!.data, rows.engines[index]!.data))
+        (!engine || sameBytes(this.#extras.engine(slot)!.data, rows.engines[index]!.data))
       if (same) return slot
     }
     return 0
@@ -412,7 +370,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
 
   /** The second look of a connection with a port, at those whose port is open; templates are not looked for again. */
   #findOpen(rows: Rows, index: number): number {
-    if (this.#openPorts === 0 || (rows.words[index * ROW_WORDS + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0) return 0
+    if (this.#counts.openPorts === 0 || (rows.words[index * ROW_WORDS + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0) return 0
     return this.#find(rows, index, hashRow(rows, index, this.#seed, 0), 0)
   }
 
@@ -423,15 +381,14 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     chunk[base + ENTRY.SYNCED] = (nfct << 24) | (words[from + ROW.STATE]! & 0xffff)
     this.setSequence(slot, rows, index)
     if (!isEngineKey(rows, index)) return
-    const { name, data } = rows.engines[index]!
-    this.#engines.set(slot, { name: name.slice(), data: data.slice() })
+    this.#extras.keepEngine(slot, rows, index)
     this.setExtra(slot, EXTRA.ENGINE, true)
   }
 
   #hashOf(slot: number): number {
     const pool = this.pool(slot)
     const ipv6 = (slot & 1) === 1
-    return hashEntry(pool.chunk(slot >>> 1), pool.base(slot >>> 1), ipv6, this.#engines.get(slot), this.#seed)
+    return hashEntry(pool.chunk(slot >>> 1), pool.base(slot >>> 1), ipv6, this.#extras.engine(slot), this.#seed)
   }
 
   readonly #homeOf = (slot: number): number => this.#index.home(this.#hashOf(slot))

@@ -1,0 +1,61 @@
+/**
+ * What few connections have, and what is kept beside the packed entries: sequence data and persistence-engine data.
+ *
+ * @module
+ */
+import { PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from '../wire/rows.js'
+
+/** Words of sequence data. */
+const SEQUENCE_WORDS = 6
+
+/** Sequence data and persistence-engine data by slot. */
+export class EntryExtras {
+  readonly #sequences = new Map<number, Int32Array>()
+  readonly #engines = new Map<number, EngineBytes>()
+
+  /** A slot's persistence-engine data: the table's own bytes. */
+  engine(slot: number): EngineBytes | undefined {
+    return this.#engines.get(slot)
+  }
+
+  /** Keeps a copy of a row's sequence data, where it has some; whether it has. */
+  keepSequence(slot: number, rows: Rows, index: number): boolean {
+    const from = index * ROW_WORDS
+    if ((rows.words[from + ROW.PRESENT]! & PRESENT.SEQUENCE) === 0) return false
+    this.#sequences.set(slot, rows.words.slice(from + ROW.SEQUENCE, from + ROW.SEQUENCE + SEQUENCE_WORDS))
+    return true
+  }
+
+  /** Keeps a copy of a row's persistence-engine data, which it has. */
+  keepEngine(slot: number, rows: Rows, index: number): void {
+    const { name, data } = rows.engines[index]!
+    this.#engines.set(slot, { name: name.slice(), data: data.slice() })
+  }
+
+  /** Puts what is kept of a slot into a row. Engine data are the table's own bytes: do not change them. */
+  copyToRow(slot: number, rows: Rows, index: number): void {
+    const to = index * ROW_WORDS
+    const sequence = this.#sequences.get(slot)
+    if (sequence !== undefined) {
+      rows.words[to + ROW.PRESENT]! |= PRESENT.SEQUENCE
+      rows.words.set(sequence, to + ROW.SEQUENCE)
+    }
+    const engine = this.#engines.get(slot)
+    if (engine !== undefined) {
+      rows.words[to + ROW.PRESENT]! |= PRESENT.ENGINE
+      rows.engines[index] = engine
+    }
+  }
+
+  /** Forgets a slot's. */
+  delete(slot: number): void {
+    this.#sequences.delete(slot)
+    this.#engines.delete(slot)
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.#sequences.clear()
+    this.#engines.clear()
+  }
+}
