@@ -18,6 +18,8 @@ export interface InterfaceChanges {
    * listens on the other end of a link that was down needs the time to join the group again.
    */
   readonly steadyLooks: number
+  /** A look found it as it was. */
+  readonly steady?: () => void
   /** It is gone, or lost its address. Called once for each loss. */
   readonly lost: () => void
   /** It is back, or another one. Called again a second later as long as it resolves to false. */
@@ -47,7 +49,11 @@ export function watchInterface(
   const look = async (): Promise<void> => {
     const found = lookUpInterface(system, name, family)
     if (found === undefined) candidate.looks = 0
-    if (busy || found?.identity === identity) return
+    if (busy) return
+    if (found?.identity === identity) {
+      if (found !== undefined) changes.steady?.()
+      return
+    }
     if (identity !== undefined) changes.lost()
     identity = undefined
     if (found === undefined) return

@@ -11,7 +11,7 @@ import type { TransportHandlers, TransportNotice } from './transport.js'
 import type { UdpPlan } from './udp-options.js'
 
 /** What a start does that is the role's own. */
-export interface SocketRole extends Pick<InterfaceChanges, 'steadyLooks' | 'back'> {
+export interface SocketRole extends Pick<InterfaceChanges, 'steadyLooks' | 'steady' | 'back'> {
   /** Opens the sockets, on the interface where one is named; resolves to what a person should know of them. */
   readonly open: (found: InterfaceAddress | undefined) => Promise<readonly TransportNotice[]>
   /** The interface is gone, or lost its address: what that stops, for a person. */
@@ -40,6 +40,7 @@ export async function openAndWatch(
   if (interfaceName === undefined || found === undefined) return () => undefined
   return watchInterface(system, interfaceName, family, found, {
     steadyLooks: role.steadyLooks,
+    ...(role.steady !== undefined && { steady: role.steady }),
     lost: () => role.lost(interfaceName),
     back: role.back
   })

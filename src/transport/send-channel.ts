@@ -23,6 +23,8 @@ export interface SendTarget {
 export interface SendChannelHandlers {
   /** It was full, and has room again. */
   readonly room: () => void
+  /** A datagram of a connected socket was refused; true if it is kept, and so not lost. */
+  readonly keep: (bytes: Uint8Array, cause: Error) => boolean
   /** A datagram was lost to an error; the next one of the same code in a row is not told. */
   readonly failed: (cause: Error) => void
   /** Nothing is in flight any more. */
@@ -36,6 +38,8 @@ export class SendChannel {
   readonly #targets: readonly SendTarget[]
   readonly #handlers: SendChannelHandlers
   readonly #done: (error: Error | null) => void
+  /** What is in flight on a connected socket: the system completes datagrams in their order. */
+  readonly #sent: Uint8Array[] = []
   #inFlight = 0
   #full = false
   #lastFailure = ''
@@ -67,6 +71,7 @@ export class SendChannel {
   send(bytes: Uint8Array): void {
     if (this.#targets.length === 0) {
       this.#inFlight += 1
+      this.#sent.push(bytes)
       this.socket.send(bytes, this.#done)
     } else {
       this.#inFlight += this.#targets.length
@@ -77,13 +82,19 @@ export class SendChannel {
 
   #completed(error: Error | null): void {
     this.#inFlight -= 1
-    const failure = error === null ? '' : errorCodeOf(error)
-    if (error !== null && failure !== this.#lastFailure) this.#handlers.failed(error)
-    this.#lastFailure = failure
+    const bytes = this.#sent.shift()
+    const kept = error !== null && bytes !== undefined && this.#handlers.keep(bytes, error)
+    if (!kept) this.#tell(error)
     if (this.#full && this.writable) {
       this.#full = false
       this.#handlers.room()
     }
     if (this.#inFlight === 0) this.#handlers.idle()
+  }
+
+  #tell(error: Error | null): void {
+    const failure = error === null ? '' : errorCodeOf(error)
+    if (error !== null && failure !== this.#lastFailure) this.#handlers.failed(error)
+    this.#lastFailure = failure
   }
 }

@@ -9,9 +9,11 @@
  */
 
 import type { Socket } from 'node:dgram'
+import { counted } from '../counted.js'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, outcomeOf } from './channel-sockets.js'
 import type { InterfaceAddress } from './interfaces.js'
+import { KeptMessages, type KeptMessage } from './kept-messages.js'
 import { openAndWatch } from './open-and-watch.js'
 import { SendChannel, type SendTarget } from './send-channel.js'
 import { sizeSendBuffer } from './socket-buffers.js'
@@ -24,8 +26,8 @@ import { describePlan, planUdp, type UdpOptions, type UdpPlan } from './udp-opti
  * Sends messages by UDP.
  *
  * A channel whose socket takes no more is not {@link UdpSender.writable | writable}, and so is every channel while the
- * interface is gone: hold messages back then. A datagram that the system refuses for another reason is lost, as a
- * kernel's is, and told through `onError`.
+ * interface is gone: hold messages back then. What is refused because the interface is going is sent again when it is back.
+ * A datagram that the system refuses for another reason is lost, as a kernel's is, and told through `onError`.
  *
  * @example
  * ```ts
@@ -44,6 +46,7 @@ export class UdpSender implements SendingTransport {
   #handlers: TransportHandlers = {}
   #channels: readonly SendChannel[] = []
   #present = false
+  readonly #kept = new KeptMessages()
   #unwatch: () => void = () => undefined
   #idle: (() => void)[] = []
   #closed = false
@@ -64,6 +67,7 @@ export class UdpSender implements SendingTransport {
     this.#handlers = handlers
     this.#unwatch = await openAndWatch(this.#system, this.#plan, handlers, {
       steadyLooks: 2,
+      steady: () => this.#sendAgain(this.#kept.steady()),
       open: (found) => this.#open(found),
       lost: (name) => this.#lost(name),
       back: (found) => this.#back(found)
@@ -73,7 +77,7 @@ export class UdpSender implements SendingTransport {
   }
 
   writable(channel: number): boolean {
-    return this.#present && this.#channels[channel]?.writable === true
+    return this.#present && this.#kept.count === 0 && this.#channels[channel]?.writable === true
   }
 
   /** @throws IpvsSyncError `ERR_USAGE` for a channel that is not {@link writable}. */
@@ -88,12 +92,14 @@ export class UdpSender implements SendingTransport {
   }
 
   async flush(): Promise<void> {
+    this.#sendAgain(this.#kept.take(true))
     if (this.#channels.some((channel) => channel.inFlight > 0)) {
       await new Promise<void>((resolve) => this.#idle.push(resolve))
     }
   }
 
   async close(): Promise<void> {
+    this.#tellLost()
     this.#closed = true
     this.#present = false
     this.#unwatch()
@@ -150,9 +156,24 @@ export class UdpSender implements SendingTransport {
     socket.on('error', tell)
     return new SendChannel(socket, targets, {
       room: () => this.#tellRoom(channel),
+      keep: (bytes, cause) => !this.#closed && this.#kept.keep({ channel, bytes }, cause),
       failed: tell,
       idle: () => this.#release()
     })
+  }
+
+  /** Ahead of everything that was held back meanwhile. */
+  #sendAgain(messages: readonly KeptMessage[]): void {
+    for (const { channel, bytes } of messages) this.#channels[channel]?.send(bytes)
+    for (const channel of new Set(messages.map((message) => message.channel))) this.#tellRoom(channel)
+  }
+
+  /** Closed while messages are kept: whoever waits for them is told. */
+  #tellLost(): void {
+    const lost = this.#kept.take(true).length
+    if (lost === 0) return
+    const message = `closing ${this.description}: ${counted(lost, 'message')} had no interface to leave by`
+    this.#handlers.onError?.(new IpvsSyncError('ERR_INTERFACE', message))
   }
 
   #tellRoom(channel: number): void {
@@ -189,7 +210,8 @@ export class UdpSender implements SendingTransport {
       code: 'INTERFACE_BACK',
       message: `interface ${this.#plan.interfaceName} is back: sending again`
     })
-    for (let channel = 0; channel < this.channels; channel++) this.#handlers.onWritable?.(channel)
+    this.#sendAgain(this.#kept.take(false))
+    for (let channel = 0; channel < this.channels; channel++) this.#tellRoom(channel)
     return true
   }
 }

@@ -261,13 +261,13 @@ t.test('a datagram that the system refuses is told once for each run of one caus
   const system = new FakeSystem()
   system.blocked = true
   const { sender, errors } = await startSender({ mcastInterface: 'eth1' }, system)
-  for (const code of ['EMSGSIZE', 'EMSGSIZE', 'ENETUNREACH', '', 'ENETUNREACH']) {
+  for (const code of ['EMSGSIZE', 'EMSGSIZE', 'EPERM', '', 'EPERM']) {
     sender.send(0, Uint8Array.of(1))
     system.sockets[0]!.complete(code ? systemError(code) : null)
   }
   t.strictSame(
     errors.map(({ message }) => /: (E\w+)/.exec(message)![1]),
-    ['EMSGSIZE', 'ENETUNREACH', 'ENETUNREACH']
+    ['EMSGSIZE', 'EPERM', 'EPERM']
   )
   t.match(errors[0], { code: 'ERR_TRANSPORT', message: /lower sync_maxlen/ })
 })
@@ -322,6 +322,66 @@ t.test('an interface that goes and comes back, or is replaced, is told, and sock
     )
   }
   t.equal(system.open.length, 3)
+})
+
+t.test('what is sent while the interface goes, and before that is seen, is sent again when it is back', async (t) => {
+  const system = new FakeSystem()
+  system.blocked = true
+  const { sender, errors, writable } = await startSender({ mcastInterface: 'eth1', channels: 2 }, system)
+  const addresses = system.present['eth1']!
+  sender.send(0, Uint8Array.of(1))
+  sender.send(0, Uint8Array.of(2))
+  sender.send(1, Uint8Array.of(3))
+  delete system.present['eth1']
+  system.sockets[0]!.complete()
+  system.sockets[0]!.complete(systemError('ENETUNREACH'))
+  t.strictSame([sender.writable(0), sender.writable(1)], [false, false], 'held back at once')
+  await system.tick()
+  system.sockets[1]!.complete(systemError('ECANCELED'))
+  system.present['eth1'] = addresses
+  await system.tick()
+  await system.tick()
+  t.strictSame(
+    system.open.map((socket) => socket.sends.map(({ bytes }) => bytes[0])),
+    [[2], [3]]
+  )
+  t.strictSame([sender.writable(0), errors], [true, []])
+  t.ok(writable.length >= 2)
+})
+
+t.test('refused while the interface is there: tried once more at the next look, then lost and told', async (t) => {
+  const system = new FakeSystem()
+  system.blocked = true
+  const { sender, errors, writable } = await startSender({ mcastInterface: 'eth1' }, system)
+  const socket = system.sockets[0]!
+  const refuse = (): void => socket.complete(systemError('ENETUNREACH'))
+  sender.send(0, Uint8Array.of(1))
+  refuse()
+  await system.tick()
+  t.strictSame([socket.sends.map(({ bytes }) => bytes[0]), writable], [[1], [0]], 'it was only away for a moment')
+  refuse()
+  t.strictSame([errors.map(({ code }) => code), sender.writable(0)], [['ERR_TRANSPORT'], true], 'it was not')
+  sender.send(0, Uint8Array.of(2))
+  refuse()
+  t.strictSame([errors.length, sender.writable(0)], [1, true], 'one cause is told once, and holds nobody back')
+  for (let i = 0; i < 3; i++) await system.tick()
+  sender.send(0, Uint8Array.of(3))
+  refuse()
+  t.equal(sender.writable(0), false, 'it went well in between')
+
+  const flushing = sender.flush()
+  t.strictSame(
+    socket.sends.map(({ bytes }) => bytes[0]),
+    [3],
+    'a flush does not wait for the next look'
+  )
+  socket.complete()
+  await flushing
+  for (let i = 0; i < 2; i++) await system.tick()
+  sender.send(0, Uint8Array.of(4))
+  refuse()
+  await sender.close()
+  t.match(errors.at(-1), { code: 'ERR_INTERFACE', message: /1 message had no interface to leave by$/ })
 })
 
 t.test('an interface that is back but refuses is tried again each second', async (t) => {
