@@ -27,11 +27,11 @@ export class HexPrinter implements Printer {
   }
 
   datagram(datagram: CapturedDatagram): readonly Problem[] {
-    const { time, source, destination, payload } = datagram
+    const { time, source, destination, payload, wireLength } = datagram
     const when = time === undefined ? 'no time' : time.toString()
     const heading = `# ${when}  ${endpointText(source)} > ${endpointText(destination)}, ${payload.length} bytes`
     const { problems } = this.#read(datagram)
-    const dump = formatMessage(payload, { ...this.#options, style: 'dump' })
+    const dump = formatMessage(payload, { ...this.#options, wireLength, style: 'dump' })
     this.#write(`${[heading, dump, ...problems.map((problem) => `! ${problemText(problem)}`)].join('\n')}\n\n`)
     return problems
   }
