@@ -54,28 +54,22 @@ export class WireConnection {
   /** Client's address and port. */
   get client(): Endpoint {
     const record = this.#record
-    const address = isIpv6(record)
-      ? formatIpv6([record.client, record.client1, record.client2, record.client3])
-      : formatIpv4(record.client)
-    return { address, port: record.clientPort }
+    const further = isIpv6(record) ? [record.client1, record.client2, record.client3] : ALONE
+    return endpoint(record.client, further, record.clientPort)
   }
 
   /** Virtual service's address and port. */
   get virtual(): Endpoint {
     const record = this.#record
-    const address = isIpv6(record)
-      ? formatIpv6([record.virtual, record.virtual1, record.virtual2, record.virtual3])
-      : formatIpv4(record.virtual)
-    return { address, port: record.virtualPort }
+    const further = isIpv6(record) ? [record.virtual1, record.virtual2, record.virtual3] : ALONE
+    return endpoint(record.virtual, further, record.virtualPort)
   }
 
   /** Real server's address and port. */
   get destination(): Endpoint {
     const record = this.#record
-    const address = isIpv6(record)
-      ? formatIpv6([record.destination, record.destination1, record.destination2, record.destination3])
-      : formatIpv4(record.destination)
-    return { address, port: record.destinationPort }
+    const further = isIpv6(record) ? [record.destination1, record.destination2, record.destination3] : ALONE
+    return endpoint(record.destination, further, record.destinationPort)
   }
 
   /** Forwarding method's name, or its number as text. */
@@ -154,6 +148,12 @@ export class WireConnection {
 }
 
 const NOTHING = new Uint8Array(0)
+const ALONE: readonly number[] = []
+
+/** An address of one word, or of that and three further ones, and a port. */
+function endpoint(first: number, further: readonly number[], port: number): Endpoint {
+  return { address: further.length === 0 ? formatIpv4(first) : formatIpv6([first, ...further]), port }
+}
 
 /** Whether a record is one of the grammar's IPv6 records. */
 function isIpv6(record: AnyRecord): record is RecordFieldsIpv6 & RecordFieldsV1 {

@@ -74,55 +74,41 @@ const SERVER_CLOSES: readonly Step[] = [
   ['server', TCP.ACK]
 ]
 const TCP_DATA: Step = ['client', TCP.ACK]
+const TOGETHER = { opening: TCP_OPENING, middle: TCP_DATA, closing: TCP_CLOSING } as const
+/** What a director sees of TCP whose replies do not pass it. */
+const ONE_WAY = {
+  opening: [
+    ['client', TCP.SYN],
+    ['client', TCP.ACK]
+  ],
+  middle: TCP_DATA
+} as const
+const DATAGRAMS = { opening: [], middle: ['client', 0], closing: [] } as const
+const RESET: readonly Step[] = [['client', TCP.RST]]
+
+const FIRST_VIRTUAL = { virtual: [10, 1, 0, 100] } as const
+const SECOND_VIRTUAL = { virtual: [10, 1, 0, 101] } as const
 const NAT = { destination: [10, 2, 0, 2], forwarding: 'MASQ' } as const
+const DIRECT = { destination: [10, 2, 0, 3], forwarding: 'DROUTE' } as const
+const OVER_IPV6 = {
+  virtual: [...V6(0, 1).slice(0, 14), 1, 0],
+  destination: V6(2, 2),
+  forwarding: 'MASQ'
+} as const
+const WEB = { protocol: 'TCP', ...FIRST_VIRTUAL, port: 80, ...NAT, serverPort: 8080 } as const
 
 /** One of each kind that the decision of a master tells apart. */
 export const KINDS: readonly Kind[] = [
-  {
-    name: 'tcp',
-    protocol: 'TCP',
-    virtual: [10, 1, 0, 100],
-    port: 80,
-    ...NAT,
-    serverPort: 8080,
-    opening: TCP_OPENING,
-    middle: TCP_DATA,
-    closing: TCP_CLOSING
-  },
-  {
-    name: 'tcp that the server closes',
-    protocol: 'TCP',
-    virtual: [10, 1, 0, 100],
-    port: 80,
-    ...NAT,
-    serverPort: 8080,
-    opening: TCP_OPENING,
-    middle: TCP_DATA,
-    closing: SERVER_CLOSES
-  },
-  {
-    name: 'tcp that is reset',
-    protocol: 'TCP',
-    virtual: [10, 1, 0, 100],
-    port: 80,
-    ...NAT,
-    serverPort: 8080,
-    opening: TCP_OPENING,
-    middle: TCP_DATA,
-    closing: [['client', TCP.RST]]
-  },
+  { name: 'tcp', ...WEB, ...TOGETHER },
+  { name: 'tcp that the server closes', ...WEB, ...TOGETHER, closing: SERVER_CLOSES },
+  { name: 'tcp that is reset', ...WEB, ...TOGETHER, closing: RESET },
   {
     name: 'tcp by direct routing',
     protocol: 'TCP',
-    virtual: [10, 1, 0, 100],
+    ...FIRST_VIRTUAL,
     port: 8000,
-    destination: [10, 2, 0, 3],
-    forwarding: 'DROUTE',
-    opening: [
-      ['client', TCP.SYN],
-      ['client', TCP.ACK]
-    ],
-    middle: TCP_DATA,
+    ...DIRECT,
+    ...ONE_WAY,
     closing: [
       ['client', TCP.FIN | TCP.ACK],
       ['client', TCP.ACK]
@@ -131,80 +117,48 @@ export const KINDS: readonly Kind[] = [
   {
     name: 'tcp by tunnel',
     protocol: 'TCP',
-    virtual: [10, 1, 0, 101],
+    ...SECOND_VIRTUAL,
     port: 80,
     destination: [10, 2, 0, 4],
     forwarding: 'TUNNEL',
-    opening: [
-      ['client', TCP.SYN],
-      ['client', TCP.ACK]
-    ],
-    middle: TCP_DATA,
-    closing: [['client', TCP.RST]]
+    ...ONE_WAY,
+    closing: RESET
   },
-  {
-    name: 'tcp over IPv6',
-    protocol: 'TCP',
-    virtual: [...V6(0, 1).slice(0, 14), 1, 0],
-    port: 80,
-    destination: V6(2, 2),
-    forwarding: 'MASQ',
-    serverPort: 80,
-    opening: TCP_OPENING,
-    middle: TCP_DATA,
-    closing: TCP_CLOSING
-  },
+  { name: 'tcp over IPv6', protocol: 'TCP', ...OVER_IPV6, port: 80, serverPort: 80, ...TOGETHER },
   {
     name: 'persistent tcp',
     protocol: 'TCP',
-    virtual: [10, 1, 0, 100],
+    ...FIRST_VIRTUAL,
     port: 443,
     ...NAT,
     serverPort: 443,
     persistence: 300,
-    opening: TCP_OPENING,
-    middle: TCP_DATA,
-    closing: TCP_CLOSING
+    ...TOGETHER
   },
   {
     name: 'persistent udp',
     protocol: 'UDP',
-    virtual: [10, 1, 0, 101],
+    ...SECOND_VIRTUAL,
     port: 53,
-    destination: [10, 2, 0, 3],
-    forwarding: 'DROUTE',
+    ...DIRECT,
     persistence: 240,
-    opening: [],
-    middle: ['client', 0],
-    closing: []
+    ...DATAGRAMS
   },
-  {
-    name: 'udp',
-    protocol: 'UDP',
-    virtual: [10, 1, 0, 100],
-    port: 53,
-    destination: [10, 2, 0, 3],
-    forwarding: 'DROUTE',
-    opening: [],
-    middle: ['client', 0],
-    closing: []
-  },
+  { name: 'udp', protocol: 'UDP', ...FIRST_VIRTUAL, port: 53, ...DIRECT, ...DATAGRAMS },
   {
     name: 'udp, one packet a connection',
     protocol: 'UDP',
-    virtual: [10, 1, 0, 100],
+    ...FIRST_VIRTUAL,
     port: 514,
     ...NAT,
     serverPort: 514,
     onePacket: true,
-    opening: [],
-    middle: ['client', 0],
-    closing: []
+    ...DATAGRAMS
   },
   {
     name: 'sctp',
     protocol: 'SCTP',
-    virtual: [10, 1, 0, 100],
+    ...FIRST_VIRTUAL,
     port: 5060,
     ...NAT,
     serverPort: 5060,
@@ -242,41 +196,24 @@ for rule in 'ip 9000 5' 'ip 9001 6' 'ipv6 9000 7'; do
   tc filter add dev clients parent ffff: protocol $1 prio $3 flower ip_proto tcp dst_port $2 action skbedit mark $3
 done`
 
-const TOGETHER = { opening: TCP_OPENING, middle: TCP_DATA, closing: TCP_CLOSING } as const
-
 /** Kinds for {@link FURTHER_SERVICES}. */
 export const FURTHER_KINDS: readonly Kind[] = [
   {
     name: 'firewall mark, persistent',
     protocol: 'TCP',
-    virtual: [10, 1, 0, 100],
+    ...FIRST_VIRTUAL,
     port: 9000,
     ...NAT,
     serverPort: 9000,
     persistence: 300,
     ...TOGETHER
   },
-  {
-    name: 'firewall mark',
-    protocol: 'TCP',
-    virtual: [10, 1, 0, 101],
-    port: 9001,
-    destination: [10, 2, 0, 3],
-    forwarding: 'DROUTE',
-    opening: [
-      ['client', TCP.SYN],
-      ['client', TCP.ACK]
-    ],
-    middle: TCP_DATA,
-    closing: []
-  },
+  { name: 'firewall mark', protocol: 'TCP', ...SECOND_VIRTUAL, port: 9001, ...DIRECT, ...ONE_WAY, closing: [] },
   {
     name: 'firewall mark over IPv6',
     protocol: 'TCP',
-    virtual: [...V6(0, 1).slice(0, 14), 1, 0],
+    ...OVER_IPV6,
     port: 9000,
-    destination: V6(2, 2),
-    forwarding: 'MASQ',
     serverPort: 9000,
     persistence: 300,
     ...TOGETHER
@@ -284,14 +221,12 @@ export const FURTHER_KINDS: readonly Kind[] = [
   {
     name: 'sip',
     protocol: 'UDP',
-    virtual: [10, 1, 0, 100],
+    ...FIRST_VIRTUAL,
     port: 5060,
     ...NAT,
     serverPort: 5060,
     persistence: 300,
-    opening: [],
-    middle: ['client', 0],
-    closing: [],
+    ...DATAGRAMS,
     payload: 'OPTIONS sip:lab@10.1.0.100 SIP/2.0\r\nCall-ID: call-NUMBER@10.1.0.2\r\n\r\n'
   }
 ]
