@@ -24,6 +24,7 @@ import type { FlagChecks } from '../wire/constants.js'
 import { BackupCrew, type CrewOutlets } from './backup-crew.js'
 import type { Clock } from './clock.js'
 import { TableCopier } from './copy-table.js'
+import { latchedSettings } from './latched-settings.js'
 import { Lifecycle } from './lifecycle.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
 import { splitChannels, verifyWorkers } from './split-channels.js'
@@ -95,6 +96,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   readonly #work: BackupWork
   readonly #clock: Clock
   readonly #life: Lifecycle
+  readonly #started: Sysctls
   #sysctls: Sysctls
   #description = ''
 
@@ -107,6 +109,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     demandObject('options', options)
     this.#options = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
+    this.#started = this.#sysctls
     this.#clock = clockOf(options)
     this.workers = verifyWorkers(options.workers ?? 0, this.#sysctls.syncPorts)
     const outlets: CrewOutlets = {
@@ -163,7 +166,8 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   }
 
   /**
-   * Takes new settings, all at once, from the next message on. sync_ports and sync_sock_size wait for the next start.
+   * Takes new settings, all at once, from the next message on. sync_ports and sync_sock_size wait for the next start,
+   * and notices say so.
    *
    * @param sysctls - What is left out keeps its value.
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
@@ -172,6 +176,8 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     const settings = verifySysctls({ ...this.#sysctls, ...sysctls })
     this.#work.configure(settings)
     this.#sysctls = settings
+    const latched = latchedSettings(this.#started, settings, ['SYNC_PORTS_LATCHED', 'SYNC_SOCK_SIZE_LATCHED'])
+    for (const notice of latched) this.emit('notice', notice)
   }
 
   /** What was counted until now: a copy. */

@@ -24,6 +24,7 @@ import { announceConnection } from './announce-connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
 import type { Clock } from './clock.js'
 import { carryMessages } from './courier.js'
+import { latchedSettings } from './latched-settings.js'
 import { Lifecycle, type CloseOptions } from './lifecycle.js'
 import { Runner } from './runner.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from './sync-options.js'
@@ -79,6 +80,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   readonly #runner: Runner
   readonly #life: Lifecycle
   readonly #startNotice: string
+  readonly #started: Sysctls
   #sysctls: Sysctls
   #inputs = 0
   readonly #row: Rows = createRows(1)
@@ -92,6 +94,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     demandObject('options', options)
     const { syncid = 0, syncMaxlen, expires = true } = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
+    this.#started = this.#sysctls
     this.#clock = clockOf(options)
     this.table = tableOf(options)
     this.#transport = options.transport ?? new UdpSender(udpOptionsOf(options, this.#sysctls), options.system)
@@ -189,7 +192,8 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   }
 
   /**
-   * Takes new settings, all at once, from the next input on. sync_ports and sync_sock_size wait for the next start.
+   * Takes new settings, all at once, from the next input on. sync_ports and sync_sock_size wait for the next start,
+   * and notices say so.
    *
    * @param sysctls - What is left out keeps its value.
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
@@ -198,6 +202,9 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     const settings = verifySysctls({ ...this.#sysctls, ...sysctls })
     this.#engine.configure(settings)
     this.#sysctls = settings
+    // Of sync_ports the engine tells.
+    for (const { code, message } of latchedSettings(this.#started, settings, ['SYNC_SOCK_SIZE_LATCHED']))
+      this.#notice(code, message)
     if (this.listening) this.#runner.settle()
   }
 

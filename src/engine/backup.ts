@@ -323,7 +323,10 @@ export class BackupEngine {
   #tellProblem(number: number, offset: number, connection: number, from: From): void {
     this.#tally.byCode[number]!++
     if (this.#events.isFull) this.#events.lost++
-    else this.#events.push({ type: 'problem', problem: problemOf(number, offset, connection), from })
+    else {
+      const { address, port } = from
+      this.#events.push({ type: 'problem', problem: problemOf(number, offset, connection), from: { address, port } })
+    }
   }
 
   #drop(reason: number): void {

@@ -100,6 +100,14 @@ t.test('settings change while it runs; backup_only is what directing tells, as l
   t.equal(backup.directing, false)
   t.throws(() => backup.configure({ backupOnly: 0, syncRetries: 9 }), { code: 'ERR_CONFIG', field: 'sync_retries' })
   t.match([backup.directing, backup.sysctls.backupOnly], [false, 1])
+  const notices: string[] = []
+  backup.on('notice', ({ code, message }) => notices.push(`${code}: ${message}`))
+  backup.configure({ syncPorts: 4, syncSockSize: 4096 })
+  backup.configure({ syncPorts: 1, syncSockSize: 0 })
+  t.strictSame(notices, [
+    'SYNC_PORTS_LATCHED: sync_ports is read at the start only: still 1, 4 after a restart',
+    'SYNC_SOCK_SIZE_LATCHED: sync_sock_size is read at the start only: still 0, 4096 after a restart'
+  ])
   await backup.close()
   t.equal(backup.directing, true)
 })

@@ -168,6 +168,8 @@ t.test('settings change while it runs, all or none; sync_ports waits', async (t)
   t.match(master.sysctls, { syncThreshold: [0, 20], syncVersion: 1 })
   master.configure({ syncPorts: 8 })
   t.match(told.at(-1), { code: 'SYNC_PORTS_LATCHED' })
+  master.configure({ syncPorts: 1, syncSockSize: 4096 })
+  t.match(told.at(-1), { code: 'SYNC_SOCK_SIZE_LATCHED' })
   await master.close()
 })
 

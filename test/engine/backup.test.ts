@@ -2,7 +2,7 @@
 import t from 'tap'
 import { BackupEngine } from '../../src/engine/backup.js'
 import type { BackupEngineOptions } from '../../src/engine/backup-options.js'
-import type { EngineEvent } from '../../src/engine/events.js'
+import type { EngineEvent, ProblemEvent } from '../../src/engine/events.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { seededChance } from '../../src/transport/chance.js'
 import type { TableConnection } from '../../src/wire/connection.js'
@@ -451,6 +451,9 @@ t.test('what is no datagram at all is the caller’s mistake, not the network’
   for (const nobody of [undefined, null, {}, '10.9.0.1'] as never[])
     t.throws(() => engine.handleDatagram(new Uint8Array(8), nobody, 1), { code: 'ERR_USAGE', field: 'from' })
   t.strictSame(engine.counters().received, [], 'nothing was counted')
+  // As node:dgram tells of a sender: what it tells besides is not passed on.
+  engine.handleDatagram(new Uint8Array(8), { ...from, family: 'IPv4', size: 8 } as typeof from, 1)
+  t.strictSame((engine.pollEvent() as ProblemEvent).from, from)
 })
 
 t.test('garbage of every kind at full rate neither throws nor grows anything', async (t) => {
