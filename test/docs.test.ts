@@ -251,6 +251,32 @@ t.test('commands and options in the text are such that the command takes', async
     }
 })
 
+t.test('files named in the text are there', async (t) => {
+  const folders = ['bench', 'docs', 'examples', 'man', 'scripts', 'src', 'test']
+  const files = folders.flatMap((folder) => {
+    const below = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    return below.map((name) => `${folder}/${name}`)
+  })
+  for (const page of pages)
+    for (const code of inlineCodeOf(text(page))) {
+      const path = /^(?:bench|docs|examples|man|scripts|src|test)(?:\/[\w.*-]+)+$|^[\w*-]+\.(?:ts|mjs|c)$/.exec(
+        code
+      )?.[0]
+      if (path === undefined) continue
+      const pattern = new RegExp(`(^|/)${path.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`)
+      t.ok(
+        files.some((name) => pattern.test(name)),
+        `${page}: ${path}`
+      )
+    }
+})
+
+t.test('the page about conformance has a row for each scenario, and no other', async (t) => {
+  const rows = text('docs/conformance.md').match(/^\| `.*?\|/gm) ?? []
+  const named = rows.flatMap((row) => [...row.matchAll(/`([a-z-]+)`/g)].map(([, name = '']) => `${name}.ts`))
+  t.strictSame(named.sort(), namesIn('test/kernel/scenarios', '.ts').sort())
+})
+
 t.test('what reads commands and blocks here sees what is wrong', async (t) => {
   t.strictSame(commandsOf('a \'b c\' |d > e # f\nX=1 g \\\n  h\\ i 2>&1 && j "k;l" < m'), [
     ['a', 'b c'],
