@@ -102,9 +102,13 @@ export class CrewMember {
   async *portions(): AsyncGenerator<readonly TableConnection[]> {
     const reading = this.#readings++
     try {
-      for (;;) {
-        const { connections, last } = await this.#read(reading)
+      for (let next = this.#read(reading); ;) {
+        const { connections, last } = await next
         if (last) return
+        // It makes the next one ready while this one is worked on.
+        next = this.#read(reading)
+        // Whoever gives up a reading does not hear what became of it.
+        next.catch(() => undefined)
         yield connections
       }
     } finally {
