@@ -22,7 +22,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   io.stderr.on('error', () => undefined)
   const broken = whenBroken(io.stdout)
   try {
-    return await Promise.race([dispatch(argv, io), broken])
+    return await Promise.race([dispatch(argv, io).then(afterFaults), broken])
   } catch (error) {
     io.stderr.write(`ipvs-sync: ${explain(error)}\n`)
     return exitCodeOf(error)
@@ -37,6 +37,11 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   }
   const { runProgram } = await import('./program.js')
   return runProgram(argv, io, versionText())
+}
+
+/** Resolves when a file has had time to say that it is full: {@link whenBroken} hears it. */
+async function afterFaults(code: number): Promise<number> {
+  return new Promise((resolve) => setImmediate(() => resolve(code)))
 }
 
 /** Resolves when standard output can take no more: quietly if its reader just left (`| head`). */

@@ -1,7 +1,7 @@
 // The frame of the command: what is loaded, what is told, and the exit codes.
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import t from 'tap'
 import { COMMANDS, type CommandEntry } from '../../src/cli/commands.js'
 import { exitCodeOf, explain, fileFault } from '../../src/cli/errors.js'
@@ -137,6 +137,16 @@ t.test('a reader that leaves is no error; a full disk is', async (t) => {
   t.strictSame([quiet, io.errors()], [0, ''])
   const [full, told] = await broken('ENOSPC')
   t.strictSame([full, told.errors()], [3, 'ipvs-sync: standard output: write ENOSPC\n'])
+  // A file takes everything at first, and says later that it could not.
+  const late = Object.assign(testIo(), {
+    stdout: new Writable({
+      write(_chunk, _encoding, done) {
+        process.nextTick(() => done(Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' })))
+      }
+    })
+  })
+  t.equal(await run(['sysctl'], late), 3)
+  t.equal(late.errors(), 'ipvs-sync: standard output: write ENOSPC\n')
 })
 
 t.test('signals are taken only when somebody asks, and the second one kills', async (t) => {
