@@ -152,16 +152,10 @@ function* procLines(connections: Iterable<TableConnection>): Generator<string> {
   for (const connection of connections) yield connSyncLine(connection).trimEnd()
 }
 
-async function reload({ name, daemon, options }: Service, tell: Tell): Promise<void> {
+async function reload({ daemon, options }: Service, tell: Tell): Promise<void> {
   try {
-    const before = daemon.sysctls
-    const settings = await settingsOf(options)
-    daemon.configure(settings)
+    daemon.configure(await settingsOf(options))
     tell('settings were read again')
-    // A master's engine says the same of sync_ports by itself.
-    const late =
-      settings.syncSockSize !== before.syncSockSize || (name !== 'master' && settings.syncPorts !== before.syncPorts)
-    if (late) tell('sync_ports and sync_sock_size are read at the start only: they wait for the next one')
   } catch (error) {
     tell(`settings stay as they were: ${explain(error)}`)
   }

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { Command } from 'commander'
@@ -113,6 +114,43 @@ t.test('two real processes exchange connections, in lines', async (t) => {
   t.match(last, /^0:04 {2}master: \d+ connections/)
   t.ok(Number(/backup: (\d+)/.exec(last)?.[1]) > 0, last)
 })
+
+t.test('Ctrl-C goes to all processes of a terminal: whichever hears of it first, it ends well', async (t) => {
+  const cut = async (afterwards: (io: ReturnType<typeof testIo>) => void): Promise<number> => {
+    const io = testIo()
+    const ended = demo(io, '--seconds', '30', '--unicast')
+    const looked = setInterval(() => {
+      if (!io.output().includes('master:')) return
+      clearInterval(looked)
+      for (const child of ownCommands()) process.kill(child, 'SIGINT')
+      afterwards(io)
+    }, 50)
+    return ended
+  }
+  t.equal(await cut((io) => setTimeout(io.abort, 50)), 0)
+  await t.rejects(
+    cut(() => undefined),
+    { code: 'ERR_TRANSPORT' },
+    'they ended by themselves'
+  )
+})
+
+/** Processes that this one started and that run a command of ours. */
+function ownCommands(): number[] {
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch {
+      // It has ended since its folder was listed.
+      return ''
+    }
+  }
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => read(`/proc/${name}/stat`).split(') ').at(-1)?.split(' ')[1] === String(process.pid))
+    .filter((name) => /\0(?:backup|master)\0/.test(read(`/proc/${name}/cmdline`)))
+    .map(Number)
+}
 
 t.test('on a terminal q ends it', async (t) => {
   const keys = Object.assign(new PassThrough(), {

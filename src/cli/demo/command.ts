@@ -27,6 +27,8 @@ const ENDING_KEYS: readonly string[] = ['q', 'Q', '\u0003', '\u001b']
 const FRAME_MS = 500
 /** Where there is no terminal a line a second is enough. */
 const LINE_MS = 1000
+/** How much later than another process this one may hear of a signal. */
+const HEARING_MS = 500
 
 /** Adds its options. */
 export function configure(command: Command): void {
@@ -43,6 +45,17 @@ export function configure(command: Command): void {
 
 /** Runs it; 0 also where it was ended early. */
 export async function execute(command: Command, io: Io): Promise<number> {
+  try {
+    await exchange(command, io)
+  } catch (error) {
+    // Ctrl-C goes to all processes at a terminal: the other two may have ended before this one hears of it.
+    await wait(HEARING_MS, undefined, { signal: io.signal }).catch(() => undefined)
+    if (!io.signal.aborted) throw error
+  }
+  return 0
+}
+
+async function exchange(command: Command, io: Io): Promise<void> {
   const { seconds, unicast } = command.opts<Options>()
   const route = unicast || !hasLoopback() ? UNICAST : MULTICAST
   io.stderr.write(`ipvs-sync demo: starting a backup and a master on this machine (${route.text}) ...\n`)
@@ -65,7 +78,6 @@ export async function execute(command: Command, io: Io): Promise<number> {
   } finally {
     await backup.stop()
   }
-  return 0
 }
 
 /** How the messages travel, and the options that say so. */
