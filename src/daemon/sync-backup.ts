@@ -72,7 +72,7 @@ export interface SyncBackupEvents {
   notice: [event: NoticeEvent]
   /**
    * A socket failed after the start; where nobody listens for this, it passes. With `ERR_WORKER` a worker ended by itself, and
-   * the backup closes.
+   * the backup closes: where nobody listens, that is thrown.
    */
   error: [error: IpvsSyncError]
   /** Everything is closed. */
@@ -294,8 +294,9 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   }
 
   #lost(error: IpvsSyncError): void {
-    this.#fail(error)
     void this.close()
+    // Unlike a socket's failure it ends the work: where nobody listens it is thrown, as Node does with an emitter's errors.
+    this.emit('error', error)
   }
 }
 
