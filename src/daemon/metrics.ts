@@ -33,6 +33,8 @@ export interface BackupMetrics {
   readonly age: ByLabel
   /** Datagrams that the receive buffers had no room for; undefined where the system does not tell. */
   readonly socketDrops: number | undefined
+  /** Whether this director may hand out packets: not with `backup_only`. */
+  readonly directing: boolean
 }
 
 /** Connections in the table. */
@@ -137,6 +139,13 @@ const DEFINITIONS: readonly Definition[] = [
     type: Counter,
     labels: [],
     samples: ({ backup }) => single(backup?.socketDrops)
+  },
+  {
+    name: 'ipvs_sync_directing',
+    help: 'Whether this director may hand out packets: 0 while it is a backup with backup_only set.',
+    type: Gauge,
+    labels: [],
+    samples: ({ backup }) => single(backup && Number(backup.directing))
   }
 ]
 

@@ -110,7 +110,7 @@ function backupMetrics(backup: SyncBackup): BackupMetrics {
       .reverse()
       .map((sender) => [sender.address, sender.age])
   )
-  return { received, dropped, applied, skipped, age, socketDrops: backup.receiveDrops() }
+  return { received, dropped, applied, skipped, age, socketDrops: backup.receiveDrops(), directing: backup.directing }
 }
 
 /** Several tables can hold connections of one kind: their numbers are added up. */

@@ -31,7 +31,8 @@ const SNAPSHOT: MetricsSnapshot = {
     applied: 640,
     skipped: { STATE_RANGE: 1 },
     age: { '10.9.0.1': 0.25 },
-    socketDrops: 12
+    socketDrops: 12,
+    directing: false
   },
   table: [{ protocol: 'TCP', origin: 'SYNC', connections: 600 }]
 }
@@ -69,7 +70,8 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_queue_dropped_total{channel="1"} 7',
     'ipvs_sync_table_connections{protocol="TCP",origin="SYNC"} 600',
     'ipvs_sync_last_message_seconds{sender="10.9.0.1"} 0.25',
-    'ipvs_sync_socket_drops_total 12'
+    'ipvs_sync_socket_drops_total 12',
+    'ipvs_sync_directing 0'
   ])
   t.equal((await get(`${server.url}/metrics`)).text, first.text, 'reading does not count')
   t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 7)

@@ -155,7 +155,15 @@ t.test('both roles in one process, on one table', async (t) => {
   t.equal(view.ready(), true)
   t.strictSame(view.metrics(), {
     master: { sent: [0], queueLength: [0], queueDropped: [0] },
-    backup: { received: [[0, 1]], dropped: {}, applied: 1, skipped: {}, age: { '10.9.0.1': 0 }, socketDrops: 0 },
+    backup: {
+      received: [[0, 1]],
+      dropped: {},
+      applied: 1,
+      skipped: {},
+      age: { '10.9.0.1': 0 },
+      socketDrops: 0,
+      directing: true
+    },
     table: [
       { protocol: 'TCP', origin: 'LOCAL', connections: 1 },
       { protocol: 'TCP', origin: 'SYNC', connections: 1 }
