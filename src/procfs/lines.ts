@@ -8,21 +8,28 @@ import { createReadStream } from 'node:fs'
 import { IpvsSyncError } from '../errors.js'
 
 /** A line of a kernel table has at most some 500 characters; past this it is not a line of anything we read. */
-const LONGEST = 65_536
+export const LONGEST_LINE = 65_536
 
 /**
  * Cuts bytes into lines. Bytes are taken for Latin-1: engine data are raw, and each character is one byte.
  *
  * @param source - Chunks of any size.
- * @throws IpvsSyncError `ERR_IO` where a line has more than 65536 bytes: the source is no text.
+ * @param tooLong - What becomes of a line of more than 65536 bytes: `cut` gives its beginning, more than 65536 of it.
+ * @throws IpvsSyncError `ERR_IO` where such a line is to be refused: the source is no text.
  */
-export async function* readLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
+export async function* readLines(
+  source: AsyncIterable<Uint8Array>,
+  tooLong: 'refuse' | 'cut' = 'refuse'
+): AsyncGenerator<string, void, undefined> {
   let rest = ''
   for await (const chunk of source) {
     const lines = (rest + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1')).split('\n')
     rest = lines.pop()!
-    if (rest.length > LONGEST)
-      throw new IpvsSyncError('ERR_IO', `a line has more than ${LONGEST} bytes: this is no table`)
+    if (rest.length > LONGEST_LINE) {
+      if (tooLong === 'refuse')
+        throw new IpvsSyncError('ERR_IO', `a line has more than ${LONGEST_LINE} bytes: this is no table`)
+      rest = rest.slice(0, LONGEST_LINE + 1)
+    }
     yield* lines
   }
   if (rest !== '') yield rest

@@ -62,16 +62,26 @@ t.test('standard input: each line is a packet, the rules decide, and the end sen
 t.test('a line that is wrong is told with its number, and the rest goes on', async (t) => {
   const { port, heard, close } = await listen()
   const good = JSON.stringify(tcpConnection(1, { packets: 3 }))
-  const stdin = ['{"family":"ipv4"}', '', 'not json', '7', 'null', good.replace('10.1.0.0', '10.1.0'), good].join('\n')
+  const wrong = [
+    '{"family":"ipv4"}',
+    '',
+    'not json',
+    '7',
+    'null',
+    good.replace('10.1.0.0', '10.1.0'),
+    'x'.repeat(70_000)
+  ]
+  const stdin = [...wrong, good].join('\n')
   const { code, io } = await runMaster(stdin, '--peer', `127.0.0.1:${port}`)
   t.equal(code, 0)
   const told = [...io.errors().matchAll(/standard input, line (\d): (.*)/g)].map(([, line, text]) => [line, text])
   t.strictSame(
     told.map(([line]) => line),
-    ['1', '3', '4', '5', '6']
+    ['1', '3', '4', '5', '6', '7']
   )
   t.match(told[1]![1], /^not JSON/)
   t.match(told[2]![1], /an object of JSON/)
+  t.match(told[5]![1], /more than 65536 bytes/)
   await until(() => connectionsIn(heard) === 1)
   close()
 })
@@ -159,24 +169,32 @@ t.test('what cannot be sent or read exits as it should', async (t) => {
   }
 })
 
-t.test('an input that fails, or is no text, is an I/O error; a mistake of ours is not hidden', async (t) => {
-  const { signal } = new AbortController()
-  const tell = (): void => undefined
-  const options = { strict: false, signal, tell }
-  const master = { pressure: 0, handleConnection: () => undefined }
-  const failing = new Readable({ read: () => undefined })
-  const reading = followLines(failing, master, options)
-  failing.destroy(new Error('the disk is gone'))
-  await t.rejects(reading, { code: 'ERR_IO', message: /the disk is gone/ })
-  await t.rejects(followLines(Readable.from([Buffer.alloc(100_000, 'x')]), master, options), { code: 'ERR_IO' })
-  const broken = {
-    pressure: 0,
-    handleConnection: () => {
-      throw new TypeError('ours')
+t.test(
+  'an input that fails is an I/O error, what is no text a wrong line; a mistake of ours is not hidden',
+  async (t) => {
+    const { signal } = new AbortController()
+    const tell = (): void => undefined
+    const options = { strict: false, signal, tell }
+    const master = { pressure: 0, handleConnection: () => undefined }
+    const failing = new Readable({ read: () => undefined })
+    const reading = followLines(failing, master, options)
+    failing.destroy(new Error('the disk is gone'))
+    await t.rejects(reading, { code: 'ERR_IO', message: /the disk is gone/ })
+    const noText = (): Readable => Readable.from([Buffer.alloc(100_000, 'x'), Buffer.alloc(100_000, 'x')])
+    await followLines(noText(), master, options)
+    await t.rejects(followLines(noText(), master, { ...options, strict: true }), {
+      code: 'ERR_USAGE',
+      message: 'standard input, line 1: it has more than 65536 bytes'
+    })
+    const broken = {
+      pressure: 0,
+      handleConnection: () => {
+        throw new TypeError('ours')
+      }
     }
+    await t.rejects(followLines(Readable.from([Buffer.from('{}\n')]), broken, options), { message: 'ours' })
   }
-  await t.rejects(followLines(Readable.from([Buffer.from('{}\n')]), broken, options), { message: 'ours' })
-})
+)
 
 t.test('a source waits for room, and not past the end', async (t) => {
   const hands = new AbortController()

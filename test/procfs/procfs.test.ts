@@ -258,6 +258,9 @@ t.test('files: missing, unreadable, without services, no text', async (t) => {
   await t.rejects(all(readProcLines(join(folder, 'long'))), { code: 'ERR_IO' })
   t.strictSame(await all(readLines(given(Buffer.from('a\nb'), Buffer.from('c\n\nd')))), ['a', 'bc', '', 'd'])
   t.strictSame(await all(readLines(given(Buffer.from('a\n')))), ['a'])
+  const long = Array.from({ length: 10 }, () => Buffer.alloc(70_000, 'x'))
+  const [first, ...others] = await all(readLines(given(...long, Buffer.from('\nb\n')), 'cut'))
+  t.strictSame([first!.length, others], [65_537, ['b']], 'its beginning alone is kept')
   // Without a kernel that has IPVS the default paths are not there either; with one they are.
   await all(readKernelTable()).catch((error: unknown) => t.match(error, { code: 'ERR_NO_IPVS' }))
 })

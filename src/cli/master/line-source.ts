@@ -7,7 +7,7 @@
 import type { Readable } from 'node:stream'
 import { IpvsSyncError } from '../../errors.js'
 import type { ConnectionChange } from '../../engine/connection-change.js'
-import { readLines } from '../../procfs/lines.js'
+import { LONGEST_LINE, readLines } from '../../procfs/lines.js'
 import type { Tell } from '../service.js'
 import { whenThereIsRoom, type Pressed } from './flow.js'
 
@@ -57,6 +57,7 @@ function take(line: string, number: number, master: ChangeTaker, { strict, tell 
 
 /** What the value means is the engine's to judge. */
 function parseChange(line: string): ConnectionChange {
+  if (line.length > LONGEST_LINE) throw new IpvsSyncError('ERR_USAGE', `it has more than ${LONGEST_LINE} bytes`)
   const value = parseJson(line)
   if (typeof value === 'object' && value !== null) return value as ConnectionChange
   throw new IpvsSyncError('ERR_USAGE', 'expected a connection, an object of JSON')
@@ -75,10 +76,9 @@ async function* linesUntil(input: Readable, signal: AbortSignal): AsyncGenerator
   const end = (): void => void input.destroy()
   signal.addEventListener('abort', end, { once: true })
   try {
-    if (!signal.aborted) yield* readLines(input)
+    if (!signal.aborted) yield* readLines(input, 'cut')
   } catch (cause) {
     if (signal.aborted) return
-    if (cause instanceof IpvsSyncError) throw cause
     throw new IpvsSyncError('ERR_IO', `standard input: ${(cause as Error).message}`, { cause })
   } finally {
     signal.removeEventListener('abort', end)
