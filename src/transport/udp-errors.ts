@@ -14,7 +14,8 @@ interface Explanation {
 const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   EADDRINUSE: {
     code: 'ERR_ADDRESS_IN_USE',
-    advice: 'the port is taken by a program that does not share it: stop it (ss -lnptu shows it), or choose another port'
+    advice:
+      'the port is taken by a program that does not share it: stop it (ss -lnptu shows it), or choose another port'
   },
   EADDRNOTAVAIL: { code: 'ERR_INTERFACE', advice: 'this host does not have that address now' },
   ENODEV: { code: 'ERR_INTERFACE', advice: 'the interface is gone, or carries no multicast' },
