@@ -5,7 +5,6 @@
  */
 
 import type { MasterEngine } from '../engine/master.js'
-import type { ConnectionTable } from '../table/connection-table.js'
 import type { TimestampMs } from '../units.js'
 import type { Connection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
@@ -24,7 +23,7 @@ import { ROW, type Rows } from '../wire/rows.js'
  * @throws IpvsSyncError `ERR_ENCODE`, whose `field` names what cannot be understood.
  */
 export function announceConnection(
-  engine: MasterEngine<ConnectionTable>,
+  engine: MasterEngine,
   rows: Rows,
   connection: Connection,
   now: TimestampMs
@@ -43,7 +42,7 @@ function fillTimeout({ words }: Rows): void {
 }
 
 /** A connection with another destination is another connection. */
-function place(engine: MasterEngine<ConnectionTable>, rows: Rows, now: TimestampMs): number {
+function place(engine: MasterEngine, rows: Rows, now: TimestampMs): number {
   const { table } = engine
   const found = table.find(rows, 0)
   if (found !== 0 && table.update(found, rows, 0, now)) return found

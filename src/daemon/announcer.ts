@@ -21,7 +21,7 @@ export interface AnnounceOptions {
 
 /** What the announcer works with. */
 export interface AnnouncerParts {
-  readonly engine: MasterEngine<ConnectionTable>
+  readonly engine: MasterEngine
   readonly clock: Clock
   /** Takes messages out of the engine. */
   readonly settle: () => void
