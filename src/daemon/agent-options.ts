@@ -37,7 +37,12 @@ export interface AgentOptions extends SyncOptions {
   readonly kernelFiles?: KernelTableOptions
   /** How often to look at it. 5,000 ms by default; 1,000 while it announces; never more than a quarter of the time. */
   readonly kernelInterval?: Milliseconds
-  /** Whether an answer counts as complete only when the kernel's own backup daemon has it too. False by default. */
+  /** Whether what a store kept is brought to a kernel that was restarted, where no other agent answers. True by default. */
+  readonly restore?: boolean
+  /**
+   * Whether an answer counts as complete only when the kernel's own backup daemon has it too, by key; it is brought what it
+   * lacks. False by default.
+   */
   readonly verifyKernel?: boolean
   /** keepalived's notify FIFO. While it says MASTER, the kernel's (or the warm) table is announced. */
   readonly notifyFifo?: string
@@ -51,6 +56,8 @@ export interface AgentOptions extends SyncOptions {
   readonly receiver?: ReceivingTransport
   /** Carries answers and what agents say instead of UDP: one channel. */
   readonly sender?: SendingTransport
+  /** Carries what is brought to this kernel instead of UDP. */
+  readonly bringer?: SendingTransport
   /** Carries what is announced as master instead of UDP. */
   readonly announcer?: SendingTransport
   /** Milliseconds since 1970: a stored table's age is counted by it. The system's by default. */

@@ -17,9 +17,9 @@ import { UdpReceiver } from '../transport/udp-receiver.js'
 import { UdpSender } from '../transport/udp-sender.js'
 import type { Milliseconds } from '../units.js'
 import { Announcing } from './agent-announcing.js'
+import { AgentKernel, bringerOf } from './agent-kernel.js'
 import type { AgentEvents, AgentOptions } from './agent-options.js'
 import type { Clock } from './clock.js'
-import { isWithoutIpvs, KernelMirror } from './kernel-mirror.js'
 import { Lifecycle } from './lifecycle.js'
 import { NotifyFifo, type RoleChange } from './notify-fifo.js'
 import { Repeater } from './repeater.js'
@@ -30,7 +30,7 @@ import { Runner } from './runner.js'
 import { SyncBackup } from './sync-backup.js'
 import type { SyncMaster } from './sync-master.js'
 import { clockOf, tableOf, udpOptionsOf } from './sync-options.js'
-import { answerMaxlen, TableGiver } from './table-giver.js'
+import { answerMaxlen, TableGiver, type Given, type TableGiverParts } from './table-giver.js'
 import { loadTable, saveTable } from './table-store.js'
 import { TappedReceiver } from './tapped-receiver.js'
 
@@ -55,6 +55,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   readonly #runner: Runner<AgentEvent>
   readonly #receiver: ReceivingTransport
   readonly #sender: SendingTransport
+  readonly #messages: Pick<TableGiverParts, 'syncid' | 'maxLength' | 'rate'>
   readonly #giver: TableGiver
   readonly #life: Lifecycle
   readonly #role: VrrpRole
@@ -64,7 +65,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   #table: ConnectionTable
   #backup: SyncBackup | undefined
   #announcing: Announcing | undefined
-  #mirror: KernelMirror | undefined
+  #kernel: AgentKernel | undefined
   #fifo: NotifyFifo | undefined
   #saving: Promise<void> = Promise.resolve()
 
@@ -85,13 +86,20 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#receiver = options.receiver ?? new UdpReceiver(udp, options.system)
     // One channel, so one source port: who asks tells an answer by it. Every receiver listens at the first.
     this.#sender = options.sender ?? new UdpSender({ ...udp, channels: 1 }, options.system)
-    this.#giver = new TableGiver({
-      sender: this.#sender,
-      clock: this.#clock,
+    this.#messages = {
       syncid: options.syncid ?? 0,
       maxLength: options.syncMaxlen ?? answerMaxlen(options, sysctls),
-      rate: options.rate,
-      onProgress: (connections) => this.#engine.answerProgress(connections)
+      rate: options.rate
+    }
+    this.#giver = new TableGiver({
+      ...this.#messages,
+      sender: this.#sender,
+      clock: this.#clock,
+      onProgress: (connections) => this.#engine.answerProgress(connections),
+      onPortion: (portion, sums) => {
+        this.#engine.answerPortion(portion, sums)
+        this.#runner.settle()
+      }
     })
     this.#engine = new AgentEngine({
       ...options,
@@ -99,7 +107,8 @@ export class Agent extends EventEmitter<AgentEvents> {
       syncid: options.syncid ?? 0,
       chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
       tableSize: () => this.#table.size,
-      verifies: options.verifyKernel === true
+      verifies: options.verifyKernel === true,
+      restores: options.kernel !== false && options.restore !== false
     })
     this.#runner = new Runner(this.#engine, this.#clock, {
       transmit: () => this.#transmit(),
@@ -196,7 +205,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#announcing = this.#createAnnouncing()
     this.#backup = this.#createBackup()
     await this.#openSockets(this.#backup)
-    await this.#beginMirror()
+    await this.#beginKernel(this.#announcing)
     this.#repeater.add({
       interval: () => READY_FILE_PERIOD,
       rest: 0,
@@ -270,29 +279,18 @@ export class Agent extends EventEmitter<AgentEvents> {
     }
   }
 
-  /** A first look tells whether there is a kernel's table at all. */
-  async #beginMirror(): Promise<void> {
+  async #beginKernel(announcing: Announcing): Promise<void> {
     if (this.#options.kernel === false) return
-    const announcing = this.#announcing!
-    const mirror = new KernelMirror({
+    this.#kernel = await AgentKernel.open({
       table: this.#table,
       clock: this.#clock,
       files: this.#options.kernelFiles ?? {},
-      onConnection: (connection) => announcing.see(connection),
-      onLook: (phase) => (phase === 'begin' ? announcing.beginLook() : announcing.endLook()),
-      onRemove: (slot) => announcing.forget(slot)
+      announcing,
+      bringer: bringerOf(this.#options, this.#sysctls),
+      giver: this.#messages,
+      onNotice: (text) => this.#noticeOnce(text)
     })
-    try {
-      await mirror.look()
-      this.#mirror = mirror
-    } catch (error) {
-      this.#notice(
-        isWithoutIpvs(error)
-          ? 'this kernel shows no IPVS table: what is heard is all there is'
-          : (error as Error).message
-      )
-      return
-    }
+    if (this.#kernel === undefined) return
     const { kernelInterval: usual = KERNEL_INTERVAL } = this.#options
     this.#repeater.add({
       interval: () => (this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL)),
@@ -305,6 +303,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#fifo?.close()
     this.#repeater.stop()
     this.#giver.stop()
+    this.#kernel?.end()
     await this.#announcing!.close()
     this.#engine.close()
     this.#runner.stop()
@@ -336,13 +335,22 @@ export class Agent extends EventEmitter<AgentEvents> {
     switch (event.type) {
       case 'answer':
         this.#notice(`giving the table to agent ${event.to} at ${event.address}`)
-        void this.#give()
+        void this.#give('', () => this.#giver.give(this.#table, () => this.#look()))
+        break
+      case 'repeat':
+        void this.#give(', after some of it was sent again', () => this.#giver.repeat(event.pieces))
+        break
+      case 'forget':
+        this.#giver.forget()
         break
       case 'stop':
         this.#giver.stop()
         break
       case 'verify':
-        void this.#verify()
+        void this.#verify((kernel) => kernel.complete())
+        break
+      case 'restore':
+        void this.#verify((kernel) => kernel.restore())
         break
       case 'status':
         this.#writeReady()
@@ -350,13 +358,13 @@ export class Agent extends EventEmitter<AgentEvents> {
     }
   }
 
-  /** Sends the whole table, with what the kernel has now. */
-  async #give(): Promise<void> {
+  /** Sends the whole table, with what the kernel has now, or some of it again. */
+  async #give(how: string, give: () => Promise<Given | undefined>): Promise<void> {
     try {
-      const connections = await this.#giver.give(this.#table, () => this.#look())
-      if (connections === undefined) return
-      this.#notice(`${counted(connections, 'connection')} given`)
-      this.#engine.answerDone(connections, this.#clock.now())
+      const given = await give()
+      if (given === undefined) return
+      this.#notice(`${counted(given.connections, 'connection')} given${how}`)
+      this.#engine.answerDone(given.connections, given.messages, this.#clock.now())
     } catch (error) {
       this.#notice(`the table could not be given: ${(error as Error).message}`)
       this.#engine.answerFailed()
@@ -364,22 +372,16 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#runner.settle()
   }
 
-  async #verify(): Promise<void> {
-    const found = await this.#look()
-    this.#engine.verified(found, this.#clock.now())
+  /** Without a kernel's table there is nothing that could be complete. */
+  async #verify(look: (kernel: AgentKernel) => Promise<number>): Promise<void> {
+    const missing = this.#kernel === undefined ? this.#table.size : await look(this.#kernel)
+    this.#engine.verified(missing, this.#clock.now())
     this.#runner.settle()
   }
 
   /** Looks at the kernel's table, if there is one; a failure is told once. */
-  async #look(): Promise<number> {
-    try {
-      const found = (await this.#mirror?.look()) ?? 0
-      for (const note of this.#mirror?.notes ?? []) this.#noticeOnce(note)
-      return found
-    } catch (error) {
-      this.#noticeOnce((error as Error).message)
-      return 0
-    }
+  #look(): Promise<number> {
+    return this.#kernel?.look() ?? Promise.resolve(0)
   }
 
   #follow(change: RoleChange): void {

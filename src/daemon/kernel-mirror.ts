@@ -7,14 +7,18 @@
 import { IpvsSyncError } from '../errors.js'
 import { createNotes, explainNotes, readKernelTable, type KernelTableOptions } from '../procfs/kernel-table.js'
 import type { ConnectionTable } from '../table/connection-table.js'
+import type { Milliseconds } from '../units.js'
 import type { Connection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { rowFromConnection } from '../wire/row-values.js'
 import { createRows } from '../wire/rows.js'
 import type { Clock } from './clock.js'
 
-/** Connections taken between two turns of the event loop. */
-const PORTION = 2000
+/** Connections taken between two turns of the event loop, and those that are only looked up: a few milliseconds' worth. */
+const TAKEN_AT_ONCE = 250
+const LOOKED_UP_AT_ONCE = 10_000
+/** What has less time left may be gone there, and not yet here. */
+const LEAST_LEFT: Milliseconds = 10_000
 
 /** What it works with. */
 export interface KernelMirrorParts {
@@ -55,6 +59,29 @@ export class KernelMirror {
     return this.#looking
   }
 
+  /**
+   * Connections of the table that the last look did not show: by key, not by their number.
+   *
+   * @returns Their slots. Left out are those that are almost over, and those without a client port that are no templates:
+   * the kernel's table does not tell them from templates.
+   */
+  async absent(): Promise<number[]> {
+    const { table, clock } = this.#parts
+    const absent: number[] = []
+    let looked = 0
+    for (const slot of table.slots()) {
+      if (!this.#shown.has(slot) && this.#isExpected(slot, clock.now())) absent.push(slot)
+      if (++looked % LOOKED_UP_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    return absent
+  }
+
+  #isExpected(slot: number, now: number): boolean {
+    const { table } = this.#parts
+    const kind = table.flags(slot) & (FLAG.TEMPLATE | FLAG.NO_CPORT)
+    return kind !== FLAG.NO_CPORT && table.deadlineMs(slot) - now >= LEAST_LEFT
+  }
+
   async #look(): Promise<number> {
     const { files, onConnection, onLook } = this.#parts
     const notes = createNotes()
@@ -65,7 +92,7 @@ export class KernelMirror {
       const slot = this.#take(connection)
       if (slot !== 0) seen.add(slot)
       await onConnection(connection)
-      if (++found % PORTION === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (++found % TAKEN_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     this.#forget(seen)
     onLook('end')

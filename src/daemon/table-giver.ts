@@ -4,20 +4,21 @@
  * @module
  */
 
+import { indexesOf, LIST_MESSAGES, messageSum, type Piece } from '../engine/arrival-proof.js'
 import { BulkMessages } from '../engine/bulk-messages.js'
 import type { Datagram } from '../engine/send-queue.js'
 import type { Sysctls } from '../sysctl/settings.js'
-import type { ConnectionTable } from '../table/connection-table.js'
 import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import type { SendingTransport } from '../transport/transport.js'
 import type { Bytes } from '../units.js'
+import type { Connection } from '../wire/connection.js'
 import type { AgentOptions } from './agent-options.js'
-import { paceFor, sendBulk } from './bulk-sender.js'
+import { paceFor, sendBulk, type BulkProgress } from './bulk-sender.js'
 import type { Clock } from './clock.js'
 import { linkOf } from './sync-options.js'
 
-/** Connections taken between two turns of the event loop. */
-const PORTION = 2000
+/** Connections taken between two turns of the event loop: a few milliseconds' worth. */
+const TAKEN_AT_ONCE = 250
 
 /** What it works with. */
 export interface TableGiverParts {
@@ -31,12 +32,22 @@ export interface TableGiverParts {
   readonly rate: number | undefined
   /** Hears how many connections were sent so far. */
   readonly onProgress: (connections: number) => void
+  /** Hears what was sent of a portion of {@link LIST_MESSAGES} messages: the checksums of all of them. */
+  readonly onPortion: (portion: number, sums: readonly number[]) => void
+}
+
+/** What was given. */
+export interface Given {
+  readonly connections: number
+  readonly messages: number
 }
 
 /** Sends tables, one at a time. */
 export class TableGiver {
   readonly #parts: TableGiverParts
   #giving: AbortController | undefined
+  /** The last answer's, as long as some of it may be asked for again. */
+  #messages: readonly Datagram[] = []
 
   /** @param parts - What it works with. */
   constructor(parts: TableGiverParts) {
@@ -46,24 +57,35 @@ export class TableGiver {
   /**
    * Sends all of a table, templates first, with each connection's full timeout.
    *
-   * @param table - May change meanwhile.
+   * @param table - Its connections; may change meanwhile.
    * @param refresh - Brings it up to date first.
-   * @returns How many connections were sent; undefined if it was stopped.
+   * @returns How much was sent; undefined if it was stopped.
    */
-  async give(table: ConnectionTable, refresh: () => Promise<unknown>): Promise<number | undefined> {
-    const { sender, clock, maxLength, rate, onProgress } = this.#parts
-    const giving = new AbortController()
-    const { signal } = giving
-    this.#giving = giving
+  async give(table: Iterable<Connection>, refresh: () => Promise<unknown>): Promise<Given | undefined> {
+    const giving = this.#begin()
+    this.#messages = []
     await refresh()
-    const { connections } = await sendBulk(await this.#messagesOf(table, signal), sender, {
-      pace: paceFor(maxLength, rate),
-      times: 1,
-      clock,
-      signal,
-      onProgress: (progress) => onProgress(progress.connections)
-    })
-    return signal.aborted ? undefined : connections
+    const messages = await this.#messagesOf(table, giving)
+    if (giving.aborted) return undefined
+    this.#messages = messages
+    return this.#send([...messages.keys()], giving)
+  }
+
+  /**
+   * Sends some messages of the last table again, as long as it is not forgotten.
+   *
+   * @param pieces - Which of them.
+   * @returns How much was given of the whole table; undefined if it was stopped.
+   */
+  async repeat(pieces: readonly Piece[]): Promise<Given | undefined> {
+    for (const piece of pieces) if (indexesOf(piece).length === 0) this.#tellPortion(this.#messages, piece.portion)
+    const numbers = pieces.flatMap(indexesOf).filter((number) => number < this.#messages.length)
+    return this.#send(numbers, this.#begin())
+  }
+
+  /** Nothing of the last table will be asked for again. */
+  forget(): void {
+    this.#messages = []
   }
 
   /** Stops what is under way. */
@@ -71,17 +93,52 @@ export class TableGiver {
     this.#giving?.abort()
   }
 
-  async #messagesOf(table: ConnectionTable, signal: AbortSignal): Promise<readonly Datagram[]> {
+  #begin(): AbortSignal {
+    this.#giving = new AbortController()
+    return this.#giving.signal
+  }
+
+  /** Sends messages by number; when those of a portion are over, tells what all of the portion is. */
+  async #send(numbers: readonly number[], signal: AbortSignal): Promise<Given | undefined> {
+    const { sender, clock, maxLength, rate, onProgress } = this.#parts
+    const messages = this.#messages
+    const told = ({ messages: sent, connections }: BulkProgress): void => {
+      onProgress(connections)
+      const portion = portionOf(numbers[sent - 1]!)
+      if (sent === numbers.length || portionOf(numbers[sent]!) !== portion) this.#tellPortion(messages, portion)
+    }
+    await sendBulk(
+      numbers.map((number) => messages[number]!),
+      sender,
+      { pace: paceFor(maxLength, rate), times: 1, clock, signal, onProgress: told }
+    )
+    if (signal.aborted) return undefined
+    return { connections: messages.reduce((sum, message) => sum + message.connections, 0), messages: messages.length }
+  }
+
+  #tellPortion(messages: readonly Datagram[], portion: number): void {
+    const those = messages.slice(portion * LIST_MESSAGES, (portion + 1) * LIST_MESSAGES)
+    this.#parts.onPortion(
+      portion,
+      those.map(({ bytes }) => messageSum(bytes))
+    )
+  }
+
+  async #messagesOf(table: Iterable<Connection>, signal: AbortSignal): Promise<readonly Datagram[]> {
     const { syncid, maxLength } = this.#parts
     const bulk = new BulkMessages({ version: 1, syncid, maxLength, channels: 1 })
     let taken = 0
     for (const connection of table) {
       if (signal.aborted) return []
       bulk.add(connection)
-      if (++taken % PORTION === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (++taken % TAKEN_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     return bulk.finish()
   }
+}
+
+function portionOf(number: number): number {
+  return Math.floor(number / LIST_MESSAGES)
 }
 
 /** The largest message of an answer where none is set: what the interface suggests to a master. */

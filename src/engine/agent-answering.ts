@@ -7,7 +7,9 @@
 import type { TimestampMs } from '../units.js'
 import type { AgentId, AgentMessage } from './agent-message.js'
 import type { AgentTimes } from './agent-options.js'
+import type { Saying } from './agent-asking.js'
 import { AnswerGate } from './answer-gate.js'
+import { costOf, piecesOf, type Piece } from './arrival-proof.js'
 import type { From } from './events.js'
 
 /** Offers that wait for their moment: who asks beyond these asks again. */
@@ -17,12 +19,20 @@ const DONE_COPIES = 3
 /** Time between these. */
 const DONE_GAP = 100
 
+/** What may be sent again of an answer: a share of its messages, and a portion in any case. */
+const REPEATED_SHARE = 4
+const REPEATED_LEAST = 64
+
 /** What the giving side says and does. */
 export interface AnsweringOutlets {
-  /** Says something; `kind`, addressee, request and number. */
-  readonly say: (message: Pick<AgentMessage, 'kind' | 'to' | 'request' | 'connections'>) => void
+  /** Says something. */
+  readonly say: (message: Saying) => void
   /** Begins to send the table. */
   readonly answer: (to: AgentId, address: string) => void
+  /** Sends some of its messages again. */
+  readonly repeat: (pieces: readonly Piece[]) => void
+  /** Need not keep it any longer. */
+  readonly forget: () => void
   /** Stops sending it. */
   readonly stop: () => void
   /** Connections to give away. */
@@ -42,6 +52,23 @@ interface Answer {
   nextProgress: TimestampMs
 }
 
+/** An answer that is over, of which something may be sent again. */
+interface Ended {
+  readonly to: AgentId
+  readonly request: number
+  /** Connections and messages that were sent. */
+  readonly sent: number
+  readonly messages: number
+  /** How often something was sent again, and messages that still may be. */
+  readonly round: number
+  readonly budget: number
+  /** How often the end is still to be said, and when next. */
+  left: number
+  due: TimestampMs
+  /** When it is forgotten. */
+  readonly until: TimestampMs
+}
+
 /** Gives tables to those who ask. */
 export class Answering {
   readonly #times: AgentTimes
@@ -49,9 +76,8 @@ export class Answering {
   readonly #gate: AnswerGate
   readonly #offers = new Map<AgentId, Offer>()
   #answer: Answer | undefined
-  #ended:
-    | { readonly to: AgentId; readonly request: number; readonly sent: number; left: number; due: TimestampMs }
-    | undefined
+  /** The last one; while it is being sent again, too. */
+  #ended: Ended | undefined
   /** Requests that were passed over because of the limit. */
   refused = 0
   /** Answers that were begun. */
@@ -86,6 +112,7 @@ export class Answering {
     }
     this.given++
     this.#offers.delete(from)
+    this.#ended = undefined
     this.#answer = { to: from, request, sent: 0, nextProgress: now + this.#times.progress }
     this.#outlets.say({ kind: 'begin', to: from, request, connections: this.#outlets.tableSize() })
     this.#outlets.answer(from, address)
@@ -103,18 +130,50 @@ export class Answering {
     if (this.#answer !== undefined) this.#answer.sent = sent
   }
 
-  /** All were sent. */
-  done(sent: number, now: TimestampMs): void {
+  /** A portion was sent. */
+  portion(portion: number, sums: readonly number[]): void {
+    if (this.#answer === undefined) return
+    const { to, request } = this.#answer
+    this.#outlets.say({ kind: 'list', to, request, connections: portion, words: sums })
+  }
+
+  /** Somebody who heard the answer lacks some of it: what may be sent again is limited, whoever asks. */
+  handleRepeat({ request, words }: AgentMessage, now: TimestampMs): void {
+    const ended = this.#ended
+    if (this.busy || ended?.request !== request || ended.left > 0) return
+    const pieces = piecesOf(words, ended.messages, ended.budget)
+    const budget = ended.budget - pieces.reduce((sum, piece) => sum + costOf(piece), 0)
+    const until = pieces.length > 0 ? now + this.#times.memory : ended.until
+    this.#ended = { ...ended, round: ended.round + 1, budget, until, due: Infinity }
+    this.#answer = { to: ended.to, request, sent: ended.sent, nextProgress: now + this.#times.progress }
+    this.#outlets.repeat(pieces)
+  }
+
+  /** All were sent, or sent again. */
+  done(sent: number, messages: number, now: TimestampMs): void {
     if (this.#answer === undefined) return
     const { to, request } = this.#answer
     this.#answer = undefined
-    this.#ended = { to, request, sent, left: DONE_COPIES, due: now }
+    this.#ended = {
+      ...(this.#ended ?? {
+        to,
+        request,
+        sent,
+        messages,
+        round: 0,
+        budget: Math.max(Math.ceil(messages / REPEATED_SHARE), REPEATED_LEAST),
+        until: now + this.#times.memory
+      }),
+      left: DONE_COPIES,
+      due: now
+    }
     this.handleTimeout(now)
   }
 
   /** Nothing more will be sent, and there is nothing to be said of it. */
   failed(): void {
     this.#answer = undefined
+    this.#ended = undefined
   }
 
   /** Says what is due. */
@@ -129,21 +188,27 @@ export class Answering {
       answer.nextProgress = now + this.#times.progress
       this.#outlets.say({ kind: 'progress', to: answer.to, request: answer.request, connections: answer.sent })
     }
-    this.#sayEnd(now)
+    if (this.#ended !== undefined && !this.busy) this.#sayEnd(this.#ended, now)
   }
 
   /** When something is due. */
   nextTimeout(): TimestampMs {
     const offers = [...this.#offers.values()].map(({ due }) => due)
-    const end = this.#ended !== undefined && this.#ended.left > 0 ? this.#ended.due : Infinity
+    const ended = this.#ended
+    const end = ended === undefined || this.busy ? Infinity : ended.left > 0 ? ended.due : ended.until
     return Math.min(...offers, this.#answer?.nextProgress ?? Infinity, end)
   }
 
-  #sayEnd(now: TimestampMs): void {
-    const ended = this.#ended
-    if (ended === undefined || ended.left === 0 || ended.due > now) return
-    ended.left--
-    ended.due = now + DONE_GAP
-    this.#outlets.say({ kind: 'done', to: ended.to, request: ended.request, connections: ended.sent })
+  #sayEnd(ended: Ended, now: TimestampMs): void {
+    const { to, request, sent, messages, round } = ended
+    if (ended.left === 0) {
+      if (now < ended.until) return
+      this.#ended = { ...ended, budget: 0, until: Infinity }
+      this.#outlets.forget()
+    } else if (now >= ended.due) {
+      ended.left--
+      ended.due = now + DONE_GAP
+      this.#outlets.say({ kind: 'done', to, request, connections: sent, words: [messages, round] })
+    }
   }
 }

@@ -7,16 +7,29 @@
 import type { TimestampMs } from '../units.js'
 import { EVERYBODY, type AgentId, type AgentMessage } from './agent-message.js'
 import type { AgentOutcome, AgentTimes } from './agent-options.js'
+import { ArrivalProof, missingIn, MOST_MESSAGES, wordsOf, type Piece } from './arrival-proof.js'
 import type { From } from './events.js'
 
 /** Offers that are remembered; further ones are passed over. */
 const MOST_OFFERS = 16
+/** A table is another's as long as it has hardly more than came from there: some are announced meanwhile. */
+const MORE_THAN_CAME = 1.05
+/** What is missing is asked for so often without any of it coming. */
+const MOST_IN_VAIN = 3
+
+/** What there is to say; the words are none if they are left out. */
+export type Saying = Pick<AgentMessage, 'kind' | 'to' | 'request' | 'connections'> &
+  Partial<Pick<AgentMessage, 'words'>>
 
 /** What the asking side says and does. */
 export interface AskingOutlets {
-  readonly say: (message: Pick<AgentMessage, 'kind' | 'to' | 'request' | 'connections'>) => void
-  /** Somebody is to count the kernel's table. */
+  readonly say: (message: Saying) => void
+  /** Somebody is to see that the kernel's table has all of it. */
   readonly verify: ((connections: number) => void) | undefined
+  /** Nobody answered: somebody is to bring the kernel what there is. False where there is nothing to bring. */
+  readonly restore: () => boolean
+  /** Connections that there are. */
+  readonly tableSize: () => number
   /** Something changed that a person would want to know. */
   readonly changed: () => void
 }
@@ -28,6 +41,12 @@ interface Offer {
   readonly ready: boolean
 }
 
+/** What an answer's end says was sent. */
+interface End {
+  readonly connections: number
+  readonly messages: number
+}
+
 /** A table that is on its way. */
 interface Transfer {
   readonly offer: Offer
@@ -36,12 +55,19 @@ interface Transfer {
   readonly joined: boolean
   begun: boolean
   planned: number
-  received: number
+  readonly proof: ArrivalProof
   heardAt: TimestampMs
   askAgainAt: TimestampMs
   /** What the end said was sent, and when to judge it. */
-  total: number | undefined
+  end: End | undefined
   judgeAt: TimestampMs
+  /** How often messages were sent again at least, when the end counts. */
+  round: number
+  /** Messages of the table, as the last end said. */
+  sent: number
+  /** Messages that were missing when they were last asked for, and how often that brought none of them. */
+  missing: number
+  inVain: number
   verifying: boolean
 }
 
@@ -76,6 +102,8 @@ export class Asking {
   #failed: AgentId | undefined
   #answers = 0
   #short = 0
+  #restoring = false
+  #origin: AgentId | undefined
 
   /** @param firstRequest - Number of the first request: random, so that a restart is not taken for a repetition. */
   constructor(times: AgentTimes, attempts: number, firstRequest: number, outlets: AskingOutlets) {
@@ -90,6 +118,11 @@ export class Asking {
     return this.#outcome
   }
 
+  /** Who gave all that there is, if one did. */
+  get origin(): AgentId | undefined {
+    return this.#origin
+  }
+
   /** Whether it asks, or a table is on its way. */
   get active(): boolean {
     return this.#active
@@ -99,6 +132,7 @@ export class Asking {
   start(now: TimestampMs): void {
     if (this.#active) return
     this.#active = true
+    this.#restoring = false
     this.#answers = 0
     this.#short = 0
     this.#deadline = now + this.#times.limit
@@ -114,7 +148,7 @@ export class Asking {
 
   /** Somebody offers a table. */
   handleOffer({ from, request, connections, ready }: AgentMessage, source: From, now: TimestampMs): void {
-    if (!this.#active || this.#transfer !== undefined || request !== this.#request) return
+    if (!this.#active || this.#transfer !== undefined || this.#restoring || request !== this.#request) return
     if (this.#offers.size >= MOST_OFFERS) return
     this.#offers.set(from, { id: from, source, connections, ready })
     this.#chooseAt = Math.min(this.#chooseAt, now + this.#times.choice)
@@ -125,7 +159,9 @@ export class Asking {
     const { from, request, connections, ready } = message
     if (!this.#active) return
     const transfer = this.#transfer
-    if (transfer === undefined && !toUs) this.#listen({ id: from, source, connections, ready }, request, true, now)
+    // One who was chosen and begins for another is too busy for us.
+    const free = transfer === undefined || (!transfer.begun && transfer.offer.id === from)
+    if (free && !toUs) this.#listen({ id: from, source, connections, ready }, request, true, now)
     if (!this.#belongs(message) || this.#transfer!.begun) return
     this.#transfer!.begun = true
     this.#transfer!.planned = connections
@@ -138,27 +174,40 @@ export class Asking {
     if (this.#belongs(message)) this.#transfer!.heardAt = now
   }
 
+  /** What was sent of a portion. */
+  handleList(message: AgentMessage, now: TimestampMs): void {
+    if (!this.#belongs(message)) return
+    this.#transfer!.proof.learn(message)
+    this.#hear(this.#transfer!, now)
+  }
+
   /** An answer is over; what is still under way may come for a moment. */
   handleDone(message: AgentMessage, now: TimestampMs): void {
-    if (!this.#belongs(message) || this.#transfer!.total !== undefined) return
-    this.#transfer!.total = message.connections
-    this.#transfer!.judgeAt = now + this.#times.stragglers
-    this.#transfer!.heardAt = now
+    const transfer = this.#transfer
+    const [messages = 0, round = 0] = message.words
+    if (!this.#belongs(message) || transfer!.end !== undefined || messages > MOST_MESSAGES) return
+    // The end is said several times; one of before what was sent again is no end of that.
+    if (round < transfer!.round) return
+    transfer!.round = round
+    transfer!.end = { connections: message.connections, messages }
+    transfer!.judgeAt = now + this.#times.stragglers
+    this.#hear(transfer!, now)
   }
 
-  /** Connections came from this source, while it is {@link Asking.active}. */
-  handleConnections(count: number, { address, port }: From, now: TimestampMs): void {
+  /** A message with connections came from this source, while it is {@link Asking.active}. */
+  handleConnections(bytes: Uint8Array, count: number, { address, port }: From, now: TimestampMs): void {
     const transfer = this.#transfer
     if (transfer?.offer.source.port !== port || transfer.offer.source.address !== address) return
-    transfer.received += count
-    transfer.heardAt = now
+    transfer.proof.arrive(bytes, count)
+    this.#hear(transfer, now)
   }
 
-  /** So many stand in the kernel's own table. One in a hundred may have ended meanwhile. */
-  verified(found: number, now: TimestampMs): void {
+  /** The kernel's own table lacks so many. */
+  verified(missing: number, now: TimestampMs): void {
     const transfer = this.#transfer
-    if (transfer?.verifying !== true) return
-    if (found >= Math.floor(transfer.total! * 0.99)) this.#settle('complete')
+    if (this.#restoring) this.#giveUp()
+    else if (transfer?.verifying !== true) return
+    else if (missing === 0) this.#settle('complete')
     else this.#fallShort(transfer, now)
   }
 
@@ -166,8 +215,9 @@ export class Asking {
   handleTimeout(now: TimestampMs): void {
     if (!this.#active) return
     if (now >= this.#hardDeadline) this.#giveUp()
+    else if (this.#restoring) return
     else if (this.#transfer !== undefined) this.#watch(this.#transfer, now)
-    else if (now >= this.#deadline) this.#giveUp()
+    else if (now >= this.#deadline) this.#goWithout()
     else if (now >= this.#chooseAt) this.#choose(now)
     else if (now >= this.#askAt) this.#ask(now)
   }
@@ -175,10 +225,11 @@ export class Asking {
   /** When something is due. */
   nextTimeout(): TimestampMs {
     if (!this.#active) return Infinity
+    if (this.#restoring) return this.#hardDeadline
     const transfer = this.#transfer
     if (transfer === undefined) return Math.min(this.#deadline, this.#askAt, this.#chooseAt)
     if (transfer.verifying) return this.#hardDeadline
-    if (transfer.total !== undefined) return Math.min(this.#hardDeadline, transfer.judgeAt)
+    if (transfer.end !== undefined) return Math.min(this.#hardDeadline, transfer.judgeAt)
     return Math.min(this.#hardDeadline, transfer.heardAt + this.#times.silence, transfer.askAgainAt)
   }
 
@@ -188,8 +239,8 @@ export class Asking {
     return {
       outcome: this.#outcome,
       answerer: transfer?.offer.id,
-      received: transfer?.received ?? 0,
-      expected: transfer?.total ?? transfer?.planned ?? 0,
+      received: transfer?.proof.connections ?? 0,
+      expected: transfer?.end?.connections ?? transfer?.planned ?? 0,
       answers: this.#answers
     }
   }
@@ -232,11 +283,15 @@ export class Asking {
       joined,
       begun: false,
       planned: offer.connections,
-      received: 0,
+      proof: new ArrivalProof(),
       heardAt: now,
       askAgainAt: joined ? Infinity : now + this.#times.retry,
-      total: undefined,
+      end: undefined,
       judgeAt: Infinity,
+      round: 0,
+      sent: 0,
+      missing: Infinity,
+      inVain: 0,
       verifying: false
     }
     this.#chooseAt = Infinity
@@ -253,23 +308,56 @@ export class Asking {
   }
 
   #watch(transfer: Transfer, now: TimestampMs): void {
-    // It is we who keep the other waiting: counting a large kernel's table takes longer than silence may.
+    // It is we who keep the other waiting: looking at a large kernel's table takes longer than silence may.
     if (transfer.verifying) return
-    if (transfer.total !== undefined && now >= transfer.judgeAt) this.#judge(transfer, now)
+    if (transfer.end !== undefined && now >= transfer.judgeAt) this.#judge(transfer, transfer.end, now)
     else if (now >= transfer.heardAt + this.#times.silence) this.#replace(transfer, now)
-    else if (now >= transfer.askAgainAt) {
-      transfer.askAgainAt = transfer.begun ? Infinity : now + this.#times.retry
-      if (!transfer.begun) this.#sayChoice()
-    }
+    else if (now >= transfer.askAgainAt) this.#askAgain(transfer, now)
   }
 
-  #judge(transfer: Transfer, now: TimestampMs): void {
-    if (transfer.received < transfer.total!) this.#fallShort(transfer, now)
+  /** A choice, or what was asked for after loss, can be lost as well. */
+  #askAgain(transfer: Transfer, now: TimestampMs): void {
+    transfer.askAgainAt = now + this.#times.retry
+    if (transfer.round > 0) this.#sayMissing(transfer, transfer.proof.missing(transfer.sent))
+    else if (transfer.begun) transfer.askAgainAt = Infinity
+    else this.#sayChoice()
+  }
+
+  /** Whoever answers is there: nothing has to be said twice. */
+  #hear(transfer: Transfer, now: TimestampMs): void {
+    transfer.heardAt = now
+    if (transfer.round > 0) transfer.askAgainAt = Infinity
+  }
+
+  #judge(transfer: Transfer, { connections, messages }: End, now: TimestampMs): void {
+    const missing = transfer.proof.missing(messages)
+    if (missing.length > 0) this.#askForMissing(transfer, missing, messages, now)
     else if (this.#outlets.verify === undefined) this.#settle('complete')
     else {
       transfer.verifying = true
-      this.#outlets.verify(transfer.total!)
+      this.#outlets.verify(connections)
     }
+  }
+
+  /** As long as it brings some of it now and then. */
+  #askForMissing(transfer: Transfer, pieces: readonly Piece[], messages: number, now: TimestampMs): void {
+    const missing = pieces.reduce((sum, piece) => sum + missingIn(piece), 0)
+    transfer.inVain = missing < transfer.missing ? 0 : transfer.inVain + 1
+    if (transfer.inVain >= MOST_IN_VAIN) {
+      this.#fallShort(transfer, now)
+      return
+    }
+    transfer.missing = Math.min(missing, transfer.missing)
+    transfer.sent = messages
+    transfer.round++
+    transfer.end = undefined
+    transfer.heardAt = now
+    transfer.askAgainAt = now + this.#times.retry
+    this.#sayMissing(transfer, pieces)
+  }
+
+  #sayMissing({ offer, request, round }: Transfer, pieces: readonly Piece[]): void {
+    this.#outlets.say({ kind: 'repeat', to: offer.id, request, connections: round, words: wordsOf(pieces) })
   }
 
   /** Some are missing: once more from the same one, as often as is allowed. */
@@ -292,8 +380,14 @@ export class Asking {
 
   #cancel(): void {
     const transfer = this.#transfer
-    if (transfer === undefined || transfer.joined || transfer.total !== undefined) return
+    if (transfer === undefined || transfer.joined || transfer.end !== undefined) return
     this.#outlets.say({ kind: 'cancel', to: transfer.offer.id, request: transfer.request, connections: 0 })
+  }
+
+  /** What a restart left on disk is worth more than nothing: the kernel gets it first, if there is no agent to ask. */
+  #goWithout(): void {
+    this.#restoring = this.#answers === 0 && this.#outcome === undefined && this.#outlets.restore()
+    if (!this.#restoring) this.#giveUp()
   }
 
   #giveUp(): void {
@@ -304,6 +398,11 @@ export class Asking {
   #settle(outcome: AgentOutcome | undefined): void {
     this.#active = false
     this.#outcome = outcome
+    if (outcome === 'complete') this.#origin = this.#findOrigin(this.#transfer!)
     this.#outlets.changed()
+  }
+
+  #findOrigin({ offer, proof }: Transfer): AgentId | undefined {
+    return this.#outlets.tableSize() <= proof.connections * MORE_THAN_CAME ? offer.id : undefined
   }
 }

@@ -7,8 +7,9 @@
  *  8 u32 magic "IVSA"         12 u8 version = 1     13 u8 kind      14 u16 bits (1 = the speaker is ready)
  * 16 u64 who speaks           24 u64 to whom; 0 is everybody
  * 32 u32 request number       36 u32 connections
+ * 40 u32 words, as many as there is room for
  * ```
- * Integers are big-endian. Bytes behind the 40th are for later versions of ours, and ignored.
+ * Integers are big-endian. What is behind a kind's words is for later versions of ours, and ignored.
  *
  * @module
  */
@@ -29,10 +30,15 @@ export const EVERYBODY: AgentId = '0000000000000000'
  * - `offer` the speaker has a table of `connections` for whoever asked
  * - `begin` it starts; `connections` are planned
  * - `progress` it goes on; `connections` were sent so far
- * - `done` it is over; `connections` were sent in all
+ * - `done` it is over; `connections` were sent in all. Words: messages in all, and how often some were sent again
  * - `cancel` the one who asked wants no more of it
+ * - `list` what was sent of a portion of 64 messages, whose number from 0 stands in `connections`. Words: a checksum each
+ * - `repeat` the one who asked lacks some. Words: portion, and a bit for each of its messages, 0 to 31 and 32 to 63
+ *
+ * A hello's words are the name of the agent that its table came from, if it came from one.
  */
-export type AgentMessageKind = 'hello' | 'request' | 'offer' | 'begin' | 'progress' | 'done' | 'cancel'
+export type AgentMessageKind =
+  'hello' | 'request' | 'offer' | 'begin' | 'progress' | 'done' | 'cancel' | 'list' | 'repeat'
 
 /** A message between agents. */
 export interface AgentMessage {
@@ -47,7 +53,12 @@ export interface AgentMessage {
   readonly connections: number
   /** The speaker holds its own table for complete. */
   readonly ready: boolean
+  /** What there is more, 32 bits each, at most {@link MOST_WORDS}: see {@link AgentMessageKind}. */
+  readonly words: readonly number[]
 }
+
+/** Words in one message: what an Ethernet frame has room for. */
+export const MOST_WORDS = 352
 
 const MAGIC = 0x49565341
 const VERSION = 1
@@ -71,7 +82,9 @@ const KINDS: readonly (AgentMessageKind | undefined)[] = [
   'begin',
   'progress',
   'done',
-  'cancel'
+  'cancel',
+  'list',
+  'repeat'
 ]
 
 /**
@@ -81,10 +94,11 @@ const KINDS: readonly (AgentMessageKind | undefined)[] = [
  * @param syncid - 0…255: agents of other syncids pass it over, as kernels do.
  */
 export function encodeAgentMessage(message: AgentMessage, syncid: number): Uint8Array {
-  const bytes = new Uint8Array(AT.LENGTH)
+  const { words } = message
+  const bytes = new Uint8Array(AT.LENGTH + 4 * words.length)
   const view = new DataView(bytes.buffer)
   bytes[HEADER_V1.SYNCID] = syncid
-  view.setUint16(HEADER_V1.SIZE, AT.LENGTH)
+  view.setUint16(HEADER_V1.SIZE, bytes.length)
   bytes[HEADER_V1.VERSION] = 1
   view.setUint32(AT.MAGIC, MAGIC)
   bytes[AT.VERSION] = VERSION
@@ -94,6 +108,7 @@ export function encodeAgentMessage(message: AgentMessage, syncid: number): Uint8
   view.setBigUint64(AT.TO, BigInt(`0x${message.to}`))
   view.setUint32(AT.REQUEST, message.request)
   view.setUint32(AT.CONNECTIONS, message.connections)
+  for (const [index, word] of words.entries()) view.setUint32(AT.LENGTH + 4 * index, word)
   return bytes
 }
 
@@ -118,8 +133,14 @@ export function decodeAgentMessage(bytes: Uint8Array): AgentMessage | undefined 
     to: idAt(view, AT.TO),
     request: view.getUint32(AT.REQUEST),
     connections: view.getUint32(AT.CONNECTIONS),
-    ready: (view.getUint16(AT.BITS) & READY) !== 0
+    ready: (view.getUint16(AT.BITS) & READY) !== 0,
+    words: wordsAt(view)
   }
+}
+
+function wordsAt(view: DataView): number[] {
+  const length = Math.min((view.byteLength - AT.LENGTH) >> 2, MOST_WORDS)
+  return Array.from({ length }, (_, index) => view.getUint32(AT.LENGTH + 4 * index))
 }
 
 function isEmptyVersion1(bytes: Uint8Array): boolean {

@@ -6,6 +6,7 @@
 
 import type { Milliseconds } from '../units.js'
 import type { AgentId } from './agent-message.js'
+import type { Piece } from './arrival-proof.js'
 
 /** Times of an agent, all in milliseconds. */
 export interface AgentTimes {
@@ -29,6 +30,8 @@ export interface AgentTimes {
   readonly progress: Milliseconds
   /** One requester gets an answer so often: see {@link AgentEngineOptions.answerBurst}. 30,000 by default. */
   readonly answerInterval: Milliseconds
+  /** How long after an answer some of its messages can be asked for again. 10,000 by default. */
+  readonly memory: Milliseconds
 }
 
 /** The times of an agent that is told nothing else. */
@@ -42,7 +45,8 @@ export const AGENT_TIMES: AgentTimes = Object.freeze({
   transferLimit: 600_000,
   hello: 10_000,
   progress: 1000,
-  answerInterval: 30_000
+  answerInterval: 30_000,
+  memory: 10_000
 })
 
 /** What an agent is made of. */
@@ -59,10 +63,12 @@ export interface AgentEngineOptions {
   readonly answers?: boolean
   /** So many answers may follow each other at once for one requester, twice as many in total. 2 by default. */
   readonly answerBurst?: number
-  /** How many answers are waited for before it is ready with what it has: the first, and repeats after loss. 2 by default. */
+  /** How many answers are waited for before it is ready with what it has: what is lost is asked for by message first. 2 by default. */
   readonly attempts?: number
   /** Whether somebody looks at the kernel's own table before an answer counts as complete: see the event `verify`. False by default. */
   readonly verifies?: boolean
+  /** Whether the kernel gets what there is before it is ready alone: see the event `restore`. False by default. */
+  readonly restores?: boolean
   /** Networks whose requests are heard; all where there is none. */
   readonly accept?: readonly string[]
   /** Times that differ from `AGENT_TIMES`. */
@@ -80,11 +86,17 @@ export type AgentOutcome =
 
 /** What an agent asks of whoever runs it. */
 export type AgentEvent =
-  /** Send the whole table; tell `answerProgress` as it goes on, and `answerDone` at the end. */
+  /** Send the whole table; tell `answerProgress` and `answerPortion` as it goes on, and `answerDone` at the end. */
   | { readonly type: 'answer'; readonly to: AgentId; readonly address: string }
+  /** Send these messages of it again, tell `answerPortion` for each piece, and `answerDone`. */
+  | { readonly type: 'repeat'; readonly pieces: readonly Piece[] }
+  /** None of it will be asked for any more. */
+  | { readonly type: 'forget' }
   /** Send no more of it. */
   | { readonly type: 'stop' }
-  /** Count the kernel's own table and call `verified`; the answer had `connections`. */
+  /** See that the kernel's own table has all that came, and call `verified`; the answer had `connections`. */
   | { readonly type: 'verify'; readonly connections: number }
+  /** Nobody answered: bring the kernel the connections that there are, and call `verified`. */
+  | { readonly type: 'restore' }
   /** Its status changed: a line for a person. */
   | { readonly type: 'status'; readonly ready: boolean; readonly text: string }

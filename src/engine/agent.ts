@@ -10,7 +10,7 @@ import { counted } from '../counted.js'
 import type { TimestampMs } from '../units.js'
 import { HEADER_V1 } from '../wire/layout.js'
 import { Answering } from './agent-answering.js'
-import { Asking, type AskingReport } from './agent-asking.js'
+import { Asking, type AskingReport, type Saying } from './agent-asking.js'
 import {
   decodeAgentMessage,
   encodeAgentMessage,
@@ -89,15 +89,19 @@ export class AgentEngine {
     this.#answers = answers
     this.#tableSize = tableSize
     this.#times = { ...AGENT_TIMES, ...options.times }
-    const say = (message: Pick<AgentMessage, 'kind' | 'to' | 'request' | 'connections'>): void => this.#say(message)
+    const say = (message: Saying): void => this.#say(message)
     this.#asking = new Asking(this.#times, attempts, Math.floor(chance() * 2 ** 32), {
       say,
       verify: options.verifies === true ? (connections) => this.#tell({ type: 'verify', connections }) : undefined,
+      tableSize,
+      restore: () => options.restores === true && tableSize() > 0 && this.#tell({ type: 'restore' }),
       changed: () => this.#tellStatus()
     })
     this.#answering = new Answering(this.#times, answerBurst, {
       say,
       answer: (to, address) => this.#tell({ type: 'answer', to, address }),
+      repeat: (pieces) => this.#tell({ type: 'repeat', pieces }),
+      forget: () => this.#tell({ type: 'forget' }),
       stop: () => this.#tell({ type: 'stop' }),
       tableSize,
       chance
@@ -131,7 +135,7 @@ export class AgentEngine {
     if (!isAgentMessage(bytes)) {
       // Connections of version 1: version 0 counts where this has its reserved 0.
       if (this.#asking.active && bytes[HEADER_V1.RESERVED] === 0 && bytes.length > HEADER_V1.LENGTH)
-        this.#asking.handleConnections(bytes[HEADER_V1.COUNT]!, from, now)
+        this.#asking.handleConnections(bytes, bytes[HEADER_V1.COUNT]!, from, now)
       return false
     }
     const message = decodeAgentMessage(bytes)
@@ -144,9 +148,25 @@ export class AgentEngine {
     this.#answering.progress(sent)
   }
 
-  /** The answer is over: so many connections were sent. */
-  answerDone(sent: number, now: TimestampMs): void {
-    this.#answering.done(sent, now)
+  /**
+   * A portion of the answer was sent, or some of it again.
+   *
+   * @param portion - From 0: {@link LIST_MESSAGES} messages each, the last one fewer.
+   * @param sums - {@link messageSum} of each of its messages.
+   */
+  answerPortion(portion: number, sums: readonly number[]): void {
+    this.#answering.portion(portion, sums)
+  }
+
+  /**
+   * The answer is over, or what was to be sent of it again.
+   *
+   * @param connections - All that were sent for the answer, each once.
+   * @param messages - That they were in.
+   * @param now - The time.
+   */
+  answerDone(connections: number, messages: number, now: TimestampMs): void {
+    this.#answering.done(connections, messages, now)
   }
 
   /** The answer could not be sent: who asked hears no more of it, and asks somebody else. */
@@ -154,16 +174,16 @@ export class AgentEngine {
     this.#answering.failed()
   }
 
-  /** The kernel's own table has so many connections: the reply to the event `verify`. */
-  verified(found: number, now: TimestampMs): void {
-    this.#asking.verified(found, now)
+  /** The kernel's own table lacks so many connections: the reply to the events `verify` and `restore`. */
+  verified(missing: number, now: TimestampMs): void {
+    this.#asking.verified(missing, now)
   }
 
   /** Time has passed. */
   handleTimeout(now: TimestampMs): void {
     if (now >= this.#helloAt) {
       this.#helloAt = now + this.#times.hello
-      this.#say({ kind: 'hello', to: EVERYBODY, request: 0, connections: this.#answers ? this.#tableSize() : 0 })
+      this.#sayHello()
     }
     this.#asking.handleTimeout(now)
     this.#answering.handleTimeout(now)
@@ -235,14 +255,27 @@ export class AgentEngine {
       case 'done':
         this.#asking.handleDone(message, now)
         break
+      case 'list':
+        this.#asking.handleList(message, now)
+        break
       case 'cancel':
         if (toUs) this.#answering.handleCancel(message)
+        break
+      case 'repeat':
+        if (toUs) this.#answering.handleRepeat(message, now)
     }
   }
 
-  /** One who went without asks again when somebody turns up who has a table. */
-  #meet({ ready, connections }: AgentMessage, now: TimestampMs): void {
-    if (this.#asking.outcome === 'alone' && ready && connections > 0) this.#asking.start(now)
+  /** One who went without asks again when somebody turns up who has a table, unless it is its own. */
+  #meet({ ready, connections, words }: AgentMessage, now: TimestampMs): void {
+    if (this.#asking.outcome !== 'alone' || !ready || connections === 0) return
+    if (nameOf(words) !== this.id) this.#asking.start(now)
+  }
+
+  #sayHello(): void {
+    const connections = this.#answers ? this.#tableSize() : 0
+    const words = wordsOfName(this.#asking.origin ?? '')
+    this.#say({ kind: 'hello', to: EVERYBODY, request: 0, connections, words })
   }
 
   #answerRequest(message: AgentMessage, from: From, now: TimestampMs): void {
@@ -251,13 +284,13 @@ export class AgentEngine {
     else if (message.to === this.id) this.#answering.handleChoice(message, from, now)
   }
 
-  #say(message: Pick<AgentMessage, 'kind' | 'to' | 'request' | 'connections'>): void {
+  #say(message: Saying): void {
     if (this.#messages.length >= MOST_MESSAGES) return
-    this.#messages.push(encodeAgentMessage({ ...message, from: this.id, ready: this.ready }, this.#syncid))
+    this.#messages.push(encodeAgentMessage({ words: [], ...message, from: this.id, ready: this.ready }, this.#syncid))
   }
 
-  #tell(event: AgentEvent): void {
-    this.#events.push(event)
+  #tell(event: AgentEvent): boolean {
+    return this.#events.push(event)
   }
 
   #tellStatus(): void {
@@ -266,4 +299,12 @@ export class AgentEngine {
     this.#status = text
     this.#tell({ type: 'status', ready: this.ready, text })
   }
+}
+
+function wordsOfName(name: AgentId): number[] {
+  return name === '' ? [] : [Number.parseInt(name.slice(0, 8), 16), Number.parseInt(name.slice(8), 16)]
+}
+
+function nameOf(words: readonly number[]): AgentId {
+  return words.map((word) => word.toString(16).padStart(8, '0')).join('')
 }

@@ -143,7 +143,7 @@ export class UdpSender implements SendingTransport {
     const { family, group, port, ttl, interfaceName } = this.#plan
     socket.setMulticastInterface(source.address)
     socket.setMulticastTTL(ttl)
-    socket.setMulticastLoopback(false)
+    socket.setMulticastLoopback(ttl === 0)
     const target = family === 'ipv4' ? group : `${group}%${interfaceName}`
     await outcomeOf(socket, (done) => socket.connect(port + channel, target, done))
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Agent } from '../../src/daemon/agent.js'
+import { bringerOf } from '../../src/daemon/agent-kernel.js'
 import type { AgentOptions } from '../../src/daemon/agent-options.js'
 import { Announcing } from '../../src/daemon/agent-announcing.js'
 import { systemClock, type Clock } from '../../src/daemon/clock.js'
@@ -18,7 +19,12 @@ import { loadTable, saveTable } from '../../src/daemon/table-store.js'
 import { VrrpRole } from '../../src/daemon/vrrp-role.js'
 import { IpvsSyncError } from '../../src/errors.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
+import { CONN_SYNC_HEADER, connSyncLine } from '../../src/procfs/write-connections.js'
+import { verifySysctls } from '../../src/sysctl/settings.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
+import type { SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
+import type { Connection } from '../../src/wire/connection.js'
+import { decodeMessage } from '../../src/wire/decode-message.js'
 import { encodeMessage } from '../../src/wire/encode-message.js'
 import { rowFromConnection } from '../../src/wire/row-values.js'
 import { createRows } from '../../src/wire/rows.js'
@@ -31,7 +37,7 @@ const NO_FILES = { connections: '/nowhere/ip_vs_conn', services: '/nowhere/ip_vs
 
 /** A table of so many connections, the first of which has the given timeout. */
 function tableOf(count: number, timeout = 900): ConnectionTable {
-  const table = new ConnectionTable({ maxConnections: 10_000 })
+  const table = new ConnectionTable({ maxConnections: 100_000 })
   const rows = createRows(1)
   for (let i = 0; i < count; i++) {
     rowFromConnection(tcpConnection(i, { timeout: i === 0 ? timeout : 900 }), rows, 0)
@@ -367,6 +373,23 @@ t.test('a director that comes up gets the table, tells its ready file, and store
   await giver.agent.close()
 })
 
+t.test('over a network that loses, what is lost is given again, and nothing else', async (t) => {
+  const { add } = world(t, { loss: 0.08 })
+  const store = join(t.testdir(), 'table')
+  await saveTable(tableOf(5000), store, Date.now())
+  const giver = add({ store, syncMaxlen: 400, times: { memory: 300 } })
+  await giver.agent.start()
+  await until(() => giver.agent.ready)
+  const comer = add({ times: { limit: 60_000, retry: 100, stragglers: 60 } })
+  await comer.agent.start()
+  await until(() => comer.agent.ready)
+  t.match(comer.agent.report(), { outcome: 'complete', received: 5000, answers: 1 })
+  t.equal(comer.agent.table.size, 5000)
+  t.ok(giver.told.includes('5000 connections given, after some of it was sent again'))
+  await sleep(400)
+  await Promise.all([giver.agent.close(), comer.agent.close()])
+})
+
 t.test('a damaged store is told of, and so is one that cannot be written; neither stops an agent', async (t) => {
   const folder = t.testdir()
   const store = join(folder, 'table')
@@ -411,13 +434,168 @@ t.test('with a kernel: its table is given away, and an answer counts when the ke
   await Promise.all([giver.agent.close(), comer.agent.close()])
 })
 
+/** A kernel whose backup daemon takes each message the second time that it comes at the latest, and shows what it has. */
+class FakeKernel implements SendingTransport {
+  readonly channels = 1
+  readonly description = 'a kernel'
+  readonly connections = new Map<string, Connection>()
+  heard = 0
+  loses = (): boolean => false
+  readonly #file: string
+
+  constructor(file: string) {
+    this.#file = file
+    this.show()
+  }
+
+  start(handlers: TransportHandlers): Promise<void> {
+    handlers.onError?.(new IpvsSyncError('ERR_TRANSPORT', 'one was lost'))
+    return Promise.resolve()
+  }
+
+  writable(): boolean {
+    return true
+  }
+
+  send(_: number, bytes: Uint8Array): void {
+    this.heard++
+    if (!this.loses()) this.take(decodeMessage(bytes).connections)
+  }
+
+  take(connections: readonly Connection[]): void {
+    for (const connection of connections) this.connections.set(JSON.stringify(connection.client), connection)
+    this.show()
+  }
+
+  show(): void {
+    const lines = Array.from(
+      this.connections.values(),
+      ({ protocol, client, virtual, destination, state, timeout = 0 }) =>
+        connSyncLine({ protocol, client, virtual, destination, state, origin: 'SYNC', expires: timeout })
+    )
+    writeFileSync(this.#file, CONN_SYNC_HEADER + lines.join(''))
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+t.test('a kernel that was restarted has what the store kept before its agent is ready alone', async (t) => {
+  const folder = t.testdir()
+  const store = join(folder, 'table')
+  await saveTable(tableOf(500, 5), store, Date.now())
+  const kernel = new FakeKernel(join(folder, 'conn'))
+  kernel.loses = () => kernel.heard < 3
+  const options = {
+    kernel: true,
+    kernelFiles: { connections: join(folder, 'conn'), services: '/nowhere/ip_vs' },
+    store,
+    bringer: kernel
+  }
+  const { add } = world(t)
+  const first = add(options)
+  await first.agent.start()
+  await until(() => first.agent.ready)
+  t.match(first.agent.status, /^ready, alone/)
+  t.equal(kernel.connections.size, 499, 'what is almost over is not brought')
+  t.ok(first.told.includes('499 connections brought to this kernel') && first.told.includes('one was lost'))
+  await first.agent.close()
+  const heard = kernel.heard
+  kernel.connections.delete([...kernel.connections.keys()][0]!)
+  kernel.show()
+  const second = add(options)
+  await second.agent.start()
+  await until(() => second.agent.ready)
+  t.equal(kernel.heard, heard, 'a kernel that was not restarted knows better what is over')
+  await second.agent.close()
+  kernel.connections.clear()
+  kernel.show()
+  const third = add({ ...options, restore: false })
+  await third.agent.start()
+  await until(() => third.agent.ready)
+  t.equal(kernel.heard, heard)
+  await third.agent.close()
+})
+
+t.test('an answer that the kernel’s buffer lost is brought to it; what cannot be brought is told', async (t) => {
+  const folder = t.testdir()
+  const store = join(folder, 'table')
+  await saveTable(tableOf(2000), store, Date.now())
+  const { add } = world(t)
+  await add({ store }).agent.start()
+  for (const name of ['works', 'fails', 'ends']) {
+    const kernel = new FakeKernel(join(folder, name))
+    kernel.take([1, 2].map((port) => tcpConnection(port, { timeout: 900 }) as Connection))
+    if (name === 'fails') kernel.start = () => Promise.reject(new Error('no such network'))
+    const comer = add({
+      kernel: true,
+      kernelFiles: { connections: join(folder, name), services: '/nowhere/ip_vs' },
+      bringer: kernel,
+      verifyKernel: true,
+      answers: false,
+      rate: name === 'ends' ? 500 : 100_000,
+      times: { limit: 60_000, answerInterval: 1 }
+    })
+    await comer.agent.start()
+    await until(() => comer.agent.ready || (name === 'ends' && kernel.heard > 0))
+    await comer.agent.close()
+    if (name === 'works') t.equal(kernel.connections.size, 2000)
+    if (name === 'works') t.equal(comer.agent.report().outcome, 'complete')
+    if (name !== 'fails') continue
+    t.equal(comer.agent.report().outcome, 'incomplete')
+    t.ok(comer.told.includes('the kernel cannot be reached: no such network'))
+    t.ok(comer.told.some((text) => /lacks 1998 connections .*backup daemon run, with syncid 5/.test(text)))
+  }
+})
+
+t.test('this host’s kernel is reached in the group, by nobody else, and not among peers', async (t) => {
+  const system = new FakeSystem()
+  const sender = bringerOf({ mcastInterface: 'eth1', mcastTtl: 3, system }, verifySysctls({}))!()
+  await sender.start({})
+  const { calls } = system.sockets.at(-1)!
+  for (const call of ['setMulticastTTL 0', 'setMulticastLoopback true']) t.ok(calls.includes(call), calls.join())
+  await sender.close()
+  t.equal(bringerOf({ peers: [{ address: '10.9.0.1' }] }, verifySysctls({})), undefined)
+  t.equal(bringerOf({ mcastInterface: 'eth1', peers: [{ address: '10.9.0.1' }] }, verifySysctls({})), undefined)
+})
+
+t.test('what a kernel’s table cannot show is not missed there', async (t) => {
+  const file = join(t.testdir({ conn: HEADER }), 'conn')
+  const table = tableOf(20_000)
+  const rows = createRows(1)
+  const open = { client: { address: '10.9.9.9', port: 0 }, flags: ['NO_CPORT'], state: 'NONE', timeout: 900 }
+  for (const connection of [tcpConnection(70_000, { timeout: 9 }), tcpConnection(70_001, open)]) {
+    rowFromConnection(connection, rows, 0)
+    table.add(rows, 0, 1)
+  }
+  const mirror = new KernelMirror({
+    table,
+    clock: { ...systemClock, now: () => 2 },
+    files: { connections: file, services: '/nowhere/ip_vs' },
+    onConnection: () => Promise.resolve(),
+    onLook: () => undefined,
+    onRemove: () => undefined
+  })
+  t.equal((await mirror.absent()).length, table.size - 2)
+})
+
 t.test('without a kernel’s table, or with a strange one, what is heard is all there is', async (t) => {
   const { add } = world(t)
-  const without = add({ kernel: true, kernelFiles: NO_FILES })
-  const strange = add({ kernel: true, kernelFiles: { connections: join(t.testdir({ conn: 'nonsense\n' }), 'conn') } })
+  const folder = t.testdir({ conn: 'nonsense\n' })
+  const store = join(folder, 'table')
+  await saveTable(tableOf(10), store, Date.now())
+  const without = add({ kernel: true, kernelFiles: NO_FILES, store, verifyKernel: true })
+  const strange = add({ kernel: true, kernelFiles: { connections: join(folder, 'conn') } })
   await Promise.all([without.agent.start(), strange.agent.start()])
-  t.match(without.told, [/this kernel shows no IPVS table/])
+  t.ok(without.told.some((text) => text.startsWith('this kernel shows no IPVS table')))
   t.match(strange.told, [/first line/])
+  await until(() => without.agent.ready)
+  t.match(without.agent.status, /alone/, 'nothing can be brought')
   await Promise.all([without.agent.close(), strange.agent.close()])
 })
 
@@ -546,7 +724,15 @@ t.test('an answer is stopped when nobody wants it any more, and ends with its ag
   const network = new MemoryNetwork()
   const sender = network.open('10.9.0.1')
   sender.listen({})
-  const parts = { sender, clock: systemClock, syncid: 5, maxLength: 1472, rate: 100, onProgress: () => giver.stop() }
+  const parts = {
+    sender,
+    clock: systemClock,
+    syncid: 5,
+    maxLength: 1472,
+    rate: 100,
+    onProgress: () => giver.stop(),
+    onPortion: () => undefined
+  }
   const giver: TableGiver = new TableGiver(parts)
   giver.stop()
   t.equal(await giver.give(tableOf(3000), () => Promise.resolve()), undefined)

@@ -58,7 +58,7 @@ export function shares(heard: readonly Heard[]): Share[] {
       datagrams: 0,
       connections: 0,
       bytes: 0,
-      words: [0, 0, 0, 0, 0, 0, 0, 0]
+      words: new Array<number>(10).fill(0)
     }
     all.set(address, share)
     share.bytes += bytes.length
