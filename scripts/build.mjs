@@ -3,8 +3,9 @@
 //   node scripts/build.mjs tools   bench, examples, the kernel laboratory and the fuzzer -> .build; they import the package by its name
 // The new output takes the old one's place only when all of it is there, so that what runs meanwhile is not pulled away.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -38,7 +39,24 @@ function build({ config, output, passes }) {
     rmSync(next, { recursive: true, force: true })
     process.exit(status ?? 1)
   }
+  if (output === 'lib') dropHiddenDeclarations(next)
   if (existsSync(`${next}/cli/main.js`)) chmodSync(`${next}/cli/main.js`, 0o755)
   rmSync(`${root}${output}`, { recursive: true, force: true })
   renameSync(next, `${root}${output}`)
+}
+
+/** Declarations that no entry point leads to are of no use to an importer: the package goes without. */
+function dropHiddenDeclarations(folder) {
+  const { exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
+  const reached = new Set()
+  const reach = (file) => {
+    if (reached.has(file) || !existsSync(file)) return
+    reached.add(file)
+    for (const [, path] of readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*['"](\.[^'"]+)\.js['"]/g))
+      reach(join(file, '..', `${path}.d.ts`))
+  }
+  for (const { types } of Object.values(exports))
+    if (types !== undefined) reach(join(folder, types.slice('./lib/'.length)))
+  for (const name of readdirSync(folder, { recursive: true }))
+    if (name.endsWith('.d.ts') && !reached.has(join(folder, name))) rmSync(join(folder, name))
 }
