@@ -31,6 +31,10 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
+  if (![values.seed, values.jobs].every((text) => /^[1-9]\d{0,8}$/.test(text))) {
+    console.error(`--seed and --jobs want a whole number, 1 or more\n${USAGE}`)
+    return 2
+  }
   const scenarios = await loadScenarios()
   if (values.list) {
     for (const [name, { title }] of scenarios) console.log(`${name.padEnd(28)} ${title}`)
