@@ -95,10 +95,27 @@ export class AgentKernel {
 
   /** Brings the kernel what it lacks of the table. How many it still lacks then. */
   async complete(): Promise<number> {
-    let absent = await this.#absent()
+    return this.#fill(await this.#absent(false))
+  }
+
+  /** Brings a kernel that was restarted the whole table; one that was not has what counts. How many it still lacks. */
+  async restore(): Promise<number> {
+    const { size } = this.#parts.table
+    const absent = await this.#absent(true)
+    return size - absent.length < size * RESTARTED_BELOW ? this.#fill(absent) : 0
+  }
+
+  /** Nothing more is brought. */
+  end(): void {
+    this.#ended = true
+    this.#giver?.stop()
+  }
+
+  async #fill(first: readonly number[]): Promise<number> {
+    let absent = first
     for (let round = 0; round < ROUNDS && absent.length > 0 && this.#parts.bringer !== undefined; round++) {
       await this.#bring(absent, this.#parts.bringer)
-      absent = await this.#absent()
+      absent = await this.#absent(false)
     }
     if (absent.length > 0) {
       const { syncid } = this.#parts.giver
@@ -109,22 +126,9 @@ export class AgentKernel {
     return absent.length
   }
 
-  /** Brings a kernel that was restarted the whole table; one that was not has what counts. How many it still lacks. */
-  async restore(): Promise<number> {
-    const { size } = this.#parts.table
-    const absent = await this.#absent()
-    return size - absent.length < size * RESTARTED_BELOW ? this.complete() : 0
-  }
-
-  /** Nothing more is brought. */
-  end(): void {
-    this.#ended = true
-    this.#giver?.stop()
-  }
-
-  async #absent(): Promise<number[]> {
+  async #absent(unsure: boolean): Promise<number[]> {
     await this.look()
-    return this.#mirror.absent()
+    return this.#mirror.absent(unsure)
   }
 
   async #bring(slots: readonly number[], open: () => SendingTransport): Promise<void> {

@@ -62,24 +62,25 @@ export class KernelMirror {
   /**
    * Connections of the table that the last look did not show: by key, not by their number.
    *
-   * @returns Their slots. Left out are those that are almost over, and those without a client port that are no templates:
-   * the kernel's table does not tell them from templates.
+   * @param unsure - Whether connections without a client port that are no templates count: the kernel's table does not tell
+   * them from templates, so they are not found there.
+   * @returns Their slots. Left out are those that are almost over.
    */
-  async absent(): Promise<number[]> {
+  async absent(unsure: boolean): Promise<number[]> {
     const { table, clock } = this.#parts
     const absent: number[] = []
     let looked = 0
     for (const slot of table.slots()) {
-      if (!this.#shown.has(slot) && this.#isExpected(slot, clock.now())) absent.push(slot)
+      if (!this.#shown.has(slot) && this.#isExpected(slot, unsure, clock.now())) absent.push(slot)
       if (++looked % LOOKED_UP_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     return absent
   }
 
-  #isExpected(slot: number, now: number): boolean {
+  #isExpected(slot: number, unsure: boolean, now: number): boolean {
     const { table } = this.#parts
     const kind = table.flags(slot) & (FLAG.TEMPLATE | FLAG.NO_CPORT)
-    return kind !== FLAG.NO_CPORT && table.deadlineMs(slot) - now >= LEAST_LEFT
+    return (unsure || kind !== FLAG.NO_CPORT) && table.deadlineMs(slot) - now >= LEAST_LEFT
   }
 
   async #look(): Promise<number> {

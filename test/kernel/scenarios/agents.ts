@@ -56,10 +56,11 @@ export const scenario: Scenario = {
     await step('killed', () => killed(lab, wire, table, givers))
     await step('strangers', () => strangers(lab, wire))
     await step('hostile', () => hostile(lab, wire, table))
+    await step('nobody left', () => nobodyLeft(lab, wire, table, [...givers.values()]))
     const left = compareTables(comparable(table), comparable(lab.table('director')))
     const log = lab.log.take().filter((line) => !EXPECTED.test(line))
     return {
-      compared: 4 * table.length,
+      compared: 5 * table.length,
       disagreements: [
         ...faults,
         ...left.map((line) => `the director’s own table: ${line}`),
@@ -190,7 +191,7 @@ async function hostile(lab: Lab, wire: SyncSocket, table: readonly KernelRow[]):
   const began = Date.now()
   const attacking = attack(lab, HOSTILE_MS, () => [wire, 7])
   await lab.pause(1000)
-  const comer = agent(lab, 'backup', ['--verify-kernel'])
+  const comer = agent(lab, 'backup', ['--verify-kernel', '--store', storeFile(lab)])
   const status = await ready(lab, 'backup')
   const copy = lab.table('backup')
   const asked = await attacking
@@ -205,6 +206,30 @@ async function hostile(lab: Lab, wire: SyncSocket, table: readonly KernelRow[]):
       ...compareTables(comparable(table), comparable(copy)),
       ...(sent <= most ? [] : [`${sent} connections were sent, the gate allows ${most}`]),
       ...(bytes <= most * 60 + asked * 40 ? [] : [`${bytes} bytes were sent`])
+    ]
+  }
+}
+
+/** No other agent lives, and the kernel was restarted: it gets what the store kept, and nothing of that leaves the host. */
+async function nobodyLeft(
+  lab: Lab,
+  wire: SyncSocket,
+  table: readonly KernelRow[],
+  givers: readonly ChildProcess[]
+): Promise<Judgement> {
+  for (const giver of givers) await ended(giver, 'SIGKILL')
+  await reboot(lab)
+  wire.take()
+  const comer = agent(lab, 'backup', ['--limit', String(LIMIT), '--store', storeFile(lab)])
+  const status = await ready(lab, 'backup')
+  const copy = lab.table('backup')
+  await ended(comer, 'SIGTERM')
+  const sent = sum(shares(wire.take()), 'connections')
+  return {
+    note: `the kernel has ${copy.length} connections, ${sent} were seen outside; ${status}`,
+    faults: [
+      ...compareTables(comparable(table), comparable(copy)),
+      ...(sent === 0 ? [] : [`${sent} connections left the host`])
     ]
   }
 }
@@ -283,6 +308,10 @@ async function ended(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promis
 
 function readyFile(lab: Lab, director: Director): string {
   return join(lab.folder, `ready-${director}`)
+}
+
+function storeFile(lab: Lab): string {
+  return join(lab.folder, 'store')
 }
 
 function sum(all: readonly Share[], what: 'connections' | 'bytes'): number {
