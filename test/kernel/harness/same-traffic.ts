@@ -46,6 +46,7 @@ export async function sameTraffic(lab: Lab, runs: readonly TrafficRun[]): Promis
       // A machine too busy to keep the beat moves packets across the limits: that says nothing about either side.
       if (difference !== undefined && lateMs > LATE_MS && attempt < 3) continue
       if (difference !== undefined) disagreements.push(`${title(run)}: ${difference}; at most ${lateMs} ms late`)
+      disagreements.push(...unseen(observed).map((line) => `${title(run)}: ${line}`))
       notes.push(`${title(run)}: ${observed.length} packets, ${kernel.length} records`)
       break
     }
@@ -88,6 +89,19 @@ async function play(
     await lab.pause(Math.max(0, due - Date.now()))
   }
   return { observed, lateMs }
+}
+
+/** Kinds that the director's kernel made nothing of: nobody announces them, and that would pass for agreement. */
+function unseen(observed: readonly Observation[]): string[] {
+  return KINDS.filter(({ onePacket }) => onePacket !== true).flatMap((kind) => {
+    const own = observed.filter((packet) => packet.kind === kind)
+    return [
+      ...(own.some(({ row }) => row !== undefined) ? [] : [`no connection of ${kind.name}`]),
+      ...(kind.persistence === undefined || own.some(({ template }) => template !== undefined)
+        ? []
+        : [`no template of ${kind.name}`])
+    ]
+  })
 }
 
 /** The records that our engine announces for what was observed. */
