@@ -19,6 +19,7 @@ import type { Milliseconds } from '../units.js'
 import { Announcing } from './agent-announcing.js'
 import { AgentKernel, bringerOf } from './agent-kernel.js'
 import type { AgentEvents, AgentOptions } from './agent-options.js'
+import { AgentStore } from './agent-store.js'
 import type { Clock } from './clock.js'
 import { Lifecycle } from './lifecycle.js'
 import { NotifyFifo, type RoleChange } from './notify-fifo.js'
@@ -31,7 +32,6 @@ import { SyncBackup } from './sync-backup.js'
 import type { SyncMaster } from './sync-master.js'
 import { clockOf, tableOf, udpOptionsOf } from './sync-options.js'
 import { answerMaxlen, TableGiver, type Given, type TableGiverParts } from './table-giver.js'
-import { loadTable, saveTable } from './table-store.js'
 import { TappedReceiver } from './tapped-receiver.js'
 
 const KERNEL_INTERVAL: Milliseconds = 5000
@@ -61,13 +61,13 @@ export class Agent extends EventEmitter<AgentEvents> {
   readonly #role: VrrpRole
   readonly #told = new Set<string>()
   readonly #repeater: Repeater
+  readonly #store: AgentStore | undefined
   #sysctls: Sysctls
   #table: ConnectionTable
   #backup: SyncBackup | undefined
   #announcing: Announcing | undefined
   #kernel: AgentKernel | undefined
   #fifo: NotifyFifo | undefined
-  #saving: Promise<void> = Promise.resolve()
 
   /**
    * @param options - What it is told.
@@ -82,6 +82,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#table = tableOf(options)
     this.#repeater = new Repeater(this.#clock)
     this.#role = new VrrpRole(options.instance)
+    this.#store = this.#createStore()
     const udp = udpOptionsOf(options, sysctls)
     this.#receiver = options.receiver ?? new UdpReceiver(udp, options.system)
     // One channel, so one source port: who asks tells an answer by it. Every receiver listens at the first.
@@ -201,7 +202,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   async #open(): Promise<void> {
     const { readyFile } = this.#options
     if (readyFile !== undefined) removeReadyFile(readyFile)
-    await this.#load()
+    this.#table = (await this.#store?.load()) ?? this.#table
     this.#announcing = this.#createAnnouncing()
     this.#backup = this.#createBackup()
     await this.#openSockets(this.#backup)
@@ -214,7 +215,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#repeater.add({
       interval: () => this.#options.storeInterval ?? STORE_INTERVAL,
       rest: 9,
-      action: () => this.#store()
+      action: () => this.#store?.save(this.#table)
     })
     const { notifyFifo: path } = this.#options
     if (path === undefined) return
@@ -226,15 +227,17 @@ export class Agent extends EventEmitter<AgentEvents> {
     })
   }
 
-  async #load(): Promise<void> {
-    const { store } = this.#options
-    if (store === undefined) return
-    const times = { now: this.#clock.now(), wallClock: this.#wallClock() }
-    const { table, state, report } = await loadTable(store, () => tableOf(this.#options), times)
-    this.#table = table
-    if (state === 'good')
-      this.#notice(`${store}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
-    if (state === 'damaged') this.#notice(`${store} is damaged: set aside as ${store}.damaged, and not loaded`)
+  #createStore(): AgentStore | undefined {
+    const { store: path } = this.#options
+    if (path === undefined) return undefined
+    return new AgentStore({
+      path,
+      clock: this.#clock,
+      wallClock: () => this.#wallClock(),
+      empty: () => tableOf(this.#options),
+      onNotice: (text) => this.#notice(text),
+      onFault: (text) => this.#noticeOnce(text)
+    })
   }
 
   #createBackup(): SyncBackup {
@@ -310,8 +313,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     await this.#sender.flush()
     await this.#backup!.close()
     await this.#sender.close()
-    await this.#saving
-    await this.#store()
+    await this.#store?.saveLast(this.#table)
     if (this.#options.readyFile !== undefined) removeReadyFile(this.#options.readyFile)
     this.emit('close')
   }
@@ -389,15 +391,6 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#try(() => keepRole(this.#options.notifyFifo!, this.#role.masters))
     this.emit('role', this.#role.isMaster)
     if (this.#options.announce !== false) this.#announcing!.want(this.#role.isMaster)
-  }
-
-  #store(): Promise<void> {
-    const { store } = this.#options
-    if (store === undefined) return Promise.resolve()
-    this.#saving = saveTable(this.#table, store, this.#wallClock()).catch((error: unknown) =>
-      this.#noticeOnce((error as Error).message)
-    )
-    return this.#saving
   }
 
   #writeReady(): void {

@@ -1,0 +1,57 @@
+/**
+ * An agent's stored table: read at the start, written from time to time and at the end.
+ *
+ * @module
+ */
+import { counted } from '../counted.js'
+import type { ConnectionTable } from '../table/connection-table.js'
+import type { Clock } from './clock.js'
+import { loadTable, saveTable } from './table-store.js'
+
+/** What it is made of. */
+export interface AgentStoreParts {
+  /** The file. */
+  readonly path: string
+  readonly clock: Clock
+  /** Milliseconds since 1970: what the file's age is measured by. */
+  readonly wallClock: () => number
+  /** Makes an empty table. */
+  readonly empty: () => ConnectionTable
+  /** Takes what was found. */
+  readonly onNotice: (text: string) => void
+  /** Takes why the file could not be written. */
+  readonly onFault: (text: string) => void
+}
+
+/** Keeps a table in a file. */
+export class AgentStore {
+  readonly #parts: AgentStoreParts
+  #saving: Promise<void> = Promise.resolve()
+
+  /** @param parts - What it is made of. */
+  constructor(parts: AgentStoreParts) {
+    this.#parts = parts
+  }
+
+  /** The stored table; an empty one where there is none, or none that can be trusted. */
+  async load(): Promise<ConnectionTable> {
+    const { path, clock, wallClock, empty, onNotice } = this.#parts
+    const { table, state, report } = await loadTable(path, empty, { now: clock.now(), wallClock: wallClock() })
+    if (state === 'good') onNotice(`${path}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
+    if (state === 'damaged') onNotice(`${path} is damaged: set aside as ${path}.damaged, and not loaded`)
+    return table
+  }
+
+  /** Writes a table; a failure is told, and is no error. */
+  save(table: ConnectionTable): Promise<void> {
+    const { path, wallClock, onFault } = this.#parts
+    this.#saving = saveTable(table, path, wallClock()).catch((error: unknown) => onFault((error as Error).message))
+    return this.#saving
+  }
+
+  /** Writes it once more, after what is being written. */
+  async saveLast(table: ConnectionTable): Promise<void> {
+    await this.#saving
+    await this.save(table)
+  }
+}
