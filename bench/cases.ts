@@ -54,6 +54,7 @@ export function cases({ quick, reference }: Plan): Case[] {
     updating(seconds, 40_000, c, true),
     updating(seconds, 1_000_000, c, false),
     memory(1_000_000),
+    storing(quick ? 100_000 : 1_000_000),
     master(seconds),
     draining(quick, c),
     workers(quick),
@@ -184,6 +185,28 @@ function memory(connections: number): Case {
       { label: 'IPv6', measure: 'ipv6', most: 112 },
       { label: 'a Map of objects (IPv4)', measure: 'map' },
       { label: 'lru-cache with ttl (IPv4)', measure: 'lru-cache' }
+    ]
+  }
+}
+
+function storing(connections: number): Case {
+  const many = String(connections)
+  const beside = (label: string, measure: string, reference: string): Line => ({
+    label,
+    measure,
+    over: { measure: reference }
+  })
+  return {
+    title: `A stored table of ${connections.toLocaleString('en')} connections: the file of an agent`,
+    unit: 'µs/connection (or seconds for a million)',
+    quick: true,
+    rounds: 1,
+    measures: ['save', 'load', 'stringify', 'parse'].map((name) => node(name, 'store', name, '0', many)),
+    lines: [
+      { label: 'written', measure: 'save' },
+      { label: 'read back', measure: 'load' },
+      beside('written, against JSON.stringify of the same values', 'save', 'stringify'),
+      beside('read, against JSON.parse of the same lines', 'load', 'parse')
     ]
   }
 }

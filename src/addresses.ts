@@ -11,6 +11,10 @@
 /** Text of every byte, so that an IPv4 address costs one concatenation. */
 const OCTETS: readonly string[] = Array.from({ length: 256 }, (_, value) => String(value))
 
+/** Code of `0`, and what is left of that of `.` without it. */
+const DIGIT_0 = 48
+const DOT = 46 - DIGIT_0
+
 /** Text of an IPv4 address given as one word. */
 export function formatIpv4(word: number): string {
   return `${OCTETS[word >>> 24]!}.${OCTETS[(word >>> 16) & 255]!}.${OCTETS[(word >>> 8) & 255]!}.${OCTETS[word & 255]!}`
@@ -128,15 +132,23 @@ function joinGroups(groups: readonly number[], from: number, to: number): string
 }
 
 function parseIpv4(text: string): number | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
-  if (match === null) return undefined
   let word = 0
-  for (let i = 1; i <= 4; i++) {
-    const octet = match[i]!
-    if (Number(octet) > 255 || (octet.length > 1 && octet.startsWith('0'))) return undefined
-    word = (word << 8) | Number(octet)
+  let dots = 0
+  let octet = -1
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - DIGIT_0
+    if (digit === DOT) {
+      if (octet < 0 || ++dots > 3) return undefined
+      word = (word << 8) | octet
+      octet = -1
+    } else {
+      // A 0 before another digit would be octal to some.
+      if (digit < 0 || digit > 9 || octet === 0) return undefined
+      octet = octet < 0 ? digit : octet * 10 + digit
+      if (octet > 255) return undefined
+    }
   }
-  return word
+  return dots === 3 && octet >= 0 ? (word << 8) | octet : undefined
 }
 
 function parseIpv6(text: string, words: Int32Array | number[], at: number): boolean {

@@ -9,7 +9,7 @@
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
-import { connectionFromRow } from '../wire/row-values.js'
+import { connectionFromRow, type Mutable } from '../wire/row-values.js'
 import { createRows, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import { EntryFields } from './entry-fields.js'
 import { EntryExtras } from './entry-extras.js'
@@ -201,12 +201,11 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   /** A connection as a value: the shape of the JSON. */
   connection(slot: number): TableConnection {
     this.readRow(slot, this.#row, 0)
-    return {
-      ...connectionFromRow(this.#row, 0),
-      origin: (this.flags(slot) & FLAG.SYNC) === 0 ? 'LOCAL' : 'SYNC',
-      expires: Math.floor((Math.max(0, this.deadlineMs(slot) - this.#now) % SHOWN_MS) / 1000),
-      syncid: this.word(slot, ENTRY.REST) & 0xff
-    }
+    const value = connectionFromRow(this.#row, 0) as Mutable<TableConnection>
+    value.origin = (this.flags(slot) & FLAG.SYNC) === 0 ? 'LOCAL' : 'SYNC'
+    value.expires = Math.floor((Math.max(0, this.deadlineMs(slot) - this.#now) % SHOWN_MS) / 1000)
+    value.syncid = this.word(slot, ENTRY.REST) & 0xff
+    return value
   }
 
   /** Copies a connection into a row. Engine data are the table's own bytes: do not change them. */
