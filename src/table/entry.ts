@@ -49,6 +49,8 @@ export const FREE = 0x7fffffff
 /** 2^32, between the halves of a time. */
 export const WORD = 0x100000000
 
+/** Words of an IPv4 entry. */
+const IPV4_WORDS = ENTRY.ADDRESSES + 3
 /** A chunk holds 2 to the power of this many entries. */
 export const CHUNK_BITS = 15
 const CHUNK_ENTRIES = 1 << CHUNK_BITS
@@ -60,7 +62,7 @@ export class EntryPool {
   readonly words: number
   /** Entries in use. */
   size = 0
-  /** The memory: entry by entry, 32,768 in each. There is always a first one, for number 0, which is none. */
+  /** The memory: entry by entry, 32,768 in each. Of IPv4 there is always a first one, for number 0, which is none. */
   readonly chunks: Int32Array[] = []
   /** The highest number ever used: where an iteration ends. */
   last = 0
@@ -70,7 +72,7 @@ export class EntryPool {
   /** @param addressWords - Words of one address: 1 or 4. */
   constructor(addressWords: 1 | 4) {
     this.words = ENTRY.ADDRESSES + 3 * addressWords
-    this.#addChunk()
+    this.#addFirst()
   }
 
   /** The chunk that holds an entry. */
@@ -111,7 +113,7 @@ export class EntryPool {
   clear(): void {
     this.chunks.length = 0
     this.#free = this.size = this.last = 0
-    this.#addChunk()
+    this.#addFirst()
   }
 
   #grow(): number {
@@ -120,13 +122,14 @@ export class EntryPool {
     return this.last
   }
 
+  #addFirst(): void {
+    if (this.words === IPV4_WORDS) this.#addChunk()
+  }
+
   #addChunk(): void {
     this.chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
   }
 }
-
-/** Words of an IPv4 entry. */
-const IPV4_WORDS = ENTRY.ADDRESSES + 3
 
 /** The chunk of an IPv4 entry's slot: for loops that hold `chunks` at hand. */
 export function chunkOfIpv4(chunks: readonly Int32Array[], slot: number): Int32Array {

@@ -49,6 +49,11 @@ export interface ReadOptions {
 /** All of a record's first word but its protocol: equal to a length of 36 where it is IPv4 without parameters. */
 const PLAIN_MASK = ~0x00ff0000
 
+const { COUNT: V0_COUNT, LENGTH: V0_FIRST, SIZE: V0_SIZE, SYNCID: V0_SYNCID } = HEADER_V0
+const { COUNT: V1_COUNT, LENGTH: V1_FIRST, RESERVED: V1_RESERVED } = HEADER_V1
+/** The header's word with the count, but for the count: version 1, and a spare that is 0. */
+const V1_MARK = 1 << 16
+const V1_COUNT_MASK = 0xff << 24
 const UNKNOWN = PROBLEMS.PARAMETER_UNKNOWN.number
 
 /** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
@@ -128,23 +133,23 @@ export class MessageView extends RecordParameters {
     this.fault = 0
     this.version = 0
     this.count = 0
-    if (bytes.length < HEADER_V0.LENGTH) {
-      this.syncid = bytes.length > HEADER_V0.SYNCID ? bytes[HEADER_V0.SYNCID]! : 0
+    if (bytes.length < V0_FIRST) {
+      this.syncid = bytes.length > V0_SYNCID ? bytes[V0_SYNCID]! : 0
       this.size = bytes.length
       return this.#giveUp(PROBLEMS.SHORT_MESSAGE.number, 0)
     }
-    this.syncid = bytes[HEADER_V0.SYNCID]!
-    this.size = this.data.getUint16(HEADER_V0.SIZE)
+    this.syncid = bytes[V0_SYNCID]!
+    this.size = this.data.getUint16(V0_SIZE)
     if (this.#isVersion1()) this.version = 1
-    if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, HEADER_V0.SIZE)
+    if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, V0_SIZE)
     if (this.version === 1) {
-      this.count = bytes[HEADER_V1.COUNT]!
+      this.count = bytes[V1_COUNT]!
       this.#takeLayoutV1()
-      this.end = HEADER_V1.LENGTH
+      this.end = V1_FIRST
     } else {
-      this.count = bytes[HEADER_V0.COUNT]!
+      this.count = bytes[V0_COUNT]!
       this.#takeLayoutV0()
-      this.end = HEADER_V0.LENGTH
+      this.end = V0_FIRST
     }
     return true
   }
@@ -272,14 +277,8 @@ export class MessageView extends RecordParameters {
   }
 
   #isVersion1(): boolean {
-    const bytes = this.bytes
-    return (
-      bytes.length >= HEADER_V1.LENGTH &&
-      bytes[HEADER_V1.RESERVED] === 0 &&
-      bytes[HEADER_V1.VERSION] === 1 &&
-      bytes[HEADER_V1.SPARE] === 0 &&
-      bytes[HEADER_V1.SPARE + 1] === 0
-    )
+    if (this.bytes.length < V1_FIRST || this.bytes[V1_RESERVED] !== 0) return false
+    return (this.data.getInt32(V1_COUNT) & ~V1_COUNT_MASK) === V1_MARK
   }
 
   #seekV0(offset: number): boolean {
