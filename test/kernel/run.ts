@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { boot, type Boot } from './harness/boot.js'
-import { missingPackages } from './harness/packages.js'
+import { missingOf, missingPackages } from './harness/packages.js'
 import type { Scenario } from './harness/scenario.js'
 import { summary } from './harness/summary.js'
 
@@ -72,7 +72,8 @@ async function judge(scenarios: ReadonlyMap<string, Scenario>): Promise<number> 
   const began = performance.now()
   const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-lab-'))
   const boots: Boot[] = []
-  const waiting = [...scenarios].sort(([, a], [, b]) => (b.timeLimit ?? 60) - (a.timeLimit ?? 60))
+  const able = [...scenarios].filter(canRun)
+  const waiting = [...able].sort(([, a], [, b]) => (b.timeLimit ?? 60) - (a.timeLimit ?? 60))
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [name, { title, timeLimit = 60 }] = next
@@ -86,8 +87,16 @@ async function judge(scenarios: ReadonlyMap<string, Scenario>): Promise<number> 
   console.log(summary(boots, failed, (performance.now() - began) / 1000, Number(values.seed)))
   if (failed > 0 || values.keep) console.log(`kept: ${folder}`)
   else if (existsSync(folder)) rmSync(folder, { recursive: true })
-  console.log(`${boots.length - failed} passed, ${failed} failed`)
+  const skipped = scenarios.size - able.length
+  console.log(`${boots.length - failed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
   return failed === 0 ? 0 : 1
+}
+
+/** A scenario that needs more than the laboratory does is skipped where that is missing, with a line that says so. */
+function canRun([name, { needs = {} }]: readonly [string, Scenario]): boolean {
+  const missing = missingOf(needs)
+  if (missing.length > 0) console.log(`skipped ${name}: apt-get install ${missing.join(' ')}`)
+  return missing.length === 0
 }
 
 function passed({ outcome }: Boot): boolean {

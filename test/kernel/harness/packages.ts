@@ -17,11 +17,20 @@ export const SEARCH_PATH = [...new Set([...(process.env['PATH'] ?? '').split(del
 
 /** The Debian packages that the laboratory lacks on this machine; empty if it can run. */
 export function missingPackages(): readonly string[] {
-  const missing = Object.entries(PROGRAMS)
-    .filter(([program]) => !isInPath(program))
-    .map(([, name]) => name)
+  const missing = [...missingOf(PROGRAMS)]
   if (!existsSync(MODULES) || readdirSync(MODULES).length === 0) missing.push('user-mode-linux')
   return [...new Set(missing)]
+}
+
+/**
+ * The packages that are missing of some.
+ *
+ * @param programs - Package by program.
+ */
+export function missingOf(programs: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(programs)
+    .filter(([program]) => !isInPath(program))
+    .map(([, name]) => name)
 }
 
 function isInPath(program: string): boolean {

@@ -33,6 +33,8 @@ export interface Scenario {
   readonly title: string
   /** Seconds of the host's clock until it counts as hung. 60 unless given. */
   readonly timeLimit?: number
+  /** Programs that it needs besides, and the Debian packages that have them. Where one is missing it is skipped. */
+  readonly needs?: Readonly<Record<string, string>>
   /** Runs inside the guest, as root. What it throws is a failure. */
   readonly run: (lab: Lab) => Promise<Outcome>
 }
