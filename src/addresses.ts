@@ -37,8 +37,8 @@ export function formatIpv6(words: ArrayLike<number>, at = 0): string {
 
 /** Text of an address given as 4 or 16 bytes. */
 export function formatAddress(bytes: Uint8Array): string {
-  const words = wordsOf(bytes)
-  return bytes.length === 4 ? formatIpv4(words[0]!) : formatIpv6(words)
+  if (bytes.length === 4) return formatIpv4((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!)
+  return formatIpv6(wordsOf(bytes))
 }
 
 /**

@@ -34,13 +34,24 @@ export class CaptureTime {
   toString(): string {
     const fraction = this.fraction === '' ? '' : `.${this.fraction}`
     if (Math.abs(this.seconds) > LAST_DATE_SECOND) return `${BigInt(this.seconds)}${fraction}s`
-    return `${new Date(this.seconds * 1000).toISOString().slice(0, -5)}${fraction}Z`
+    return `${secondText(this.seconds)}${fraction}Z`
   }
 
   /** The same text: what `JSON.stringify` prints. */
   toJSON(): string {
     return this.toString()
   }
+}
+
+/** The second that was asked for last, and its text: the packets of a second ask in a row. */
+const last = { second: NaN, text: '' }
+
+function secondText(second: number): string {
+  if (second !== last.second) {
+    last.second = second
+    last.text = new Date(second * 1000).toISOString().slice(0, -5)
+  }
+  return last.text
 }
 
 /**

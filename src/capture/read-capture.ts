@@ -48,24 +48,37 @@ export function readCapture(source: CaptureSource, options: ReadCaptureOptions =
     get counts(): CaptureCounts {
       return reader.counts
     },
-    [Symbol.asyncIterator]: () => read(source instanceof Uint8Array ? cut(source) : source, reader)
+    [Symbol.asyncIterator]: () => oneByOne(readBatches(source instanceof Uint8Array ? cut(source) : source, reader))
   }
 }
 
 type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
-async function* read(source: Chunks, reader: CaptureReader): AsyncGenerator<CaptureItem, void, undefined> {
+/**
+ * The same, a chunk's items at a time: a turn of the event loop's small tasks for each chunk, not for each datagram.
+ *
+ * @param reader - New; its counts are those of what was read.
+ * @throws {IpvsSyncError} `ERR_CAPTURE` while iterating, as {@link readCapture}.
+ */
+export async function* readBatches(
+  source: Chunks,
+  reader: CaptureReader
+): AsyncGenerator<readonly CaptureItem[], void, undefined> {
   try {
     for await (const chunk of expand(source)) {
-      yield* reader.push(chunk)
+      yield reader.push(chunk)
       if (reader.isDamaged) break
     }
   } catch (error) {
     if (!(error instanceof GzipDamage)) throw error
-    yield* reader.end(captureProblem('GZIP_DAMAGED', `the gzip data break off or are wrong: ${error.message}`))
+    yield reader.end(captureProblem('GZIP_DAMAGED', `the gzip data break off or are wrong: ${error.message}`))
     return
   }
-  yield* reader.end()
+  yield reader.end()
+}
+
+async function* oneByOne(batches: AsyncIterable<readonly CaptureItem[]>): AsyncGenerator<CaptureItem, void, undefined> {
+  for await (const batch of batches) yield* batch
 }
 
 /** Passes the bytes on, expanded where they are gzip. */

@@ -37,7 +37,10 @@ export type ProcessLike = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | '
 export function processIo(source: ProcessLike = process): Io {
   let signal: AbortSignal | undefined
   return {
-    stdin: source.stdin,
+    // Looked at only where it is read: opening it costs time, and takes a pipe's blocking mode from whoever shares it.
+    get stdin() {
+      return source.stdin
+    },
     stdout: source.stdout,
     stderr: source.stderr,
     env: source.env,

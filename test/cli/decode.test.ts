@@ -573,19 +573,19 @@ t.test('a reader that goes away ends the command quietly; a full disk does not',
   t.equal(written, (await run(file)).out.length, 'a slow reader gets everything')
 })
 
-t.test('output: text of any length and numbers of any size', async (t) => {
+t.test('output: text of any length, ports and addresses', async (t) => {
   const [stream, text] = collector(false)
   const output = new Output(stream)
   const long = 'äß'.repeat(200_000)
   output.write(long)
   output.reserve(100)
-  for (const number of [0, 9, 10, 99, 100, 65_535, 4_294_967_295]) {
+  for (const number of [0, 9, 10, 99, 100, 999, 1000, 9999, 10_000, 65_535]) {
     output.decimal(number)
     output.write(' ')
   }
   output.ipv4(0x01630ac8)
   output.flush()
-  t.equal(text(), `${long}0 9 10 99 100 65535 4294967295 1.99.10.200`)
+  t.equal(text(), `${long}0 9 10 99 100 999 1000 9999 10000 65535 1.99.10.200`)
   const fragments = new Fragments((...numbers) => numbers.join(' '))
   for (let round = 0; round < 2; round += 1) {
     for (let number = 0; number < 9000; number += 1) {

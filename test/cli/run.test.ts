@@ -158,6 +158,7 @@ t.test('signals are taken only when somebody asks, and the second one kills', as
   })
   const io = processIo(source as unknown as ProcessLike)
   t.equal(io.env['A'], 'b')
+  t.equal(io.stdin, process.stdin)
   t.equal(source.listenerCount('SIGINT'), 0)
   t.equal(io.signal, io.signal)
   t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM'), io.signal.aborted], [1, 1, false])

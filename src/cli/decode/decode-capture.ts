@@ -5,7 +5,8 @@
  */
 
 import type { CaptureCounts, CaptureFinding, ReadCaptureOptions } from '../../capture/items.js'
-import { readCapture } from '../../capture/read-capture.js'
+import { CaptureReader } from '../../capture/capture-reader.js'
+import { readBatches } from '../../capture/read-capture.js'
 import type { Output } from './output.js'
 import type { Printer } from './printer.js'
 import type { Problem } from '../../wire/problems.js'
@@ -33,20 +34,21 @@ export interface DecodeResult {
  * @throws {IpvsSyncError} `ERR_CAPTURE` where it is none; what was printed until then stands.
  */
 export async function decodeCapture({ source, options, printer, output, onFinding }: DecodeRun): Promise<DecodeResult> {
-  const capture = readCapture(source, options)
+  const reader = new CaptureReader(options)
   let hasFindings = false
-  for await (const item of capture) {
-    if (item.kind === 'datagram') hasFindings = printer.datagram(item).some(isFinding) || hasFindings
-    else {
-      hasFindings ||= isFinding(item.problem)
-      if (!printer.finding(item)) onFinding(item)
+  reading: for await (const batch of readBatches(source, reader))
+    for (const item of batch) {
+      if (item.kind === 'datagram') hasFindings = printer.datagram(item).some(isFinding) || hasFindings
+      else {
+        hasFindings ||= isFinding(item.problem)
+        if (!printer.finding(item)) onFinding(item)
+      }
+      if (output.isBlocked && !(await output.drained())) break reading
     }
-    if (output.isBlocked && !(await output.drained())) break
-  }
   printer.end()
   output.flush()
   await output.drained()
-  return { counts: capture.counts, hasFindings }
+  return { counts: reader.counts, hasFindings }
 }
 
 function isFinding({ severity }: Problem): boolean {

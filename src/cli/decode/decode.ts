@@ -10,7 +10,6 @@ import type { CaptureCounts, CaptureFinding } from '../../capture/items.js'
 import { decodeCapture } from './decode-capture.js'
 import { IpvsSyncError } from '../../errors.js'
 import type { DecodeOptions } from '../../wire/decode-message.js'
-import { HexPrinter } from './hex-printer.js'
 import { JsonPrinter } from './json-printer.js'
 import { openCapture } from './open-capture.js'
 import { Output } from './output.js'
@@ -20,9 +19,6 @@ import type { Printer } from './printer.js'
 import { Progress } from './progress.js'
 import { messageReader } from './read-message.js'
 import { problemText, styleFor } from './style.js'
-import { Summary } from './summary.js'
-import { TablePrinter } from './table-printer.js'
-import { TsharkPrinter } from './tshark-printer.js'
 
 /** The formats, in the order of the help. */
 export const FORMATS = ['table', 'json', 'tshark', 'hex'] as const
@@ -55,7 +51,7 @@ export async function decode(settings: DecodeSettings, io: DecodeIo): Promise<nu
   const output = new Output(io.stdout)
   const progress = new Progress((text) => io.stderr.write(text))
   const isWatched = io.stderr.isTTY === true && io.stdout.isTTY !== true
-  const source = openCapture(settings.file, io.stdin, isWatched ? progress : undefined)
+  const source = settings.file === '-' ? io.stdin : openCapture(settings.file, isWatched ? progress : undefined)
   const tell = (text: string): void => {
     progress.end()
     io.stderr.write(`ipvs-sync: ${name}: ${text}\n`)
@@ -63,7 +59,7 @@ export async function decode(settings: DecodeSettings, io: DecodeIo): Promise<nu
   const run = decodeCapture({
     source,
     options: { ports: settings.ports },
-    printer: printerFor(settings, io, output),
+    printer: await printerFor(settings, io, output),
     output,
     onFinding: (finding) => tell(findingText(finding))
   })
@@ -89,18 +85,25 @@ function findingText({ packet, problem }: CaptureFinding): string {
   return problemText(problem, packet === undefined ? '' : `packet ${packet}: `)
 }
 
-function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output): Printer {
+/** Only the code of the format that is asked for is loaded. */
+async function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output): Promise<Printer> {
   const isTerminal = io.stdout.isTTY === true
   const { write } = output
   const read = messageReader(settings)
   switch (settings.format ?? (isTerminal ? 'table' : 'json')) {
     case 'json':
       return new JsonPrinter(write, read, new PlainJson(output, settings))
-    case 'tshark':
+    case 'tshark': {
+      const { TsharkPrinter } = await import('./tshark-printer.js')
       return new TsharkPrinter(write, read, settings)
-    case 'hex':
+    }
+    case 'hex': {
+      const { HexPrinter } = await import('./hex-printer.js')
       return new HexPrinter(write, read, settings)
-    case 'table':
+    }
+    case 'table': {
+      const { TablePrinter } = await import('./table-printer.js')
+      const { Summary } = await import('./summary.js')
       return new TablePrinter(
         write,
         read,
@@ -108,6 +111,7 @@ function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output): Pri
         new Summary(firstPort(settings.ports)),
         isTerminal ? io.stdout.columns : undefined
       )
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A capture's bytes, from a file or standard input.
+ * A capture's bytes, from a file.
  *
  * @module
  */
@@ -15,26 +15,20 @@ const CHUNK = 262_144
 /**
  * Opens a capture when it is first asked for.
  *
- * @param file - A path, or `-` for `stdin`.
+ * @param file - A path.
  * @param progress - Told of the bytes read, where someone looks.
  * @throws {IpvsSyncError} `ERR_IO` while iterating: says what is wrong with the file.
  */
 export async function* openCapture(
   file: string,
-  stdin: AsyncIterable<Uint8Array>,
   progress: Progress | undefined
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  if (file === '-') yield* stdin
-  else yield* readFile(file, progress)
-}
-
-async function* readFile(file: string, progress: Progress | undefined): AsyncGenerator<Uint8Array, void, undefined> {
   const handle = await attempt(file, open(file))
   try {
     progress?.start((await handle.stat()).size)
     for (;;) {
       // A new buffer each time: what was given away may still be read.
-      const { bytesRead, buffer } = await attempt(file, handle.read(new Uint8Array(CHUNK)))
+      const { bytesRead, buffer } = await attempt(file, handle.read(Buffer.allocUnsafeSlow(CHUNK)))
       if (bytesRead === 0) return
       progress?.add(bytesRead)
       yield buffer.subarray(0, bytesRead)

@@ -11,13 +11,11 @@ import { IpvsSyncError } from '../../errors.js'
 const CAPACITY = 524_288
 
 const ZERO = 0x30
-const DOT = 0x2e
 
-/** Each octet as digits: how many, then the digits. */
-const OCTETS = Uint8Array.from({ length: 1024 }, (_, index) => {
-  const text = String(index >> 2)
-  return (index & 3) === 0 ? text.length : text.charCodeAt((index & 3) - 1)
-})
+/** Each octet's digits with a dot behind them, as the four bytes of a big-endian word; how many of these count. */
+const OCTETS = Array.from({ length: 256 }, (_, octet) => Buffer.from(`${octet}.`))
+const OCTET_WORDS = Int32Array.from(OCTETS, (text) => Buffer.concat([text], 4).readInt32BE())
+const OCTET_LENGTHS = Uint8Array.from(OCTETS, (text) => text.length)
 
 /**
  * Gathers text as bytes and hands it on when much has come, or when the command would wait for input: so a large file is
@@ -28,6 +26,7 @@ const OCTETS = Uint8Array.from({ length: 1024 }, (_, index) => {
 export class Output {
   readonly #stream: Writable
   #bytes = Buffer.allocUnsafe(CAPACITY)
+  #view = viewOf(this.#bytes)
   #at = 0
   #isScheduled = false
   #isBlocked = false
@@ -75,29 +74,39 @@ export class Output {
     this.#at += bytes.length
   }
 
-  /** Writes a whole number from 0 on. */
-  decimal(value: number): void {
-    let end = this.#at + 1
-    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) end += 1
-    this.#at = end
-    let rest = value
-    do {
-      end -= 1
-      const tenth = Math.floor(rest / 10)
-      this.#bytes[end] = ZERO + rest - tenth * 10
-      rest = tenth
-    } while (rest > 0)
+  /** Writes a few bytes of text: below some twenty it is quicker than {@link Output.put}. */
+  putFew(bytes: Uint8Array): void {
+    const into = this.#bytes
+    const at = this.#at
+    for (let index = 0; index < bytes.length; index += 1) into[at + index] = bytes[index]!
+    this.#at = at + bytes.length
   }
 
-  /** Writes an IPv4 address, given as its big-endian word. */
+  /** Writes a whole number: 0…65535. */
+  decimal(value: number): void {
+    const digits = value < 10 ? 1 : value < 100 ? 2 : value < 1000 ? 3 : value < 10_000 ? 4 : 5
+    const into = this.#bytes
+    const at = this.#at
+    let rest = value | 0
+    for (let index = digits - 1; index >= 0; index -= 1) {
+      const tenth = (rest / 10) | 0
+      into[at + index] = ZERO + rest - tenth * 10
+      rest = tenth
+    }
+    this.#at = at + digits
+  }
+
+  /** Writes an IPv4 address, given as its big-endian word. Up to 16 bytes of room are used. */
   ipv4(word: number): void {
-    this.#octet(word >>> 24)
-    this.#bytes[this.#at++] = DOT
-    this.#octet((word >>> 16) & 255)
-    this.#bytes[this.#at++] = DOT
-    this.#octet((word >>> 8) & 255)
-    this.#bytes[this.#at++] = DOT
-    this.#octet(word & 255)
+    const view = this.#view
+    let at = this.#at
+    // Each octet's dot, and what follows it in its word, is overwritten by the next octet.
+    for (let shift = 24; shift >= 0; shift -= 8) {
+      const octet = (word >>> shift) & 255
+      view.setInt32(at, OCTET_WORDS[octet]!)
+      at += OCTET_LENGTHS[octet]!
+    }
+    this.#at = at - 1
   }
 
   /** Hands on what has gathered. */
@@ -106,6 +115,7 @@ export class Output {
     const bytes = this.#bytes.subarray(0, this.#at)
     // The stream keeps what it is given for as long as it likes.
     this.#bytes = Buffer.allocUnsafe(CAPACITY)
+    this.#view = viewOf(this.#bytes)
     this.#at = 0
     if (this.#error === undefined && !this.#stream.write(bytes)) this.#isBlocked = true
   }
@@ -124,12 +134,6 @@ export class Output {
     throw new IpvsSyncError('ERR_IO', `writing the output failed: ${this.#error.message}`, { cause: this.#error })
   }
 
-  #octet(value: number): void {
-    const from = value << 2
-    const digits = OCTETS[from]!
-    for (let index = 1; index <= digits; index += 1) this.#bytes[this.#at++] = OCTETS[from + index]!
-  }
-
   async #change(): Promise<void> {
     const stream = this.#stream
     return new Promise((resolve) => {
@@ -140,4 +144,8 @@ export class Output {
       stream.on('drain', settle).on('error', settle)
     })
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

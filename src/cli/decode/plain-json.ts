@@ -22,7 +22,8 @@ const MOST_PER_CONNECTION = 1000
 const MOST = MAX_CONNECTIONS * MOST_PER_CONNECTION + 200
 
 const CLIENT_PORT = Buffer.from('","port":')
-const NEXT = Buffer.from(',')
+/** In the place of the next connection's protocol where there is no next one. */
+const NO_PROTOCOL = 0xffff
 const END = Buffer.from('],"problems":[]}\n')
 
 /** Reads messages and prints the plain ones. Keeps pieces of text that come again and again. */
@@ -55,27 +56,30 @@ export class PlainJson {
     const out = this.#out
     out.write(`${head}"version":1,"syncid":${view.syncid},"size":${view.size},"connections":[`)
     out.reserve(MOST)
+    if (count > 0) out.put(this.#heads.get(rows.words[ROW.PROTOCOL]!, 0, 0, 0, 0))
     for (let index = 0; index < count; index += 1) {
-      if (index > 0) out.put(NEXT)
-      this.#connection(rows.words, index * ROW_WORDS)
+      const at = index * ROW_WORDS
+      this.#connection(rows.words, at, index + 1 < count ? rows.words[at + ROW_WORDS + ROW.PROTOCOL]! : NO_PROTOCOL)
     }
     out.put(END)
     return true
   }
 
-  #connection(words: Int32Array, at: number): void {
+  /** From the client's address to the next one's: what lies between is one piece. */
+  #connection(words: Int32Array, at: number, nextProtocol: number): void {
     const out = this.#out
-    const protocol = words[at + ROW.PROTOCOL]!
-    out.put(this.#heads.get(protocol, 0, 0, 0, 0))
     out.ipv4(words[at + ROW.CLIENT]!)
-    out.put(CLIENT_PORT)
+    out.putFew(CLIENT_PORT)
     out.decimal(words[at + ROW.CLIENT_PORT]!)
     const virtual = words[at + ROW.VIRTUAL]!
     const destination = words[at + ROW.DESTINATION]!
     const virtualPort = words[at + ROW.VIRTUAL_PORT]!
     out.put(this.#targets.get(virtual, virtualPort, destination, words[at + ROW.DESTINATION_PORT]!, 0))
+    const protocols = words[at + ROW.PROTOCOL]! | (nextProtocol << 16)
     const state = words[at + ROW.STATE]!
-    out.put(this.#tails.get(protocol, words[at + ROW.FLAGS]!, state, words[at + ROW.FWMARK]!, words[at + ROW.TIMEOUT]!))
+    out.put(
+      this.#tails.get(protocols, words[at + ROW.FLAGS]!, state, words[at + ROW.FWMARK]!, words[at + ROW.TIMEOUT]!)
+    )
   }
 }
 
@@ -92,10 +96,12 @@ function endpoint(word: number, port: number): string {
   return `{"address":"${formatIpv4(word)}","port":${port}}`
 }
 
-/** From the destination's end to the connection's: the timeout follows from the state, nearly always. */
-function tailText(protocol: number, flags: number, state: number, fwmark: number, timeout: number): string {
+/** From the destination's end to the next client's address: the timeout follows from the state, nearly always. */
+function tailText(protocols: number, flags: number, state: number, fwmark: number, timeout: number): string {
+  const protocol = protocols & 0xffff
+  const nextProtocol = protocols >>> 16
   const stateText = stateName(protocol, (flags & FLAG.TEMPLATE) !== 0, state)
   const names = JSON.stringify(flagNames(flags))
   const numbers = `"fwmark":${fwmark >>> 0},"timeout":${timeout >>> 0}`
-  return `,"forwarding":"${forwardingName(flags)}","flags":${names},"state":"${stateText}",${numbers}}`
+  return `,"forwarding":"${forwardingName(flags)}","flags":${names},"state":"${stateText}",${numbers}}${nextProtocol === NO_PROTOCOL ? '' : `,${headText(nextProtocol)}`}`
 }
