@@ -1,6 +1,6 @@
 /**
  * Expiry of a table of a backup, driven as `SyncBackup` does it: at each `nextTimeout`. Prints the longest call in
- * milliseconds of processor time where deadlines are `spread` over 900 s or all in `one-second`; for `steady` the share of a core in percent
+ * milliseconds where deadlines are `spread` over 900 s or all in `one-second`; for `steady` the share of a core in percent
  * (spread, every connection refreshed at random meanwhile is not counted: the wheel's work alone); for `gc` the longest
  * collection in milliseconds while messages come.
  */
@@ -34,9 +34,10 @@ function expireAll(): { longest: number; total: number } {
   let total = 0
   while (engine.table.size > 0) {
     now = Math.max(now, engine.nextTimeout())
-    const begin = processorTime()
+    const [clock, processor] = [performance.now(), processorTime()]
     engine.handleTimeout(now)
-    const took = processorTime() - begin
+    // The clock counts what other programs take, the processor what the compiler's own thread does: the call is the less of both.
+    const took = Math.min(performance.now() - clock, processorTime() - processor)
     longest = Math.max(longest, took)
     total += took
   }
