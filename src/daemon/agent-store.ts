@@ -5,6 +5,7 @@
  */
 import { counted } from '../counted.js'
 import type { ConnectionTable } from '../table/connection-table.js'
+import type { AgentNotices } from './agent-notices.js'
 import type { Clock } from './clock.js'
 import { loadTable, saveTable } from './table-store.js'
 
@@ -17,10 +18,8 @@ export interface AgentStoreParts {
   readonly wallClock: () => number
   /** Makes an empty table. */
   readonly empty: () => ConnectionTable
-  /** Takes what was found. */
-  readonly onNotice: (text: string) => void
-  /** Takes why the file could not be written. */
-  readonly onFault: (text: string) => void
+  /** Takes what was found, and why the file could not be written. */
+  readonly notices: AgentNotices
 }
 
 /** Keeps a table in a file. */
@@ -35,17 +34,18 @@ export class AgentStore {
 
   /** The stored table; an empty one where there is none, or none that can be trusted. */
   async load(): Promise<ConnectionTable> {
-    const { path, clock, wallClock, empty, onNotice } = this.#parts
+    const { path, clock, wallClock, empty, notices } = this.#parts
     const { table, state, report } = await loadTable(path, empty, { now: clock.now(), wallClock: wallClock() })
-    if (state === 'good') onNotice(`${path}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
-    if (state === 'damaged') onNotice(`${path} is damaged: set aside as ${path}.damaged, and not loaded`)
+    if (state === 'good')
+      notices.tell(`${path}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
+    if (state === 'damaged') notices.tell(`${path} is damaged: set aside as ${path}.damaged, and not loaded`)
     return table
   }
 
   /** Writes a table; a failure is told, and is no error. */
   save(table: ConnectionTable): Promise<void> {
-    const { path, wallClock, onFault } = this.#parts
-    this.#saving = saveTable(table, path, wallClock()).catch((error: unknown) => onFault((error as Error).message))
+    const { path, wallClock, notices } = this.#parts
+    this.#saving = saveTable(table, path, wallClock()).catch((error: unknown) => notices.once((error as Error).message))
     return this.#saving
   }
 

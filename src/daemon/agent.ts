@@ -18,15 +18,15 @@ import { UdpSender } from '../transport/udp-sender.js'
 import type { Milliseconds } from '../units.js'
 import { Announcing } from './agent-announcing.js'
 import { AgentKernel, bringerOf } from './agent-kernel.js'
+import { AgentNotices } from './agent-notices.js'
 import type { AgentEvents, AgentOptions } from './agent-options.js'
+import { AgentReadyFile } from './agent-ready-file.js'
+import { AgentRole } from './agent-role.js'
 import { AgentStore } from './agent-store.js'
 import type { Clock } from './clock.js'
 import { Lifecycle } from './lifecycle.js'
-import { NotifyFifo, type RoleChange } from './notify-fifo.js'
 import { Repeater } from './repeater.js'
-import { VrrpRole } from './vrrp-role.js'
-import { READY_FILE_PERIOD, removeReadyFile, writeReadyFile } from './ready-file.js'
-import { keepRole, recallRole } from './role-file.js'
+import { READY_FILE_PERIOD } from './ready-file.js'
 import { Runner } from './runner.js'
 import { SyncBackup } from './sync-backup.js'
 import type { SyncMaster } from './sync-master.js'
@@ -58,8 +58,9 @@ export class Agent extends EventEmitter<AgentEvents> {
   readonly #messages: Pick<TableGiverParts, 'syncid' | 'maxLength' | 'rate'>
   readonly #giver: TableGiver
   readonly #life: Lifecycle
-  readonly #role: VrrpRole
-  readonly #told = new Set<string>()
+  readonly #notices = new AgentNotices((text) => this.#notice(text))
+  readonly #readyFile: AgentReadyFile
+  readonly #role: AgentRole | undefined
   readonly #repeater: Repeater
   readonly #store: AgentStore | undefined
   #sysctls: Sysctls
@@ -67,7 +68,6 @@ export class Agent extends EventEmitter<AgentEvents> {
   #backup: SyncBackup | undefined
   #announcing: Announcing | undefined
   #kernel: AgentKernel | undefined
-  #fifo: NotifyFifo | undefined
 
   /**
    * @param options - What it is told.
@@ -81,7 +81,8 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#clock = clockOf(options)
     this.#table = tableOf(options)
     this.#repeater = new Repeater(this.#clock)
-    this.#role = new VrrpRole(options.instance)
+    this.#readyFile = new AgentReadyFile(options.readyFile, () => this.#wallClock(), this.#notices)
+    this.#role = this.#createRole()
     this.#store = this.#createStore()
     const udp = udpOptionsOf(options, sysctls)
     this.#receiver = options.receiver ?? new UdpReceiver(udp, options.system)
@@ -115,11 +116,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       transmit: () => this.#transmit(),
       event: (event) => this.#take(event)
     })
-    this.#life = new Lifecycle({
-      open: () => this.#open(),
-      close: () => this.#close(),
-      signal: options.signal
-    })
+    this.#life = new Lifecycle({ open: () => this.#open(), close: () => this.#close(), signal: options.signal })
   }
 
   /** Its connections. Another table after the start, where one was stored. */
@@ -184,9 +181,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.emit('listening', this.#receiver.description)
     this.#engine.start(this.#clock.now())
     this.#runner.settle()
-    if (this.#fifo === undefined) return
-    for (const change of recallRole(this.#options.notifyFifo!)) this.#follow(change)
-    this.#fifo.start()
+    this.#role?.start()
   }
 
   /** Ends it: what it holds as a master is sent, the table stored, the ready file removed. Calling it again waits for the first call. */
@@ -200,30 +195,17 @@ export class Agent extends EventEmitter<AgentEvents> {
   }
 
   async #open(): Promise<void> {
-    const { readyFile } = this.#options
-    if (readyFile !== undefined) removeReadyFile(readyFile)
+    this.#readyFile.remove()
     this.#table = (await this.#store?.load()) ?? this.#table
     this.#announcing = this.#createAnnouncing()
     this.#backup = this.#createBackup()
     await this.#openSockets(this.#backup)
     await this.#beginKernel(this.#announcing)
-    this.#repeater.add({
-      interval: () => READY_FILE_PERIOD,
-      rest: 0,
-      action: () => this.#writeReady()
-    })
+    this.#repeater.add({ interval: () => READY_FILE_PERIOD, rest: 0, action: () => this.#readyFile.write(this) })
     this.#repeater.add({
       interval: () => this.#options.storeInterval ?? STORE_INTERVAL,
       rest: 9,
       action: () => this.#store?.save(this.#table)
-    })
-    const { notifyFifo: path } = this.#options
-    if (path === undefined) return
-    this.#fifo = new NotifyFifo({
-      path,
-      clock: this.#clock,
-      onChange: (change) => this.#follow(change),
-      onNotice: (text) => this.#notice(text)
     })
   }
 
@@ -235,8 +217,22 @@ export class Agent extends EventEmitter<AgentEvents> {
       clock: this.#clock,
       wallClock: () => this.#wallClock(),
       empty: () => tableOf(this.#options),
-      onNotice: (text) => this.#notice(text),
-      onFault: (text) => this.#noticeOnce(text)
+      notices: this.#notices
+    })
+  }
+
+  #createRole(): AgentRole | undefined {
+    const { notifyFifo: path, instance } = this.#options
+    if (path === undefined) return undefined
+    return new AgentRole({
+      path,
+      instance,
+      clock: this.#clock,
+      notices: this.#notices,
+      onRole: (isMaster) => {
+        this.emit('role', isMaster)
+        if (this.#options.announce !== false) this.#announcing!.want(isMaster)
+      }
     })
   }
 
@@ -291,7 +287,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       announcing,
       bringer: bringerOf(this.#options, this.#sysctls),
       giver: this.#messages,
-      onNotice: (text) => this.#noticeOnce(text)
+      onNotice: this.#notices.once
     })
     if (this.#kernel === undefined) return
     const { kernelInterval: usual = KERNEL_INTERVAL } = this.#options
@@ -303,7 +299,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   }
 
   async #close(): Promise<void> {
-    this.#fifo?.close()
+    this.#role?.close()
     this.#repeater.stop()
     this.#giver.stop()
     this.#kernel?.end()
@@ -314,7 +310,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     await this.#backup!.close()
     await this.#sender.close()
     await this.#store?.saveLast(this.#table)
-    if (this.#options.readyFile !== undefined) removeReadyFile(this.#options.readyFile)
+    this.#readyFile.remove()
     this.emit('close')
   }
 
@@ -355,7 +351,7 @@ export class Agent extends EventEmitter<AgentEvents> {
         void this.#verify((kernel) => kernel.restore())
         break
       case 'status':
-        this.#writeReady()
+        this.#readyFile.write(this)
         this.emit('status', event.ready, event.text)
     }
   }
@@ -386,38 +382,8 @@ export class Agent extends EventEmitter<AgentEvents> {
     return this.#kernel?.look() ?? Promise.resolve(0)
   }
 
-  #follow(change: RoleChange): void {
-    if (!this.#role.update(change)) return
-    this.#try(() => keepRole(this.#options.notifyFifo!, this.#role.masters))
-    this.emit('role', this.#role.isMaster)
-    if (this.#options.announce !== false) this.#announcing!.want(this.#role.isMaster)
-  }
-
-  #writeReady(): void {
-    const { readyFile } = this.#options
-    if (readyFile === undefined) return
-    const state = { ready: this.ready, status: this.status, writtenAt: this.#wallClock() }
-    this.#try(() => writeReadyFile(readyFile, state))
-  }
-
-  /** A file that cannot be written is told once. */
-  #try(write: () => void): void {
-    try {
-      write()
-    } catch (error) {
-      this.#noticeOnce((error as Error).message)
-    }
-  }
-
   #wallClock(): number {
     return (this.#options.wallClock ?? Date.now)()
-  }
-
-  #noticeOnce(text: string): void {
-    const kind = text.replace(/\d+/g, '')
-    if (this.#told.has(kind)) return
-    this.#told.add(kind)
-    this.#notice(text)
   }
 
   #notice(text: string): void {

@@ -49,11 +49,16 @@ export function readReadyFile(path: string, wallClock: TimestampMs): Pick<ReadyS
   try {
     state = JSON.parse(readFileSync(path, 'utf8')) as Partial<ReadyState>
   } catch (cause) {
-    return { ready: false, status: `no agent has written ${path}: ${(cause as Error).message}` }
+    return { ready: false, status: faultOf(path, cause as NodeJS.ErrnoException) }
   }
   const { ready, status, writtenAt } = state
   if (typeof writtenAt !== 'number' || wallClock - writtenAt > READY_FILE_LIFE) {
     return { ready: false, status: `the agent that wrote ${path} is gone` }
   }
   return { ready: ready === true, status: String(status) }
+}
+
+function faultOf(path: string, { code, message, syscall }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return `no agent has written ${path}`
+  return syscall === undefined ? `${path} is no agent's ready file` : `${path}: ${message}`
 }

@@ -7,7 +7,8 @@
 import type { TimestampMs } from '../units.js'
 import { EVERYBODY, type AgentId, type AgentMessage } from './agent-message.js'
 import type { AgentOutcome, AgentTimes } from './agent-options.js'
-import { ArrivalProof, missingIn, MOST_MESSAGES, wordsOf, type Piece } from './arrival-proof.js'
+import { bestOffer, expectTransfer, type End, type Offer, type Transfer } from './agent-transfer.js'
+import { missingIn, MOST_MESSAGES, wordsOf, type Piece } from './arrival-proof.js'
 import type { From } from './events.js'
 
 /** Offers that are remembered; further ones are passed over. */
@@ -32,43 +33,6 @@ export interface AskingOutlets {
   readonly tableSize: () => number
   /** Something changed that a person would want to know. */
   readonly changed: () => void
-}
-
-interface Offer {
-  readonly id: AgentId
-  readonly source: From
-  readonly connections: number
-  readonly ready: boolean
-}
-
-/** What an answer's end says was sent. */
-interface End {
-  readonly connections: number
-  readonly messages: number
-}
-
-/** A table that is on its way. */
-interface Transfer {
-  readonly offer: Offer
-  /** The request that it answers: another's, where we only listen. */
-  readonly request: number
-  readonly joined: boolean
-  begun: boolean
-  planned: number
-  readonly proof: ArrivalProof
-  heardAt: TimestampMs
-  askAgainAt: TimestampMs
-  /** What the end said was sent, and when to judge it. */
-  end: End | undefined
-  judgeAt: TimestampMs
-  /** How often messages were sent again at least, when the end counts. */
-  round: number
-  /** Messages of the table, as the last end said. */
-  sent: number
-  /** Messages that were missing when they were last asked for, and how often that brought none of them. */
-  missing: number
-  inVain: number
-  verifying: boolean
 }
 
 /** What the asking side is at. */
@@ -218,7 +182,7 @@ export class Asking {
     else if (this.#restoring) return
     else if (this.#transfer !== undefined) this.#watch(this.#transfer, now)
     else if (now >= this.#deadline) this.#goWithout()
-    else if (now >= this.#chooseAt) this.#choose(now)
+    else if (now >= this.#chooseAt) this.#take(bestOffer(this.#offers.values(), this.#failed), now)
     else if (now >= this.#askAt) this.#ask(now)
   }
 
@@ -259,41 +223,13 @@ export class Asking {
     this.#request = (this.#request + 1) >>> 0
   }
 
-  /** Who is ready, then who has most, then the lowest name; one who has just failed only if there is no other. */
-  #choose(now: TimestampMs): void {
-    const offers = [...this.#offers.values()].sort(
-      (one, other) =>
-        Number(one.id === this.#failed) - Number(other.id === this.#failed) ||
-        Number(other.ready) - Number(one.ready) ||
-        other.connections - one.connections ||
-        (one.id < other.id ? -1 : 1)
-    )
-    this.#take(offers[0]!, now)
-  }
-
   #take(offer: Offer, now: TimestampMs): void {
     this.#listen(offer, this.#request, false, now)
     this.#sayChoice()
   }
 
   #listen(offer: Offer, request: number, joined: boolean, now: TimestampMs): void {
-    this.#transfer = {
-      offer,
-      request,
-      joined,
-      begun: false,
-      planned: offer.connections,
-      proof: new ArrivalProof(),
-      heardAt: now,
-      askAgainAt: joined ? Infinity : now + this.#times.retry,
-      end: undefined,
-      judgeAt: Infinity,
-      round: 0,
-      sent: 0,
-      missing: Infinity,
-      inVain: 0,
-      verifying: false
-    }
+    this.#transfer = expectTransfer(offer, request, joined, now, this.#times.retry)
     this.#chooseAt = Infinity
     this.#outlets.changed()
   }

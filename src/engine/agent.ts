@@ -78,6 +78,7 @@ export class AgentEngine {
   readonly #messages: Uint8Array[] = []
   readonly #events = new EventQueue<AgentEvent>()
   #helloAt: TimestampMs = Infinity
+  #hasStarted = false
   #status = ''
 
   /** @throws IpvsSyncError `ERR_CONFIG`, whose `field` names what is not accepted. */
@@ -115,6 +116,7 @@ export class AgentEngine {
 
   /** Says hello, and asks for a table. */
   start(now: TimestampMs): void {
+    this.#hasStarted = true
     this.#helloAt = now
     this.#asking.start(now)
     this.handleTimeout(now)
@@ -220,7 +222,7 @@ export class AgentEngine {
           : `receiving a table of ${counted(expected, 'connection')} from agent ${answerer}`
       return outcome === undefined ? doing : `ready; ${doing}`
     }
-    if (outcome === undefined) return 'not started'
+    if (outcome === undefined) return !this.#hasStarted ? 'not started' : 'ended before a table was there'
     if (outcome === 'complete')
       return `ready: a table of ${counted(received, 'connection')} came from agent ${answerer!}`
     if (outcome === 'incomplete')

@@ -10,6 +10,9 @@ import { IpvsSyncError } from '../errors.js'
 /** A line of a kernel table has at most some 500 characters; past this it is not a line of anything we read. */
 export const LONGEST_LINE = 65_536
 
+/** The three bytes by which some editors begin a file in UTF-8: no part of its first line. */
+const BYTE_ORDER_MARK = /^\xef\xbb\xbf/
+
 /**
  * Cuts bytes into lines. Bytes are taken for Latin-1: engine data are raw, and each character is one byte.
  *
@@ -22,6 +25,7 @@ export async function* readLines(
   tooLong: 'refuse' | 'cut' = 'refuse'
 ): AsyncGenerator<string, void, undefined> {
   let rest = ''
+  let isFirst = true
   for await (const chunk of source) {
     const lines = (rest + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1')).split('\n')
     rest = lines.pop()!
@@ -30,8 +34,13 @@ export async function* readLines(
         throw new IpvsSyncError('ERR_IO', `a line has more than ${LONGEST_LINE} bytes: this is no table`)
       rest = rest.slice(0, LONGEST_LINE + 1)
     }
+    if (isFirst && lines.length > 0) {
+      isFirst = false
+      lines[0] = lines[0]!.replace(BYTE_ORDER_MARK, '')
+    }
     yield* lines
   }
+  if (isFirst) rest = rest.replace(BYTE_ORDER_MARK, '')
   if (rest !== '') yield rest
 }
 

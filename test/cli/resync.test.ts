@@ -266,7 +266,7 @@ t.test('JSON Lines: connections, messages of decode, ends passed over, and what 
     ['{"a":', 2, /standard input:1: not JSON/],
     ['\n{"family":"ipv4"}', 2, /standard input:2.protocol: expected text, got nothing/],
     [JSON.stringify(make(1, { state: 'SLEEPING' })), 2, /standard input:1.state/],
-    ['hello', 3, /not a table of connections/]
+    ['hello', 3, /--source standard input: neither JSON Lines of connections, nor a table/]
   ]
   for (const [text, code, message] of wrong) {
     const failed = await resync(['--source', '-', '--dry-run'], text)

@@ -1,7 +1,7 @@
 // Agents with their clocks, files and transports: everything but UDP and keepalived is real.
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Agent } from '../../src/daemon/agent.js'
@@ -152,6 +152,9 @@ t.test('a ready file counts while its agent writes it', (t) => {
   writeReadyFile(path, { ready: true, status: 'well', writtenAt: 100_000 })
   t.strictSame(readReadyFile(path, 120_000), { ready: true, status: 'well' })
   t.match(readReadyFile(path, 120_001), { ready: false, status: /is gone/ })
+  writeFileSync(path, 'hello')
+  t.match(readReadyFile(path, 1), { ready: false, status: `${path} is no agent's ready file` })
+  t.match(readReadyFile(dirname(path), 1), { ready: false, status: `${dirname(path)}: EISDIR` })
   writeFileSync(path, '{}')
   t.match(readReadyFile(path, 1), { ready: false, status: /is gone/ })
   removeReadyFile(path)
@@ -403,7 +406,9 @@ t.test('a damaged store is told of, and so is one that cannot be written; neithe
   rmSync(folder, { recursive: true })
   await until(() => agent.ready && told.some((text) => text.startsWith('saving the table')))
   t.equal(told.filter((text) => text.startsWith('saving the table')).length, 1, 'once')
-  t.ok(told.some((text) => text.includes('none/ready')))
+  t.ok(told.some((text) => /^the ready file .*none\/ready cannot be written: ENOENT/.test(text)))
+  const stays = { code: 'ERR_IO', field: 'readyFile', message: /cannot be removed/ }
+  await t.rejects(add({ readyFile: t.testdir() }).agent.start(), stays)
   await agent.close()
 })
 

@@ -581,7 +581,7 @@ t.test('stopping takes the question back; starting twice asks once', (t) => {
   comer.settle()
   world.pass(20_000)
   t.ok(giver.sent < 1200)
-  t.equal(comer.engine.statusText(), 'not started')
+  t.equal(comer.engine.statusText(), 'ended before a table was there')
   t.equal(comer.engine.nextTimeout(), Infinity)
   t.end()
 })

@@ -258,6 +258,13 @@ t.test('files: missing, unreadable, without services, no text', async (t) => {
   await t.rejects(all(readProcLines(join(folder, 'long'))), { code: 'ERR_IO' })
   t.strictSame(await all(readLines(given(Buffer.from('a\nb'), Buffer.from('c\n\nd')))), ['a', 'bc', '', 'd'])
   t.strictSame(await all(readLines(given(Buffer.from('a\n')))), ['a'])
+  const [mark, half] = [Buffer.from('\ufeff'), Buffer.from('\ufeff').subarray(0, 2)]
+  t.strictSame(await all(readLines(given(mark, Buffer.from('a\n'), mark, Buffer.from('\n')))), [
+    'a',
+    mark.toString('latin1')
+  ])
+  t.strictSame(await all(readLines(given(mark, Buffer.from('a')))), ['a'])
+  t.strictSame(await all(readLines(given(half, mark.subarray(2), Buffer.from('a\nb')))), ['a', 'b'])
   const long = Array.from({ length: 10 }, () => Buffer.alloc(70_000, 'x'))
   const [first, ...others] = await all(readLines(given(...long, Buffer.from('\nb\n')), 'cut'))
   t.strictSame([first!.length, others], [65_537, ['b']], 'its beginning alone is kept')

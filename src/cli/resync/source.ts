@@ -7,6 +7,7 @@
 import { createReadStream } from 'node:fs'
 import { IpvsSyncError } from '../../errors.js'
 import { Completer } from '../../procfs/complete.js'
+import { isConnectionHeader } from '../../procfs/connection-line.js'
 import { completeLines, readKernelTable, type KernelTableNotes } from '../../procfs/kernel-table.js'
 import { readLines, readProcLines } from '../../procfs/lines.js'
 import { readServices } from '../../procfs/services.js'
@@ -70,11 +71,13 @@ async function* readText(options: SourceOptions, notes: KernelTableNotes): Async
       yield* fromJson(line, `${name}:${number}`)
       continue
     }
-    const rest = withFirst(line, lines)
+    if (!isConnectionHeader(line)) {
+      const text = `--source ${name}: neither JSON Lines of connections, nor a table as /proc/net/ip_vs_conn has it`
+      throw new IpvsSyncError('ERR_IO', text)
+    }
+    const table = completeLines(withFirst(line, lines), await completerOf(options), notes)
     let count = 0
-    const completer = await completerOf(options)
-    for await (const connection of completeLines(rest, completer, notes))
-      yield { connection, path: `${name}, connection ${++count}` }
+    for await (const connection of table) yield { connection, path: `${name}, connection ${++count}` }
   }
 }
 
