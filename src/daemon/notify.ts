@@ -32,9 +32,10 @@ export function notifyService(
   launch: Launch = launchQuietly
 ): void {
   if ((env['NOTIFY_SOCKET'] ?? '') === '') return
-  const phase = state.phase === undefined ? [] : [`--${state.phase}`]
+  // Assignments, since not every systemd-notify has an option for each: Debian 12's (252) has no --stopping.
+  const phase = state.phase === undefined ? [] : [`${state.phase.toUpperCase()}=1`]
   // The message is to count as this process's own, not as that of the program which carries it.
-  launch('systemd-notify', [...phase, `--pid=${process.pid}`, `--status=${state.status}`])
+  launch('systemd-notify', [`--pid=${process.pid}`, `--status=${state.status}`, ...phase])
 }
 
 /** Starts a program without its output; one that is not there, or fails, is ignored. */

@@ -139,9 +139,9 @@ t.test('systemd is told where it asked, and only there', async (t) => {
   notifyService({ phase: 'stopping', status: 'bye' }, env, launch)
   const pid = `--pid=${process.pid}`
   t.strictSame(launched, [
-    ['systemd-notify', '--ready', pid, '--status=listening'],
+    ['systemd-notify', pid, '--status=listening', 'READY=1'],
     ['systemd-notify', pid, '--status=so far so good'],
-    ['systemd-notify', '--stopping', pid, '--status=bye']
+    ['systemd-notify', pid, '--status=bye', 'STOPPING=1']
   ])
 })
 
