@@ -5,6 +5,7 @@
  */
 
 import type { Readable, Writable } from 'node:stream'
+import type { Milliseconds } from '../units.js'
 
 /** A standard output or error. */
 export type OutputStream = Writable & {
@@ -29,12 +30,21 @@ export interface Io {
 /** What {@link processIo} needs of a process. */
 export type ProcessLike = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | 'env'> & {
   on(signal: string, listener: () => void): unknown
-  once(signal: string, listener: () => void): unknown
   off(signal: string, listener: () => void): unknown
 }
 
-/** The real process. A second SIGINT or SIGTERM kills at once. */
-export function processIo(source: ProcessLike = process): Io {
+type Later = (callback: () => void, delay: Milliseconds) => void
+
+/** Below npm one Ctrl-C comes twice, from the terminal and from npm, and so does timeout's SIGTERM: within this they are one. */
+const SAME_SIGNAL: Milliseconds = 1000
+
+/**
+ * The real process. Another SIGINT or SIGTERM a second after the first, or later, kills at once.
+ *
+ * @param source - The process.
+ * @param later - Calls back after a time, and keeps no process alive; a test gives its own.
+ */
+export function processIo(source: ProcessLike = process, later: Later = laterByItself): Io {
   let signal: AbortSignal | undefined
   return {
     // Looked at only where it is read: opening it costs time, and takes a pipe's blocking mode from whoever shares it.
@@ -45,7 +55,7 @@ export function processIo(source: ProcessLike = process): Io {
     stderr: source.stderr,
     env: source.env,
     get signal() {
-      return (signal ??= signalOf(source))
+      return (signal ??= signalOf(source, later))
     },
     onReload(callback) {
       source.on('SIGHUP', callback)
@@ -54,13 +64,20 @@ export function processIo(source: ProcessLike = process): Io {
   }
 }
 
-function signalOf(source: ProcessLike): AbortSignal {
+function laterByItself(callback: () => void, delay: Milliseconds): void {
+  setTimeout(callback, delay).unref()
+}
+
+function signalOf(source: ProcessLike, later: Later): AbortSignal {
   const controller = new AbortController()
   const names = ['SIGINT', 'SIGTERM']
-  const abort = (): void => {
+  const release = (): void => {
     for (const name of names) source.off(name, abort)
+  }
+  const abort = (): void => {
+    if (!controller.signal.aborted) later(release, SAME_SIGNAL)
     controller.abort()
   }
-  for (const name of names) source.once(name, abort)
+  for (const name of names) source.on(name, abort)
   return controller.signal
 }

@@ -149,21 +149,29 @@ t.test('a reader that leaves is no error; a full disk is', async (t) => {
   t.equal(late.errors(), 'ipvs-sync: standard output: write ENOSPC\n')
 })
 
-t.test('signals are taken only when somebody asks, and the second one kills', async (t) => {
+t.test('signals are taken only when somebody asks; one that comes twice is one, and a later one kills', async (t) => {
   const source = Object.assign(new EventEmitter(), {
     stdin: process.stdin,
     stdout: new PassThrough(),
     stderr: new PassThrough(),
     env: { A: 'b' }
   })
-  const io = processIo(source as unknown as ProcessLike)
+  const due: (() => void)[] = []
+  const io = processIo(source as unknown as ProcessLike, (callback) => void due.push(callback))
   t.equal(io.env['A'], 'b')
   t.equal(io.stdin, process.stdin)
   t.equal(source.listenerCount('SIGINT'), 0)
   t.equal(io.signal, io.signal)
   t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM'), io.signal.aborted], [1, 1, false])
   source.emit('SIGTERM')
-  t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM'), io.signal.aborted], [0, 0, true])
+  source.emit('SIGTERM')
+  source.emit('SIGINT')
+  t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM'), io.signal.aborted], [1, 1, true])
+  t.equal(due.length, 1)
+  due[0]!()
+  t.strictSame([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM')], [0, 0], 'from here on they kill')
+  processIo(source as unknown as ProcessLike).signal.throwIfAborted()
+  source.emit('SIGINT')
   let reloads = 0
   const stop = io.onReload(() => reloads++)
   source.emit('SIGHUP')
