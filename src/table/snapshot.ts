@@ -12,7 +12,8 @@ import { rowFromConnection } from '../wire/row-values.js'
 import { createRows, ROW } from '../wire/rows.js'
 import type { ConnectionTable } from './connection-table.js'
 
-const FORMAT = 'ipvs-sync table'
+/** What the first and the last line say that they belong to. */
+export const SNAPSHOT_FORMAT = 'ipvs-sync table'
 const LINES_A_CHUNK = 512
 
 /**
@@ -22,7 +23,7 @@ const LINES_A_CHUNK = 512
  * @param savedAt - Wall-clock time in milliseconds since 1970, by which a reader tells the snapshot's age.
  */
 export function* writeSnapshot(table: ConnectionTable, savedAt: TimestampMs): Generator<string> {
-  let chunk = `${JSON.stringify({ format: FORMAT, version: 1, savedAt })}\n`
+  let chunk = `${JSON.stringify({ format: SNAPSHOT_FORMAT, version: 1, savedAt })}\n`
   let connections = 0
   for (const connection of table) {
     chunk += `${JSON.stringify(connection)}\n`
@@ -30,7 +31,7 @@ export function* writeSnapshot(table: ConnectionTable, savedAt: TimestampMs): Ge
     yield chunk
     chunk = ''
   }
-  yield `${chunk}${JSON.stringify({ format: FORMAT, end: true, connections })}\n`
+  yield `${chunk}${JSON.stringify({ format: SNAPSHOT_FORMAT, end: true, connections })}\n`
 }
 
 /** What became of a snapshot's lines. */
@@ -109,7 +110,7 @@ export class SnapshotLoader {
   }
 
   #take(value: Record<string, unknown>): void {
-    if (value['format'] !== FORMAT) this.#load(value as unknown as TableConnection)
+    if (value['format'] !== SNAPSHOT_FORMAT) this.#load(value as unknown as TableConnection)
     else if (value['end'] === true) this.report.complete = this.#begun && value['connections'] === this.#connections
     else this.#begin(value)
   }

@@ -5,6 +5,7 @@ import t from 'tap'
 import { run } from '../../src/cli/run.js'
 import { ProgressBar } from '../../src/cli/resync/progress.js'
 import { readSource } from '../../src/cli/resync/source.js'
+import { StoredTable } from '../../src/cli/resync/stored-table.js'
 import { sendPlan } from '../../src/cli/resync/send.js'
 import type { ResyncPlan } from '../../src/cli/resync/report.js'
 import { paceFor, sendBulk } from '../../src/daemon/bulk-sender.js'
@@ -14,8 +15,12 @@ import type { Datagram } from '../../src/engine/send-queue.js'
 import { IpvsSyncError } from '../../src/errors.js'
 import { createNotes } from '../../src/procfs/index.js'
 import type { SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
+import { ConnectionTable } from '../../src/table/connection-table.js'
+import { writeSnapshot } from '../../src/table/snapshot.js'
 import type { Connection } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
+import { rowFromConnection } from '../../src/wire/row-values.js'
+import { createRows } from '../../src/wire/rows.js'
 import { testIo } from '../fixtures/support/test-io.js'
 
 const fixture = (name: string): string => new URL(`../fixtures/captures/${name}`, import.meta.url).pathname
@@ -213,6 +218,7 @@ t.test('a person sees bar, notices and result; a refusal of the system is told',
     counts,
     notes: createNotes(),
     pace: paceFor(1472),
+    over: 0,
     rate: undefined,
     times: 1,
     maxLength: 1472
@@ -278,17 +284,38 @@ t.test('JSON Lines: connections, messages of decode, ends passed over, and what 
   t.equal((await resync([])).code, 2, 'neither interface nor peer')
 })
 
+t.test("an agent's stored table: what is over stays out, and one that was cut off is refused", async (t) => {
+  const table = new ConnectionTable({ seed: 1 })
+  const rows = createRows(1)
+  for (const [port, timeout] of [[1, 900] as const, [2, 60] as const]) {
+    rowFromConnection(make(port, { timeout }), rows, 0)
+    t.not(table.add(rows, 0, 1000), 0)
+  }
+  const stored = [...writeSnapshot(table, Date.now() - 120_000)].join('')
+  const { code, output } = await resync(['--source', '-', '--dry-run'], stored)
+  t.match(output, /^1 connection .*\n1 connection whose time has been over since the table was stored: left out\n/)
+  t.equal(code, 0)
+  const torn = await resync(['--source', '-', '--dry-run'], stored.slice(0, stored.lastIndexOf('{')))
+  t.equal(torn.code, 2)
+  t.match(torn.errors, /standard input: a stored table that was cut off: .* counts 2 connections/)
+})
+
 t.test('the kernel is read where it has IPVS', async (t) => {
   const options = { source: 'kernel', hz: 250, stdin: testIo().stdin, services: fixture('udp4/director.ip_vs') }
   const found: string[] = []
-  const table = readSource({ ...options, connections: fixture('udp4/director.ip_vs_conn') }, createNotes())
+  const table = readSource(
+    { ...options, connections: fixture('udp4/director.ip_vs_conn') },
+    createNotes(),
+    new StoredTable(0)
+  )
   for await (const { path } of table) found.push(path)
   t.equal(found[0], '/proc/net/ip_vs_conn, connection 1')
   t.equal(found.length, readFileSync(fixture('udp4/director.ip_vs_conn'), 'latin1').trim().split('\n').length - 1)
   await t.rejects(
     readSource(
       { source: 'kernel', hz: 250, stdin: testIo().stdin, services: undefined, connections: '/no/such' },
-      createNotes()
+      createNotes(),
+      new StoredTable(0)
     ).next(),
     { code: 'ERR_NO_IPVS' }
   )

@@ -20,7 +20,7 @@ export function configure(command: Command): void {
   command
     .option(
       '--source <source>',
-      '"kernel" (/proc/net/ip_vs_conn), a file (JSON Lines, or text as in /proc), or - for standard input',
+      '"kernel" (/proc/net/ip_vs_conn), a file (JSON Lines, an agent\'s --store, or text as in /proc), or - for standard input',
       'kernel'
     )
     .option('--services <file>', 'text as in /proc/net/ip_vs, for the forwarding methods of a saved table')

@@ -16,6 +16,7 @@ import { DEFAULT_MAXLEN_IPV4, MAX_CHANNELS, MAX_PAYLOAD } from '../../wire/const
 import { udpOptionsOf, type DaemonOptions, type SysctlOptions } from '../options.js'
 import type { ResyncPlan } from './report.js'
 import { readSource } from './source.js'
+import { StoredTable } from './stored-table.js'
 
 /** What `command.opts()` has. */
 export interface ResyncOptions extends DaemonOptions, SysctlOptions {
@@ -46,13 +47,15 @@ export async function planResync(
   const channels = Math.min(settings.syncPorts, MAX_CHANNELS)
   const bulk = new BulkMessages({ version, syncid: options.syncid, maxLength, channels })
   const notes = createNotes()
+  const stored = new StoredTable(Date.now())
   const { source, services, hz, rate, repeat } = options
-  for await (const { connection, path } of readSource({ source, services, hz, stdin }, notes))
+  for await (const { connection, path } of readSource({ source, services, hz, stdin }, notes, stored))
     bulk.add(connection, path)
   return {
     messages: bulk.finish(),
     counts: bulk.counts,
     notes,
+    over: stored.over,
     pace: paceFor(maxLength, rate),
     rate,
     times: repeat,

@@ -17,6 +17,8 @@ export interface ResyncPlan {
   readonly messages: readonly Datagram[]
   readonly counts: BulkCounts
   readonly notes: KernelTableNotes
+  /** Connections of a stored table whose time is over by now. */
+  readonly over: number
   readonly pace: Pace
   /** Connections a second, as it was asked for. */
   readonly rate: number | undefined
@@ -36,7 +38,7 @@ export function describePlan(plan: ResyncPlan): string[] {
   return [
     `${counted(counts.connections, 'connection')} (${counted(counts.templates, 'template')}, sent first) in ${counted(messages.length, 'message')}, ${bytes} bytes${repeats}`,
     ...explainNotes(plan.notes),
-    ...leftOut(counts),
+    ...leftOut(plan),
     describePace(plan)
   ]
 }
@@ -66,8 +68,9 @@ function describePace({ pace, rate, maxLength }: ResyncPlan): string {
   return `pace: ${counted(pace.rate, 'message')} a second: half of the ${holds} full datagrams that a receiver's default socket buffer holds, each 100 ms`
 }
 
-function leftOut({ ipv6, refused }: BulkCounts): string[] {
+function leftOut({ counts: { ipv6, refused }, over }: ResyncPlan): string[] {
   const told: [number, string, string][] = [
+    [over, 'connection', ' whose time has been over since the table was stored: left out'],
     [ipv6, 'IPv6 connection', ', which version 0 cannot carry: left out'],
     [refused, 'connection', ' with a protocol, state or flags that every receiver skips: left out']
   ]

@@ -13,6 +13,7 @@ import { readLines, readProcLines } from '../../procfs/lines.js'
 import { readServices } from '../../procfs/services.js'
 import { fileFault } from '../errors.js'
 import type { Connection } from '../../wire/connection.js'
+import type { StoredTable } from './stored-table.js'
 
 /** A connection, and what to call it when it is wrong. */
 export interface Sourced {
@@ -39,15 +40,17 @@ export interface SourceOptions {
  *
  * @param options - Where from.
  * @param notes - Filled in where a table in the kernel's form had to be completed.
+ * @param stored - Looks at each object of JSON, for an agent's stored table.
  * @throws IpvsSyncError while iterating: `ERR_CONFIG` for a line that is no connection, `ERR_IO`, `ERR_NO_IPVS`.
  */
 export async function* readSource(
   options: SourceOptions,
-  notes: KernelTableNotes
+  notes: KernelTableNotes,
+  stored: StoredTable
 ): AsyncGenerator<Sourced, void, undefined> {
   const { source, services, hz, connections } = options
   if (source !== 'kernel') {
-    yield* readText(options, notes)
+    yield* readText(options, notes, stored)
     return
   }
   const table = readKernelTable(
@@ -63,12 +66,16 @@ export async function* readSource(
 }
 
 /** The first line tells: an object, or a header. */
-async function* readText(options: SourceOptions, notes: KernelTableNotes): AsyncGenerator<Sourced, void, undefined> {
+async function* readText(
+  options: SourceOptions,
+  notes: KernelTableNotes,
+  stored: StoredTable
+): AsyncGenerator<Sourced, void, undefined> {
   const name = options.source === '-' ? 'standard input' : options.source
   const lines = numbered(readLines(options.source === '-' ? options.stdin : openFile(options.source)))
   for await (const { line, number } of lines) {
     if (line.startsWith('{')) {
-      yield* fromJson(line, `${name}:${number}`)
+      yield* fromJson(line, `${name}:${number}`, stored)
       continue
     }
     if (!isConnectionHeader(line)) {
@@ -79,6 +86,7 @@ async function* readText(options: SourceOptions, notes: KernelTableNotes): Async
     let count = 0
     for await (const connection of table) yield { connection, path: `${name}, connection ${++count}` }
   }
+  stored.end(name)
 }
 
 async function completerOf({ services, hz }: SourceOptions): Promise<Completer> {
@@ -86,8 +94,9 @@ async function completerOf({ services, hz }: SourceOptions): Promise<Completer> 
 }
 
 /** A connection, or a message of `decode --format json` with several. */
-function* fromJson(line: string, path: string): Generator<Sourced, void, undefined> {
+function* fromJson(line: string, path: string, stored: StoredTable): Generator<Sourced, void, undefined> {
   const value = parse(line, path)
+  if (stored.passesOver(value)) return
   const connections = Array.isArray(value['connections']) ? (value['connections'] as unknown[]) : [value]
   // A line of `backup --format json` that tells an end.
   if (value['change'] === 'expired') return
