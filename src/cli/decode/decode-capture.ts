@@ -41,11 +41,12 @@ export async function decodeCapture({ source, options, printer, output, onFindin
       if (item.kind === 'datagram') hasFindings = printer.datagram(item).some(isFinding) || hasFindings
       else {
         hasFindings ||= isFinding(item.problem)
-        if (!printer.finding(item)) onFinding(item)
+        if (printer.finding === undefined) onFinding(item)
+        else printer.finding(item)
       }
       if (output.isBlocked && !(await output.drained())) break reading
     }
-  printer.end()
+  printer.end?.()
   output.flush()
   await output.drained()
   return { counts: reader.counts, hasFindings }

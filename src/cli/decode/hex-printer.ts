@@ -35,12 +35,4 @@ export class HexPrinter implements Printer {
     this.#write(`${[heading, dump, ...problems.map((problem) => `! ${problemText(problem)}`)].join('\n')}\n\n`)
     return problems
   }
-
-  finding(): boolean {
-    return false
-  }
-
-  end(): void {
-    // Nothing comes last.
-  }
 }

@@ -33,14 +33,6 @@ export class JsonPrinter implements Printer {
     this.#write(`${head}${JSON.stringify({ version, syncid, size, connections, problems }).slice(1)}\n`)
     return problems
   }
-
-  finding(): boolean {
-    return false
-  }
-
-  end(): void {
-    // Nothing comes last.
-  }
 }
 
 const NONE: readonly Problem[] = []

@@ -19,12 +19,10 @@ export interface Printer {
    */
   datagram(datagram: CapturedDatagram): readonly Problem[]
   /**
-   * Prints what is wrong outside of a datagram; a format that has no place for it leaves it out, and the command says
-   * it on standard error.
-   *
-   * @returns Whether it was printed.
+   * Prints what is wrong outside of a datagram; where a format has no place for it, the command says it on
+   * standard error.
    */
-  finding(finding: CaptureFinding): boolean
+  finding?(finding: CaptureFinding): void
   /** Prints what comes last. */
-  end(): void
+  end?(): void
 }

@@ -61,11 +61,10 @@ export class TablePrinter implements Printer {
     return problems
   }
 
-  finding(finding: CaptureFinding): boolean {
+  finding(finding: CaptureFinding): void {
     this.#summary.finding(finding)
     const where = finding.packet === undefined ? '' : `packet ${finding.packet}: `
     this.#write(`${this.#problemLine(finding.problem, where)}\n`)
-    return true
   }
 
   end(): void {

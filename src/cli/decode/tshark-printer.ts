@@ -34,10 +34,6 @@ export class TsharkPrinter implements Printer {
     return this.#read(datagram).problems
   }
 
-  finding(): boolean {
-    return false
-  }
-
   end(): void {
     this.#heading()
   }
