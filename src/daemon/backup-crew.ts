@@ -128,7 +128,7 @@ export class BackupCrew implements BackupWork {
 
   #start(task: WorkerTask, worker: number): Post {
     const name = `worker ${worker} (${describePlan(planUdp(task.udp))})`
-    const member = new CrewMember(name, this.#spawn(task, name), {
+    const member = new CrewMember(name, this.#spawn(task, name), this.#clock, {
       tell: (event) => this.#tell(event, worker),
       reported: () => (post.reportedAt = this.#clock.now()),
       lost: (error) => this.#outlets.lost(error)

@@ -5,7 +5,9 @@
  */
 
 import { IpvsSyncError } from '../errors.js'
+import type { Milliseconds } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
+import type { Clock } from './clock.js'
 import { NO_COUNTERS } from './merge-reports.js'
 import { unpackError, type FromWorker, type ToWorker, type WorkerEvent, type WorkerReport } from './worker-messages.js'
 
@@ -15,6 +17,7 @@ export interface WorkerThread {
   on(event: 'message', listener: (message: FromWorker) => void): unknown
   on(event: 'error', listener: (error: unknown) => void): unknown
   on(event: 'exit', listener: (code: number) => void): unknown
+  terminate(): unknown
 }
 
 /** Who hears of what a worker does. */
@@ -33,6 +36,9 @@ interface Waiting {
   readonly reject: (error: IpvsSyncError) => void
 }
 
+/** A worker that has not closed by then is not going to: it is ended. */
+const CLOSING: Milliseconds = 5000
+
 const NO_REPORT: WorkerReport = {
   counters: NO_COUNTERS,
   senders: [],
@@ -49,6 +55,7 @@ export class CrewMember {
   readonly opened: Promise<void>
   readonly #name: string
   readonly #thread: WorkerThread
+  readonly #clock: Clock
   readonly #outlets: MemberOutlets
   readonly #ended: Promise<void>
   readonly #waiting = new Map<number, Waiting>()
@@ -61,11 +68,13 @@ export class CrewMember {
   /**
    * @param name - For a person: which channels are its.
    * @param thread - Just started.
+   * @param clock - For how long closing may take.
    * @param outlets - Who hears of it.
    */
-  constructor(name: string, thread: WorkerThread, outlets: MemberOutlets) {
+  constructor(name: string, thread: WorkerThread, clock: Clock, outlets: MemberOutlets) {
     this.#name = name
     this.#thread = thread
+    this.#clock = clock
     this.#outlets = outlets
     this.opened = new Promise((resolve, reject) => {
       this.#open = resolve
@@ -87,11 +96,13 @@ export class CrewMember {
     if (this.#state !== 'ended') this.#thread.postMessage(message)
   }
 
-  /** Closes its sockets and ends it. */
+  /** Closes its sockets and ends it; after five seconds without asking. */
   async close(): Promise<void> {
     this.post({ type: 'close' })
     if (this.#state !== 'ended') this.#state = 'closing'
+    const prevent = this.#clock.after(CLOSING, () => void this.#thread.terminate())
     await this.#ended
+    prevent()
   }
 
   /**

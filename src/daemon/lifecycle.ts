@@ -5,6 +5,7 @@
  */
 
 import { IpvsSyncError } from '../errors.js'
+import { whenAborted } from './when-aborted.js'
 
 /** What a life consists of. */
 export interface LifecycleSteps {
@@ -25,9 +26,9 @@ export interface CloseOptions {
 /** Keeps count of where a master or backup stands. */
 export class Lifecycle {
   readonly #steps: LifecycleSteps
-  readonly #onAbort = (): void => void this.close({})
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new'
   #opening: Promise<void> | undefined
+  #forget: (() => void) | undefined
   #closing: Promise<void> | undefined
 
   /** @param steps - What opening and closing mean. */
@@ -56,7 +57,7 @@ export class Lifecycle {
       throw new IpvsSyncError('ERR_USAGE', message, { field: 'signal', cause: signal.reason })
     }
     this.#state = 'opening'
-    signal?.addEventListener('abort', this.#onAbort)
+    if (signal !== undefined) this.#forget = whenAborted(signal, () => void this.close({}))
     this.#opening = this.#steps.open()
     try {
       await this.#opening
@@ -88,6 +89,6 @@ export class Lifecycle {
 
   #end(): void {
     this.#state = 'closed'
-    this.#steps.signal?.removeEventListener('abort', this.#onAbort)
+    this.#forget?.()
   }
 }

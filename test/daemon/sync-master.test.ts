@@ -1,4 +1,5 @@
 // A ready-made master over the memory network, in time that a test moves.
+import { getEventListeners } from 'node:events'
 import t from 'tap'
 import type { DroppedEvent, NoticeEvent } from '../../src/engine/events.js'
 import { SyncMaster, type SyncMasterOptions } from '../../src/daemon/sync-master.js'
@@ -184,6 +185,25 @@ t.test('its connections expire, and it says so', async (t) => {
   t.strictSame(expired, ['expired 1007'])
   t.equal(master.table.size, 0)
   await master.close()
+})
+
+t.test('a signal closes many: it has one listener, and so Node has nothing to warn of', async (t) => {
+  const hands = new AbortController()
+  const closed: number[] = []
+  const masters: SyncMaster[] = []
+  for (let i = 0; i < 12; i++) {
+    const { master } = await setUp({ signal: hands.signal })
+    master.on('close', () => closed.push(i))
+    await master.start()
+    masters.push(master)
+  }
+  await masters[5]!.close()
+  t.equal(getEventListeners(hands.signal, 'abort').length, 1)
+  t.strictSame(closed, [5])
+  hands.abort()
+  await Promise.all(masters.map((master) => master.close()))
+  t.equal(closed.length, 12)
+  t.notOk(masters.some((master) => master.listening))
 })
 
 t.test('a signal closes it, also before and during the start', async (t) => {

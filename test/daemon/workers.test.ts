@@ -386,6 +386,21 @@ t.test('a worker that breaks down is told, and whoever waits for it does not wai
   t.strictSame(early.lost, [])
 })
 
+t.test('a worker that hangs is ended five seconds after it was told to close', async (t) => {
+  const { crew, threads, clock, lost } = crewOfTwo()
+  await crew.open()
+  threads[0]!.hangs = true
+  let closed = false
+  const closing = crew.close().then(() => (closed = true))
+  await arrived()
+  clock.advance(4999)
+  await arrived()
+  t.notOk(closed)
+  clock.advance(1)
+  await closing
+  t.strictSame([lost, clock.armed], [[], 0])
+})
+
 t.test('unknown drops of one worker are unknown drops of all', async (t) => {
   const { crew, threads } = crewOfTwo()
   await crew.open()
