@@ -38,8 +38,11 @@ export async function decodeCapture({ source, options, printer, output, onFindin
   let hasFindings = false
   reading: for await (const batch of readBatches(source, reader))
     for (const item of batch) {
-      if (item.kind === 'datagram') hasFindings = printer.datagram(item).some(isFinding) || hasFindings
-      else {
+      if (item.kind === 'datagram') {
+        const problems = printer.datagram(item)
+        // A promise for each message would be waste.
+        hasFindings = (problems instanceof Promise ? await problems : problems).some(isFinding) || hasFindings
+      } else {
         hasFindings ||= isFinding(item.problem)
         if (printer.finding === undefined) onFinding(item)
         else printer.finding(item)

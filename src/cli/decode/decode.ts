@@ -10,14 +10,12 @@ import type { CaptureCounts, CaptureFinding } from '../../capture/items.js'
 import { decodeCapture } from './decode-capture.js'
 import { IpvsSyncError } from '../../errors.js'
 import type { DecodeOptions } from '../../wire/decode-message.js'
-import { JsonPrinter } from './json-printer.js'
 import { openCapture } from './open-capture.js'
 import { Output } from './output.js'
-import { PlainJson } from './plain-json.js'
 import { firstPort, type Range } from './ports-option.js'
-import type { Printer } from './printer.js'
+import type { Printer, Write } from './printer.js'
 import { Progress } from './progress.js'
-import { messageReader } from './read-message.js'
+import type { ReadMessage } from './read-message.js'
 import { problemText, styleFor } from './style.js'
 
 /** The formats, in the order of the help. */
@@ -85,14 +83,17 @@ function findingText({ packet, problem }: CaptureFinding): string {
   return problemText(problem, packet === undefined ? '' : `packet ${packet}: `)
 }
 
-/** Only the code of the format that is asked for is loaded. */
+/** Loads no other format's code: loading all of it takes as long as decoding 100,000 connections. */
 async function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output): Promise<Printer> {
-  const isTerminal = io.stdout.isTTY === true
   const { write } = output
+  const format = settings.format ?? (io.stdout.isTTY === true ? 'table' : 'json')
+  if (format === 'json') {
+    const { JsonPrinter } = await import('./json-printer.js')
+    return new JsonPrinter(output, settings)
+  }
+  const { messageReader } = await import('./read-message.js')
   const read = messageReader(settings)
-  switch (settings.format ?? (isTerminal ? 'table' : 'json')) {
-    case 'json':
-      return new JsonPrinter(write, read, new PlainJson(output, settings))
+  switch (format) {
     case 'tshark': {
       const { TsharkPrinter } = await import('./tshark-printer.js')
       return new TsharkPrinter(write, read, settings)
@@ -101,18 +102,23 @@ async function printerFor(settings: DecodeSettings, io: DecodeIo, output: Output
       const { HexPrinter } = await import('./hex-printer.js')
       return new HexPrinter(write, read, settings)
     }
-    case 'table': {
-      const { TablePrinter } = await import('./table-printer.js')
-      const { Summary } = await import('./summary.js')
-      return new TablePrinter(
-        write,
-        read,
-        styleFor(wantsColor(settings, io, isTerminal)),
-        new Summary(firstPort(settings.ports)),
-        isTerminal ? io.stdout.columns : undefined
-      )
-    }
+    case 'table':
+      return tablePrinter(settings, io, write, read)
   }
+}
+
+async function tablePrinter(settings: DecodeSettings, io: DecodeIo, write: Write, read: ReadMessage): Promise<Printer> {
+  const { Summary } = await import('./summary.js')
+  const { TablePrinter } = await import('./table-printer.js')
+  const isTerminal = io.stdout.isTTY === true
+  const style = styleFor(wantsColor(settings, io, isTerminal))
+  return new TablePrinter(
+    write,
+    read,
+    style,
+    new Summary(firstPort(settings.ports)),
+    isTerminal ? io.stdout.columns : undefined
+  )
 }
 
 /** https://no-color.org: set and not empty means none. */
