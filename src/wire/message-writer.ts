@@ -181,7 +181,7 @@ export class MessageWriter {
     data.setInt32(at + V0_DESTINATION, words[from + ROW_DESTINATION]!)
     data.setUint16(at + V0_FLAGS, flags)
     data.setUint16(at + V0_STATE, words[from + ROW_STATE]!)
-    if (sequence) this.#writeSequence(at + V0_LENGTH, words, from, this.#littleEndian)
+    if (sequence) this.#writeSequenceV0(at + V0_LENGTH, words, from)
     this.length = end
     this.count++
     return true
@@ -236,6 +236,12 @@ export class MessageWriter {
     this.#slab[at + PARAMETER_HEADER.TYPE] = type
     this.#slab[at + PARAMETER_HEADER.LENGTH] = length
     return at + PARAMETER_HEADER.DATA
+  }
+
+  /** The flags alone make the room. A row that has them without data has another row's in its words: zeros are sent. */
+  #writeSequenceV0(at: number, words: Int32Array, from: number): void {
+    if ((words[from + ROW_PRESENT]! & PRESENT_SEQUENCE) === 0) this.#slab.fill(0, at, at + SEQUENCE_BYTES)
+    else this.#writeSequence(at, words, from, this.#littleEndian)
   }
 
   #writeSequence(at: number, words: Int32Array, from: number, littleEndian: boolean): void {

@@ -89,6 +89,20 @@ t.test('values and bytes worked by hand are each other, in both versions', async
   t.strictSame(JSON.stringify(decodeMessage(encodeMessage(message(0, TCP), big), big).connections), JSON.stringify(v0.connections)) // prettier-ignore
 })
 
+t.test('a row with sequence flags and no data is sent in version 0 with zeros, whatever was sent before', async (t) => {
+  const { inSequence, outSequence, ...bare } = TCP
+  t.ok(inSequence && outSequence)
+  const writer = new MessageWriter()
+  const rows = createRows(1)
+  const sent = [TCP, bare].map((connection) => {
+    rowFromConnection(connection, rows, 0)
+    writer.begin(0, 7, 1472)
+    t.ok(writer.add(rows, 0))
+    return hex(writer.finish().subarray(-24))
+  })
+  t.strictSame(sent, [packed(BYTES_V0).slice(-48), '00'.repeat(24)])
+})
+
 t.test('a decoded connection shows its fields in the JSON’s order, to people too', async (t) => {
   const [tcp, sip] = decodeMessage(bytes(BYTES_V1)).connections
   t.equal(JSON.stringify(tcp), JSON.stringify(TCP))
