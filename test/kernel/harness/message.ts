@@ -117,6 +117,8 @@ export interface WireRecord {
   readonly fwmark: number
   /** -1 in version 0, which has none. */
   readonly timeout: number
+  /** Six words, of version 0 alone: what this kernel writes in version 1 is garbage. Empty if there are none. */
+  readonly sequence: readonly number[]
 }
 
 /** Reads the records of a sound message; what a kernel sends is sound. */
@@ -141,6 +143,7 @@ function readV1(view: DataView, bytes: Uint8Array): WireRecord[] {
       destinationPort: view.getUint16(at + 14),
       fwmark: view.getUint32(at + 16),
       timeout: view.getUint32(at + 20),
+      sequence: [],
       client: address(0),
       virtual: address(1),
       destination: address(2)
@@ -154,6 +157,7 @@ function readV0(view: DataView, bytes: Uint8Array): WireRecord[] {
   const records: WireRecord[] = []
   for (let at = 4, left = bytes[0]!; left > 0; left--) {
     const flags = view.getUint16(at + 20)
+    const words = (flags & 0x600) === 0 ? 0 : 6
     records.push({
       ipv6: false,
       protocol: bytes[at + 1]!,
@@ -164,11 +168,12 @@ function readV0(view: DataView, bytes: Uint8Array): WireRecord[] {
       destinationPort: view.getUint16(at + 6),
       fwmark: -1,
       timeout: -1,
+      sequence: Array.from({ length: words }, (_, word) => view.getUint32(at + 24 + 4 * word, true)),
       client: bytes.slice(at + 8, at + 12),
       virtual: bytes.slice(at + 12, at + 16),
       destination: bytes.slice(at + 16, at + 20)
     })
-    at += (flags & 0x600) === 0 ? 24 : 48
+    at += 24 + 4 * words
   }
   return records
 }
