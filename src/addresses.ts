@@ -35,10 +35,10 @@ export function formatIpv6(words: ArrayLike<number>, at = 0): string {
   return `${joinGroups(groups, 0, start)}::${joinGroups(groups, start + length, 8)}`
 }
 
-/** Text of an address given as 4 or 16 bytes. */
-export function formatAddress(bytes: Uint8Array): string {
-  if (bytes.length === 4) return formatIpv4((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!)
-  return formatIpv6(wordsOf(bytes))
+/** Text of an address that stands as 4 or 16 bytes at byte `at`. */
+export function formatAddress(view: DataView, at: number, version: 4 | 6): string {
+  if (version === 4) return formatIpv4(view.getInt32(at))
+  return formatIpv6([view.getInt32(at), view.getInt32(at + 4), view.getInt32(at + 8), view.getInt32(at + 12)])
 }
 
 /**
@@ -104,11 +104,6 @@ export function networkHolds(network: Network, address: string): boolean {
   }
   if (family !== network.family) return false
   return network.words.every((word, i) => (SCRATCH[i]! & maskOf(network.prefix - 32 * i)) === word)
-}
-
-function wordsOf(bytes: Uint8Array): Int32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  return Int32Array.from({ length: bytes.length / 4 }, (_, i) => view.getInt32(i * 4))
 }
 
 function maskOf(bits: number): number {

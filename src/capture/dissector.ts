@@ -198,14 +198,14 @@ function checkUdpLength({ view, start, end, wireEnd }: UdpBytes): { wireLength: 
   return { wireLength: length - UDP_HEADER, problem: captureProblem('UDP_TRAILING', text) }
 }
 
-function originOf(packet: RawPacket, ip: IpPacket, number: number): Origin {
-  const size = ip.version === 4 ? 4 : 16
+function originOf({ view, time, interfaceName }: RawPacket, ip: IpPacket, number: number): Origin {
+  const { addressesAt: at, version } = ip
   return {
     packet: number,
-    time: packet.time,
-    source: formatAddress(packet.bytes.subarray(ip.addressesAt, ip.addressesAt + size)),
-    destination: formatAddress(packet.bytes.subarray(ip.addressesAt + size, ip.addressesAt + 2 * size)),
-    interface: packet.interfaceName
+    time,
+    source: formatAddress(view, at, version),
+    destination: formatAddress(view, at + (version === 4 ? 4 : 16), version),
+    interface: interfaceName
   }
 }
 

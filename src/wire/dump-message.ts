@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatIpv4, formatIpv6 } from '../addresses.js'
+import { formatAddress } from '../addresses.js'
 import { FLAG, PARAMETER, SEQUENCE_BYTES } from './constants.js'
 import { flagNames, forwardingName } from './flags.js'
 import { toText } from './hex.js'
@@ -190,8 +190,7 @@ function labelState(labeller: Labeller, protocolAt: number, flags: number): void
 
 function labelAddress(labeller: Labeller, name: string, ipv6: boolean): void {
   const { data } = labeller
-  if (!ipv6) labeller.field(4, name, (at) => formatIpv4(data.getInt32(at)))
-  else labeller.field(16, name, (at) => formatIpv6([0, 4, 8, 12].map((word) => data.getInt32(at + word))))
+  labeller.field(ipv6 ? 16 : 4, name, (at) => formatAddress(data, at, ipv6 ? 6 : 4))
 }
 
 function labelSequence(labeller: Labeller, littleEndian: boolean): void {

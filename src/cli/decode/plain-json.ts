@@ -7,7 +7,7 @@
  */
 
 import { formatIpv4 } from '../../addresses.js'
-import { FLAG, MAX_CONNECTIONS } from '../../wire/constants.js'
+import { FLAG } from '../../wire/constants.js'
 import { flagNames, forwardingName } from '../../wire/flags.js'
 import { HEADER_V1, RECORD_V1 } from '../../wire/layout.js'
 import { MessageReader } from '../../wire/message-reader.js'
@@ -17,9 +17,8 @@ import { ROW, ROW_WORDS } from '../../wire/rows.js'
 import { Fragments } from './fragments.js'
 import type { Output } from './output.js'
 
-/** More than any connection takes: 29 flags of 12 characters, and 300 for all the rest. */
-const MOST_PER_CONNECTION = 1000
-const MOST = MAX_CONNECTIONS * MOST_PER_CONNECTION + 200
+/** More than any connection and the message's end take: 29 flags of 12 characters, and 400 for all the rest. */
+const MOST = 1000
 
 const CLIENT_PORT = Buffer.from('","port":')
 /** In the place of the next connection's protocol where there is no next one. */
@@ -58,6 +57,7 @@ export class PlainJson {
     out.reserve(MOST)
     if (count > 0) out.put(this.#heads.get(rows.words[ROW.PROTOCOL]!, 0, 0, 0, 0))
     for (let index = 0; index < count; index += 1) {
+      out.reserve(MOST)
       const at = index * ROW_WORDS
       this.#connection(rows.words, at, index + 1 < count ? rows.words[at + ROW_WORDS + ROW.PROTOCOL]! : NO_PROTOCOL)
     }
