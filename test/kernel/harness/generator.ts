@@ -159,14 +159,17 @@ export class Generator {
     const odd = random.chance(5) ? random.word() & 0xc0e0 : 0
     const flags =
       random.pick([0, 0x100]) | random.below(5) | (template ? FLAG.TEMPLATE : 0) | (noPort ? FLAG.NO_CPORT : 0)
+    const key = this.#key(kind, ipv6, template, protocol, noPort)
+    // A kernel finds a template with a client's port when a connection with its engine data is told: see docs/conformance.md.
+    const engines = !template ? 3 : key.cport === 0 ? 20 : 0
     return {
       protocol,
       state: template ? random.below(2) : random.below(STATES[protocol]!),
       flags: (flags ^ odd) >>> 0,
-      ...this.#key(kind, ipv6, template, protocol, noPort),
+      ...key,
       fwmark: random.chance(10) ? random.word() : 0,
       timeout: kind === 'passing' ? random.pick([0, 0, 1, 30, 0x7fffff]) : LONG_TIMEOUT,
-      parameters: parameters ? this.#parameters(template) : []
+      parameters: parameters ? this.#parameters(engines) : []
     }
   }
 
@@ -182,7 +185,9 @@ export class Generator {
     const moved = world !== 'passing' && random.chance(world === 'met' ? 2 : 20)
     const real = 2 + ((host + Number(moved)) & 1)
     const port = world === 'passing' ? 1 + (this.#fresh % 60000) : 1000 + random.below(world === 'met' ? 8 : 2)
-    const cport = template || (noPort && random.chance(85)) ? 0 : port
+    // No director makes a template with a client's port, but both ports count where one is looked for.
+    const noClientPort = (template && !random.chance(15)) || (noPort && random.chance(85))
+    const cport = noClientPort ? 0 : port
     const vport = world === 'no-port' ? 81 : template ? random.pick([0, 80]) : 80
     const mark = template && protocol === 0 ? [0, 0, 0, random.below(4)] : undefined
     const tail = [world === 'passing' ? 172 : 192, host >> 16, (host >> 8) & 0xff, host & 0xff]
@@ -199,11 +204,12 @@ export class Generator {
     return { ...rest, client: wide(1, tail), virtual, destination: wide(2, [real]) }
   }
 
-  #parameters(template: boolean): number[] {
+  /** @param engines - Of a hundred, how many have an engine's data. */
+  #parameters(engines: number): number[] {
     const random = this.#random
     const bytes: number[] = []
     if (random.chance(10)) bytes.push(...sequence(random))
-    if (random.chance(template ? 20 : 3))
+    if (random.chance(engines))
       bytes.push(
         ...parameter(random.pick([2, 0x42]), [...Buffer.from(`call-${random.below(4)}@example`)]),
         ...parameter(3, SIP)

@@ -54,8 +54,19 @@ function parseRow(line: string, withOrigin: boolean): KernelRow {
     state,
     origin,
     expires: Number(rest.shift()),
-    engine: rest.join(' ')
+    engine: plainText(rest.join(' '))
   }
+}
+
+/**
+ * Engine name and data so that both sides' can be compared: a kernel prints data raw and up to the first NUL, and a line
+ * ends where they have a line feed. What cannot be seen is one blank.
+ */
+export function plainText(text: string): string {
+  return text
+    .replace(/[\0\n].*/s, '')
+    .replace(/[^!-~]+/g, ' ')
+    .trim()
 }
 
 /** An address in the kernel's own writing: `0A000001`, or eight groups of four lower-case digits. */

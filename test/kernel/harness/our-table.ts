@@ -1,6 +1,6 @@
 import type { TableConnection } from 'ipvs-sync'
 import { isIPv6 } from 'node:net'
-import { kernelAddress, type KernelRow } from './kernel-table.js'
+import { kernelAddress, plainText, type KernelRow } from './kernel-table.js'
 
 const NAMED = new Set(['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6', 'IP'])
 const NUMBERS: Readonly<Record<string, string>> = { AH: '51', ESP: '50' }
@@ -34,7 +34,7 @@ function asKernelRow(connection: TableConnection): KernelRow {
     engine:
       connection.engine === undefined
         ? ''
-        : `${connection.engine.name} ${Buffer.from(connection.engine.data, 'hex').toString('latin1')}`
+        : plainText(`${connection.engine.name} ${Buffer.from(connection.engine.data, 'hex').toString('latin1')}`)
   }
 }
 
