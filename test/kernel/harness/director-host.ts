@@ -82,8 +82,9 @@ export class DirectorHost {
     const [name, lab] = [this.name, this.#lab]
     this.#holder = undefined
     lab.sh('root', `ip link del eth0-${name}; ip link del eth1-${name}`)
-    lab.sh('root', `ip netns pids ${name} | xargs -r kill -9`)
-    await lab.until(`nothing runs on ${name}`, () => lab.sh('root', `ip netns pids ${name}`) === '')
+    // One that has just ended by itself cannot be killed; one that it started meanwhile is, at the next look.
+    const kill = `ip netns pids ${name} | xargs -r kill -9 || true`
+    await lab.until(`nothing runs on ${name}`, () => lab.sh('root', `${kill}; ip netns pids ${name}`) === '')
     lab.sh('root', `ip netns del ${name}`)
   }
 
