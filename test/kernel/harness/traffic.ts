@@ -277,7 +277,9 @@ export class Player {
         continue
       }
       const at = Date.now()
+      const before = this.#packetsIn()
       await this.#cannon.fromClient(this.#packet(this.#path(), what))
+      for (let look = 0; look < 20 && this.#packetsIn() === before; look++) await this.#lab.pause(2)
       return this.#observeReadily(at)
     }
     return undefined
@@ -316,6 +318,14 @@ export class Player {
       seen = this.#observe(at)
     }
     return seen
+  }
+
+  /**
+   * What the director's kernel has counted of packets from clients, its own form: another text after each. On a busy machine it
+   * can be behind, and its table would show the state of before.
+   */
+  #packetsIn(): string {
+    return this.#lab.proc('director', 'ip_vs_stats_percpu')
   }
 
   #observe(at: number): Observation {
