@@ -9,12 +9,15 @@ const MAY_IMPORT = {
   table: ['wire'],
   engine: ['wire', 'sysctl', 'table'],
   capture: ['wire'],
+  'agent/protocol': ['wire', 'sysctl', 'table', 'engine'],
+  director: ['wire', 'sysctl', 'table', 'engine', 'capture'],
   transport: ['wire', 'sysctl'],
   procfs: ['wire', 'sysctl', 'table'],
   daemon: ['wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs'],
-  cli: ['wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon']
+  agent: ['agent/protocol', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon'],
+  cli: ['director', 'agent', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon']
 }
-const PURE = ['wire', 'sysctl', 'table', 'engine', 'capture']
+const PURE = ['wire', 'sysctl', 'table', 'engine', 'capture', 'agent/protocol', 'director']
 const NOT_PURE = 'A pure folder does no I/O and reads no clock: bytes, time and chance are passed in.'
 
 const layering = Object.entries(MAY_IMPORT).map(([folder, lower]) => ({
@@ -26,9 +29,9 @@ const layering = Object.entries(MAY_IMPORT).map(([folder, lower]) => ({
         patterns: [
           ...(PURE.includes(folder) ? [{ group: ['node:*'], message: NOT_PURE }] : []),
           ...Object.keys(MAY_IMPORT)
-            .filter((other) => other !== folder && !lower.includes(other))
+            .filter((other) => other !== folder && !lower.includes(other) && !folder.startsWith(`${other}/`))
             .map((other) => ({
-              group: [`../${other}/*`, `../../${other}/*`],
+              group: [`../${other}/**`, `../../${other}/**`, `../../../${other}/**`],
               message: `${folder} may not import ${other}: imports go down the ranks only.`
             })),
           { group: ['../index.js', '../../index.js'], message: 'Import the module, not the public face.' }
@@ -53,7 +56,7 @@ export default tseslint.config(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
       'max-lines-per-function': ['error', { max: 60, skipComments: true, skipBlankLines: true }],
-      'max-lines': ['error', { max: 400, skipBlankLines: true }],
+      'max-lines': ['error', { max: 500, skipBlankLines: true }],
       'no-console': 'error'
     }
   },

@@ -23,12 +23,12 @@ export {
   type MasterEngineOptions,
   type MasterSettings
 } from './engine/index.js'
-export { Agent } from './daemon/agent.js'
-export type { AgentEvents, AgentOptions } from './daemon/agent-options.js'
-export type { AgentEvent, AgentId, AgentOutcome, AgentReport, AgentTimes, KnownAgent } from './engine/index.js'
-export { SyncBackup, type SyncBackupEvents, type SyncBackupOptions } from './daemon/sync-backup.js'
-export { SyncMaster, type SyncMasterEvents, type SyncMasterOptions } from './daemon/sync-master.js'
-export type { AnnounceOptions } from './daemon/announcer.js'
+export { Agent } from './agent/agent.js'
+export type { AgentEvents, AgentOptions } from './agent/options.js'
+export type { AgentEvent, AgentId, AgentOutcome, AgentReport, AgentTimes, KnownAgent } from './agent/index.js'
+export { SyncBackup, type SyncBackupEvents, type SyncBackupOptions } from './daemon/backup/sync-backup.js'
+export { SyncMaster, type SyncMasterEvents, type SyncMasterOptions } from './daemon/master/sync-master.js'
+export type { AnnounceOptions } from './daemon/master/announcer.js'
 export type { Clock } from './daemon/clock.js'
 export type { CloseOptions } from './daemon/lifecycle.js'
 export type { SyncOptions } from './daemon/sync-options.js'

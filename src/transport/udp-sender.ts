@@ -9,7 +9,7 @@
  */
 
 import type { Socket } from 'node:dgram'
-import { counted } from '../counted.js'
+import { counted } from '../text.js'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, outcomeOf } from './channel-sockets.js'
 import type { InterfaceAddress } from './interfaces.js'

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { counted } from '../counted.js'
+import { counted } from '../text.js'
 import { demandMessage } from './arguments.js'
 import type { Connection, DecodedMessage, SyncMessage } from './connection.js'
 import { decodeMessage, type DecodeOptions } from './decode-message.js'

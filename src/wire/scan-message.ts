@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { counted } from '../counted.js'
+import { counted } from '../text.js'
 import { demandDecodable } from './arguments.js'
 import { KNOWN_ENGINES } from './constants.js'
 import { Findings } from './findings.js'

@@ -1,8 +1,8 @@
 // Metrics, tables and health over HTTP, on the loopback interface.
 import { connect } from 'node:net'
 import t from 'tap'
-import { serveHttp, type HttpView } from '../../src/daemon/http-server.js'
-import type { MetricsSnapshot } from '../../src/daemon/metrics.js'
+import { serveHttp, type HttpView } from '../../src/daemon/http/http-server.js'
+import type { MetricsSnapshot } from '../../src/daemon/http/metrics.js'
 import type { TableConnection } from '../../src/wire/connection.js'
 
 const CONNECTION: TableConnection = {

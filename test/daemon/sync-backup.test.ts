@@ -1,9 +1,9 @@
 // A ready-made backup, alone and together with a master, over the memory network and in time that a test moves.
 import t from 'tap'
 import type { ConnectionEvent, NoticeEvent, ProblemEvent } from '../../src/engine/events.js'
-import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/sync-backup.js'
-import { SyncMaster } from '../../src/daemon/sync-master.js'
-import { viewOf } from '../../src/daemon/sync-view.js'
+import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/backup/sync-backup.js'
+import { SyncMaster } from '../../src/daemon/master/sync-master.js'
+import { viewOf } from '../../src/daemon/http/sync-view.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
 import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
 import { ManualClock } from '../fixtures/support/manual-clock.js'

@@ -2,7 +2,7 @@
 import { getEventListeners } from 'node:events'
 import t from 'tap'
 import type { DroppedEvent, NoticeEvent } from '../../src/engine/events.js'
-import { SyncMaster, type SyncMasterOptions } from '../../src/daemon/sync-master.js'
+import { SyncMaster, type SyncMasterOptions } from '../../src/daemon/master/sync-master.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
 import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'

@@ -3,8 +3,8 @@ import { fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import type { MasterCounters } from '../../src/engine/master-counters.js'
-import { SyncBackup } from '../../src/daemon/sync-backup.js'
+import type { MasterCounters } from '../../src/engine/master/counters.js'
+import { SyncBackup } from '../../src/daemon/backup/sync-backup.js'
 import { freePorts } from '../fixtures/support/loopback.js'
 
 const COUNT = 100_000

@@ -1,7 +1,7 @@
 // A backup from datagrams to its table: as a kernel leaves it, and what is told and counted besides.
 import t from 'tap'
-import { BackupEngine } from '../../src/engine/backup.js'
-import type { BackupEngineOptions } from '../../src/engine/backup-options.js'
+import { BackupEngine } from '../../src/engine/backup/backup.js'
+import type { BackupEngineOptions } from '../../src/engine/backup/options.js'
 import type { EngineEvent, ProblemEvent } from '../../src/engine/events.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { seededChance } from '../../src/transport/chance.js'

@@ -5,7 +5,7 @@
  */
 
 import { type Command } from 'commander'
-import { Agent } from '../../daemon/agent.js'
+import { Agent } from '../../agent/agent.js'
 import { notifyService } from '../../daemon/notify.js'
 import { acceptOption } from '../backup/accept-option.js'
 import type { Io } from '../io.js'

@@ -5,10 +5,10 @@
  */
 
 import { Option, type Command } from 'commander'
-import { counted } from '../../counted.js'
-import type { BackupCounters } from '../../engine/backup-counters.js'
+import { counted } from '../../text.js'
+import type { BackupCounters } from '../../engine/backup/counters.js'
 import type { ConnectionEvent } from '../../engine/events.js'
-import { SyncBackup } from '../../daemon/sync-backup.js'
+import { SyncBackup } from '../../daemon/backup/sync-backup.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'
 import { EXIT_IO } from '../errors.js'
 import type { Io } from '../io.js'

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import type { Io } from '../io.js'
 import type { CaptureCounts, CaptureFinding } from '../../capture/items.js'
 import { decodeCapture } from './decode-capture.js'

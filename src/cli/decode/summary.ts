@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import type { CapturedDatagram, CaptureFinding } from '../../capture/items.js'
 import type { DecodedMessage } from '../../wire/connection.js'
 import type { Problem } from '../../wire/problems.js'

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import type { CapturedDatagram, CaptureFinding } from '../../capture/items.js'
 import type { Connection, DecodedMessage } from '../../wire/connection.js'
 import { problemRow } from '../../wire/format-message.js'

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import type { Endpoint, TableConnection } from '../../wire/connection.js'
 import { pairUp, type DemoSnapshot, type Pair } from './snapshot.js'
 

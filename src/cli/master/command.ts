@@ -5,9 +5,9 @@
  */
 
 import { Option, type Command } from 'commander'
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import { systemClock } from '../../daemon/clock.js'
-import { SyncMaster } from '../../daemon/sync-master.js'
+import { SyncMaster } from '../../daemon/master/sync-master.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { settingsOf } from '../options.js'

@@ -6,7 +6,7 @@
 
 import { seededChance, type Chance } from '../../transport/chance.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
-import type { ConnectionChange } from '../../engine/connection-change.js'
+import type { ConnectionChange } from '../../engine/master/connection-change.js'
 import type { Connection } from '../../wire/connection.js'
 
 /** What one connection still has to do. */

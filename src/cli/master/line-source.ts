@@ -6,7 +6,7 @@
 
 import type { Readable } from 'node:stream'
 import { IpvsSyncError } from '../../errors.js'
-import type { ConnectionChange } from '../../engine/connection-change.js'
+import type { ConnectionChange } from '../../engine/master/connection-change.js'
 import { LONGEST_LINE, readLines } from '../../procfs/lines.js'
 import type { Tell } from '../service.js'
 import { whenThereIsRoom, type Pressed } from './flow.js'

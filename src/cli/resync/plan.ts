@@ -7,7 +7,7 @@
 
 import { paceFor } from '../../daemon/bulk-sender.js'
 import { linkOf } from '../../daemon/sync-options.js'
-import { BulkMessages } from '../../engine/bulk-messages.js'
+import { BulkMessages } from '../../engine/full-table/bulk-messages.js'
 import { createNotes } from '../../procfs/kernel-table.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'

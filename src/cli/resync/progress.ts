@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 
 /** Between two updates. */

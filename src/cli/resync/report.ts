@@ -4,11 +4,11 @@
  * @module
  */
 
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import type { BulkProgress, Pace } from '../../daemon/bulk-sender.js'
-import type { BulkCounts } from '../../engine/bulk-messages.js'
-import { receiveBufferHolds } from '../../engine/pacer.js'
-import type { Datagram } from '../../engine/send-queue.js'
+import type { BulkCounts } from '../../engine/full-table/bulk-messages.js'
+import { receiveBufferHolds } from '../../engine/full-table/pacer.js'
+import type { Datagram } from '../../engine/master/send-queue.js'
 import { explainNotes, type KernelTableNotes } from '../../procfs/kernel-table.js'
 import type { Bytes, Milliseconds } from '../../units.js'
 

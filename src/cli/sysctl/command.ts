@@ -5,7 +5,7 @@
  */
 
 import { Option, type Command } from 'commander'
-import { counted } from '../../counted.js'
+import { counted } from '../../text.js'
 import { readSysctls } from '../../sysctl/index.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'

@@ -7,7 +7,7 @@
 import { get } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { readReadyFile } from '../../daemon/ready-file.js'
+import { readReadyFile } from '../../agent/ready-file.js'
 import { IpvsSyncError } from '../../errors.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'

@@ -1,0 +1,396 @@
+/**
+ * An agent, ready-made: one process for each director, so that one that comes back has the whole table before it takes over.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import { counted } from '../text.js'
+import type { AgentEvent } from './protocol/options.js'
+import { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
+import type { IpvsSyncError } from '../errors.js'
+import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
+import type { ConnectionTable } from '../table/connection-table.js'
+import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
+import { UdpReceiver } from '../transport/udp-receiver.js'
+import { UdpSender } from '../transport/udp-sender.js'
+import type { Milliseconds } from '../units.js'
+import { Announcing } from './announcing.js'
+import { AgentKernel, bringerOf } from './kernel.js'
+import { AgentNotices } from './notices.js'
+import type { AgentEvents, AgentOptions } from './options.js'
+import { AgentReadyFile } from './agent-ready-file.js'
+import { AgentRole } from './role.js'
+import { AgentStore } from './store.js'
+import type { Clock } from '../daemon/clock.js'
+import { Lifecycle } from '../daemon/lifecycle.js'
+import { Repeater } from '../daemon/repeater.js'
+import { READY_FILE_PERIOD } from './ready-file.js'
+import { Runner } from '../daemon/runner.js'
+import { SyncBackup } from '../daemon/backup/sync-backup.js'
+import type { SyncMaster } from '../daemon/master/sync-master.js'
+import { clockOf, tableOf, udpOptionsOf } from '../daemon/sync-options.js'
+import { answerMaxlen, TableGiver, type Given, type TableGiverParts } from './table-giver.js'
+import { TappedReceiver } from './tapped-receiver.js'
+
+const KERNEL_INTERVAL: Milliseconds = 5000
+const ANNOUNCE_INTERVAL: Milliseconds = 1000
+const STORE_INTERVAL: Milliseconds = 60_000
+
+/**
+ * Keeps a warm table, asks for a whole one when it comes up, gives its own to others, and says when it is ready.
+ *
+ * @example
+ * ```ts
+ * await using agent = new Agent({ mcastInterface: 'eth1', syncid: 51, store: '/var/lib/ipvs-sync/table' })
+ * agent.on('status', (ready, text) => log(ready ? 'may take over:' : 'wait:', text))
+ * await agent.start()
+ * ```
+ */
+export class Agent extends EventEmitter<AgentEvents> {
+  readonly #options: AgentOptions
+  readonly #clock: Clock
+  readonly #engine: AgentEngine
+  readonly #runner: Runner<AgentEvent>
+  readonly #receiver: ReceivingTransport
+  readonly #sender: SendingTransport
+  readonly #messages: Pick<TableGiverParts, 'syncid' | 'maxLength' | 'rate'>
+  readonly #giver: TableGiver
+  readonly #life: Lifecycle
+  readonly #notices = new AgentNotices((text) => this.#notice(text))
+  readonly #readyFile: AgentReadyFile
+  readonly #role: AgentRole | undefined
+  readonly #repeater: Repeater
+  readonly #store: AgentStore | undefined
+  #sysctls: Sysctls
+  #table: ConnectionTable
+  #backup: SyncBackup | undefined
+  #announcing: Announcing | undefined
+  #kernel: AgentKernel | undefined
+
+  /**
+   * @param options - What it is told.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
+   */
+  constructor(options: AgentOptions) {
+    super()
+    this.#options = options
+    const sysctls = verifySysctls(options.sysctls ?? {})
+    this.#sysctls = sysctls
+    this.#clock = clockOf(options)
+    this.#table = tableOf(options)
+    this.#repeater = new Repeater(this.#clock)
+    this.#readyFile = new AgentReadyFile(options.readyFile, () => this.#wallClock(), this.#notices)
+    this.#role = this.#createRole()
+    this.#store = this.#createStore()
+    const udp = udpOptionsOf(options, sysctls)
+    this.#receiver = options.receiver ?? new UdpReceiver(udp, options.system)
+    // One channel, so one source port: who asks tells an answer by it. Every receiver listens at the first.
+    this.#sender = options.sender ?? new UdpSender({ ...udp, channels: 1 }, options.system)
+    this.#messages = {
+      syncid: options.syncid ?? 0,
+      maxLength: options.syncMaxlen ?? answerMaxlen(options, sysctls),
+      rate: options.rate
+    }
+    this.#giver = new TableGiver({
+      ...this.#messages,
+      sender: this.#sender,
+      clock: this.#clock,
+      onProgress: (connections) => this.#engine.answerProgress(connections),
+      onPortion: (portion, sums) => {
+        this.#engine.answerPortion(portion, sums)
+        this.#runner.settle()
+      }
+    })
+    this.#engine = new AgentEngine({
+      ...options,
+      id: options.id ?? randomBytes(8).toString('hex'),
+      syncid: options.syncid ?? 0,
+      chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+      tableSize: () => this.#table.size,
+      verifies: options.verifyKernel === true,
+      restores: options.kernel !== false && options.restore !== false
+    })
+    this.#runner = new Runner(this.#engine, this.#clock, {
+      transmit: () => this.#transmit(),
+      event: (event) => this.#take(event)
+    })
+    this.#life = new Lifecycle({ open: () => this.#open(), close: () => this.#close(), signal: options.signal })
+  }
+
+  /** Its connections. Another table after the start, where one was stored. */
+  get table(): ConnectionTable {
+    return this.#table
+  }
+
+  /** Whether the sockets are open. */
+  get listening(): boolean {
+    return this.#life.isOpen
+  }
+
+  /** Whether this director may take over. */
+  get ready(): boolean {
+    return this.listening && this.#engine.ready
+  }
+
+  /** What it is at, in a line for a person. */
+  get status(): string {
+    return this.#engine.statusText()
+  }
+
+  /** The settings now: frozen. */
+  get sysctls(): Sysctls {
+    return this.#sysctls
+  }
+
+  /** The backup's part of it, from the start on. */
+  get backup(): SyncBackup | undefined {
+    return this.#backup
+  }
+
+  /** The master's part of it, while keepalived says MASTER. */
+  get master(): SyncMaster | undefined {
+    return this.#announcing?.master
+  }
+
+  /** What it has done so far. */
+  report(): AgentReport {
+    return this.#engine.report()
+  }
+
+  /**
+   * Takes new settings, all at once. sync_ports and sync_sock_size wait for the next start.
+   *
+   * @param sysctls - What is left out keeps its value.
+   * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
+   */
+  configure(sysctls: Partial<Sysctls>): void {
+    this.#sysctls = verifySysctls({ ...this.#sysctls, ...sysctls })
+    this.#backup?.configure(this.#sysctls)
+    this.master?.configure(this.#sysctls)
+  }
+
+  /**
+   * Reads the stored table, opens the sockets and begins to ask.
+   *
+   * @throws IpvsSyncError `ERR_IO` for a stored table that cannot be read, and what opening sockets throws.
+   */
+  async start(): Promise<void> {
+    if (!(await this.#life.open())) return
+    this.emit('listening', this.#receiver.description)
+    this.#engine.start(this.#clock.now())
+    this.#runner.settle()
+    this.#role?.start()
+  }
+
+  /** Ends it: what it holds as a master is sent, the table stored, the ready file removed. Calling it again waits for the first call. */
+  async close(): Promise<void> {
+    await this.#life.close({})
+  }
+
+  /** For `await using`: as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #open(): Promise<void> {
+    this.#readyFile.remove()
+    this.#table = (await this.#store?.load()) ?? this.#table
+    this.#announcing = this.#createAnnouncing()
+    this.#backup = this.#createBackup()
+    await this.#openSockets(this.#backup)
+    await this.#beginKernel(this.#announcing)
+    this.#repeater.add({ interval: () => READY_FILE_PERIOD, rest: 0, action: () => this.#readyFile.write(this) })
+    this.#repeater.add({
+      interval: () => this.#options.storeInterval ?? STORE_INTERVAL,
+      rest: 9,
+      action: () => this.#store?.save(this.#table)
+    })
+  }
+
+  #createStore(): AgentStore | undefined {
+    const { store: path } = this.#options
+    if (path === undefined) return undefined
+    return new AgentStore({
+      path,
+      clock: this.#clock,
+      wallClock: () => this.#wallClock(),
+      empty: () => tableOf(this.#options),
+      notices: this.#notices
+    })
+  }
+
+  #createRole(): AgentRole | undefined {
+    const { notifyFifo: path, instance } = this.#options
+    if (path === undefined) return undefined
+    return new AgentRole({
+      path,
+      instance,
+      clock: this.#clock,
+      notices: this.#notices,
+      onRole: (isMaster) => {
+        this.emit('role', isMaster)
+        if (this.#options.announce !== false) this.#announcing!.want(isMaster)
+      }
+    })
+  }
+
+  #createBackup(): SyncBackup {
+    const backup = new SyncBackup({
+      ...this.#options,
+      table: this.#table,
+      transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from)),
+      onRemove: (slot) => this.#announcing!.forget(slot)
+    })
+    backup.on('notice', ({ message }) => this.#notice(message))
+    backup.on('error', (error) => this.#fail(error))
+    return backup
+  }
+
+  #createAnnouncing(): Announcing {
+    const { announcer, rate } = this.#options
+    return new Announcing({
+      options: () => ({
+        ...this.#options,
+        sysctls: this.#sysctls,
+        table: this.#table,
+        ...(announcer !== undefined && { transport: announcer })
+      }),
+      clock: this.#clock,
+      rate,
+      look: () => this.#look(),
+      onNotice: (text) => this.#notice(text)
+    })
+  }
+
+  async #openSockets(backup: SyncBackup): Promise<void> {
+    await backup.start()
+    try {
+      await this.#sender.start({
+        onWritable: () => this.#runner.settle(),
+        onNotice: ({ message }) => this.#notice(message),
+        onError: (error) => this.#fail(error)
+      })
+    } catch (error) {
+      await backup.close()
+      throw error
+    }
+  }
+
+  async #beginKernel(announcing: Announcing): Promise<void> {
+    if (this.#options.kernel === false) return
+    this.#kernel = await AgentKernel.open({
+      table: this.#table,
+      clock: this.#clock,
+      files: this.#options.kernelFiles ?? {},
+      announcing,
+      bringer: bringerOf(this.#options, this.#sysctls),
+      giver: this.#messages,
+      onNotice: this.#notices.once
+    })
+    if (this.#kernel === undefined) return
+    const { kernelInterval: usual = KERNEL_INTERVAL } = this.#options
+    this.#repeater.add({
+      interval: () => (this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL)),
+      rest: 3,
+      action: () => this.#look()
+    })
+  }
+
+  async #close(): Promise<void> {
+    this.#role?.close()
+    this.#repeater.stop()
+    this.#giver.stop()
+    this.#kernel?.end()
+    await this.#announcing!.close()
+    this.#engine.close()
+    this.#runner.stop()
+    await this.#sender.flush()
+    await this.#backup!.close()
+    await this.#sender.close()
+    await this.#store?.saveLast(this.#table)
+    this.#readyFile.remove()
+    this.emit('close')
+  }
+
+  /** Everything that comes in is heard here first; what agents say is nothing for the backup. */
+  #hear(bytes: Uint8Array, from: { readonly address: string; readonly port: number }): boolean {
+    const isTheirs = this.#engine.handleDatagram(bytes, from, this.#clock.now())
+    if (isTheirs) this.#runner.settle()
+    return isTheirs
+  }
+
+  #transmit(): void {
+    while (this.#sender.writable(0)) {
+      const bytes = this.#engine.pollTransmit()
+      if (bytes === undefined) return
+      this.#sender.send(0, bytes)
+    }
+  }
+
+  #take(event: AgentEvent): void {
+    switch (event.type) {
+      case 'answer':
+        this.#notice(`giving the table to agent ${event.to} at ${event.address}`)
+        void this.#give('', () => this.#giver.give(this.#table, () => this.#look()))
+        break
+      case 'repeat':
+        void this.#give(', after some of it was sent again', () => this.#giver.repeat(event.pieces))
+        break
+      case 'forget':
+        this.#giver.forget()
+        break
+      case 'stop':
+        this.#giver.stop()
+        break
+      case 'verify':
+        void this.#verify((kernel) => kernel.complete())
+        break
+      case 'restore':
+        void this.#verify((kernel) => kernel.restore())
+        break
+      case 'status':
+        this.#readyFile.write(this)
+        this.emit('status', event.ready, event.text)
+    }
+  }
+
+  /** Sends the whole table, with what the kernel has now, or some of it again. */
+  async #give(how: string, give: () => Promise<Given | undefined>): Promise<void> {
+    try {
+      const given = await give()
+      if (given === undefined) return
+      this.#notice(`${counted(given.connections, 'connection')} given${how}`)
+      this.#engine.answerDone(given.connections, given.messages, this.#clock.now())
+    } catch (error) {
+      this.#notice(`the table could not be given: ${(error as Error).message}`)
+      this.#engine.answerFailed()
+    }
+    this.#runner.settle()
+  }
+
+  /** Without a kernel's table there is nothing that could be complete. */
+  async #verify(look: (kernel: AgentKernel) => Promise<number>): Promise<void> {
+    const missing = this.#kernel === undefined ? this.#table.size : await look(this.#kernel)
+    this.#engine.verified(missing, this.#clock.now())
+    this.#runner.settle()
+  }
+
+  /** Looks at the kernel's table, if there is one; a failure is told once. */
+  #look(): Promise<number> {
+    return this.#kernel?.look() ?? Promise.resolve(0)
+  }
+
+  #wallClock(): number {
+    return (this.#options.wallClock ?? Date.now)()
+  }
+
+  #notice(text: string): void {
+    this.emit('notice', Object.freeze({ type: 'notice', code: 'AGENT', message: text }))
+  }
+
+  #fail(error: IpvsSyncError): void {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+  }
+}

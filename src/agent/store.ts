@@ -1,0 +1,57 @@
+/**
+ * An agent's stored table: read at the start, written from time to time and at the end.
+ *
+ * @module
+ */
+import { counted } from '../text.js'
+import type { ConnectionTable } from '../table/connection-table.js'
+import type { AgentNotices } from './notices.js'
+import type { Clock } from '../daemon/clock.js'
+import { loadTable, saveTable } from '../daemon/table-store.js'
+
+/** What it is made of. */
+export interface AgentStoreParts {
+  /** The file. */
+  readonly path: string
+  readonly clock: Clock
+  /** Milliseconds since 1970: what the file's age is measured by. */
+  readonly wallClock: () => number
+  /** Makes an empty table. */
+  readonly empty: () => ConnectionTable
+  /** Takes what was found, and why the file could not be written. */
+  readonly notices: AgentNotices
+}
+
+/** Keeps a table in a file. */
+export class AgentStore {
+  readonly #parts: AgentStoreParts
+  #saving: Promise<void> = Promise.resolve()
+
+  /** @param parts - What it is made of. */
+  constructor(parts: AgentStoreParts) {
+    this.#parts = parts
+  }
+
+  /** The stored table; an empty one where there is none, or none that can be trusted. */
+  async load(): Promise<ConnectionTable> {
+    const { path, clock, wallClock, empty, notices } = this.#parts
+    const { table, state, report } = await loadTable(path, empty, { now: clock.now(), wallClock: wallClock() })
+    if (state === 'good')
+      notices.tell(`${path}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
+    if (state === 'damaged') notices.tell(`${path} is damaged: set aside as ${path}.damaged, and not loaded`)
+    return table
+  }
+
+  /** Writes a table; a failure is told, and is no error. */
+  save(table: ConnectionTable): Promise<void> {
+    const { path, wallClock, notices } = this.#parts
+    this.#saving = saveTable(table, path, wallClock()).catch((error: unknown) => notices.once((error as Error).message))
+    return this.#saving
+  }
+
+  /** Writes it once more, after what is being written. */
+  async saveLast(table: ConnectionTable): Promise<void> {
+    await this.#saving
+    await this.save(table)
+  }
+}

@@ -1,0 +1,336 @@
+/**
+ * A backup, ready-made: the engine, UDP and the real clock.
+ *
+ * @module
+ */
+
+import { EventEmitter } from 'node:events'
+import { demandObject } from '../../demand.js'
+import { IpvsSyncError } from '../../errors.js'
+import { BackupEngine } from '../../engine/backup/backup.js'
+import { DEFAULT_MAX_CONNECTIONS, type BackupEngineOptions } from '../../engine/backup/options.js'
+import type { BackupCounters } from '../../engine/backup/counters.js'
+import type { SenderReport } from '../../engine/backup/senders.js'
+import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '../../engine/events.js'
+import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
+import type { ConnectionTable, TableCount } from '../../table/connection-table.js'
+import { backupSyncMaxlen, heldSyncMaxlen } from '../../transport/sync-maxlen.js'
+import { ownAddresses } from '../../transport/interfaces.js'
+import { nodeSystem } from '../../transport/system.js'
+import type { ReceivingTransport } from '../../transport/transport.js'
+import { UdpReceiver } from '../../transport/udp-receiver.js'
+import type { TableConnection } from '../../wire/connection.js'
+import type { FlagChecks } from '../../wire/constants.js'
+import { BackupCrew, type CrewOutlets } from '../workers/worker-pool.js'
+import type { Clock } from '../clock.js'
+import { TableCopier } from './copy-table.js'
+import { latchedSettings } from '../latched-settings.js'
+import { Lifecycle } from '../lifecycle.js'
+import { LocalBackup, type BackupWork } from './local-backup.js'
+import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
+import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
+
+/** What a {@link SyncBackup} is told. */
+export interface SyncBackupOptions extends SyncOptions {
+  /** 0…255. Messages with another one are ignored; 0, the default, accepts every one. */
+  readonly syncid?: number
+  /**
+   * Networks (`10.9.0.0/24`, `fd00::1`) whose messages are accepted. By default all; with peers, those of them that are not
+   * this host. Whoever can send to the group can make connections: this list is what limits it.
+   */
+  readonly accept?: readonly string[]
+  /** Which generation of kernel judges flags and template states. `strict`, the newest, by default. */
+  readonly flagChecks?: FlagChecks
+  /** Hears of each slot before it is removed, where the table is shared: a master's `forget`. */
+  readonly onRemove?: (slot: number) => void
+  /** Brings the messages instead of UDP. */
+  readonly transport?: ReceivingTransport
+  /**
+   * Spreads the channels over so many worker threads, at most one for each of sync_ports: for when one core is not enough. 0,
+   * the default, and 1 do all the work in the calling thread.
+   *
+   * Each worker has sockets, an engine and a table of its own (`maxConnections` is the ceiling of each), so `table`,
+   * `transport`, `onRemove`, `clock` and `system` cannot be given with it; `SyncBackup.table` cannot be had: use
+   * {@link SyncBackup.connections} and {@link SyncBackup.copyTable}. Counters are some 200 ms old, and events come in batches;
+   * where listeners do not keep up, further ones are left out and counted in `eventsLost`. A key that was announced on two
+   * channels, as by a master that came up again, is shown twice until the older one's time is over.
+   */
+  readonly workers?: number
+}
+
+/** What a {@link SyncBackup} tells. */
+export interface SyncBackupEvents {
+  /** The sockets are open. The argument says where, for a person. */
+  listening: [description: string]
+  /** A connection was created, updated or replaced. Made only where somebody listens for it: each costs an object. */
+  connection: [event: ConnectionEvent]
+  /** A connection's time was over. Made only where somebody listens for it. */
+  expired: [event: ConnectionEvent]
+  /** Something is wrong with a message. */
+  problem: [event: ProblemEvent]
+  /** Something that a person should know, and that stops nothing. */
+  notice: [event: NoticeEvent]
+  /**
+   * A socket failed after the start; where nobody listens for this, it passes. With `ERR_WORKER` a worker ended by itself, and
+   * the backup closes: where nobody listens, that is thrown.
+   */
+  error: [error: IpvsSyncError]
+  /** Everything is closed. */
+  close: []
+}
+
+/**
+ * Keeps the connections that masters announce.
+ *
+ * @example
+ * ```ts
+ * await using backup = new SyncBackup({ mcastInterface: 'eth1', accept: ['10.9.0.0/24'] })
+ * backup.on('connection', ({ change, connection }) => log(change, connection.client.address))
+ * await backup.start()
+ * ```
+ */
+export class SyncBackup extends EventEmitter<SyncBackupEvents> {
+  /** How many worker threads it has; 0 where all the work is done in this one. */
+  readonly workers: number
+  readonly #options: SyncBackupOptions
+  readonly #work: BackupWork
+  readonly #clock: Clock
+  readonly #life: Lifecycle
+  readonly #started: Sysctls
+  #sysctls: Sysctls
+  #description = ''
+
+  /**
+   * @param options - What it is told.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
+   */
+  constructor(options: SyncBackupOptions) {
+    super()
+    demandObject('options', options)
+    this.#options = options
+    this.#sysctls = verifySysctls(options.sysctls ?? {})
+    this.#started = this.#sysctls
+    this.#clock = clockOf(options)
+    this.workers = verifyWorkers(options.workers ?? 0, this.#sysctls.syncPorts)
+    const outlets: CrewOutlets = {
+      tell: (event) => this.#tell(event),
+      fail: (error) => this.#fail(error),
+      lost: (error) => this.#lost(error)
+    }
+    this.#work = this.workers > 0 ? this.#crew(outlets) : this.#local(outlets)
+    this.#followListeners()
+    this.#life = new Lifecycle({
+      open: () => this.#open(),
+      close: () => this.#close(),
+      signal: options.signal
+    })
+  }
+
+  /**
+   * Its connections. Pass it to a master to announce them after a change of role.
+   *
+   * @throws IpvsSyncError `ERR_USAGE` with workers: each has a table of its own.
+   */
+  get table(): ConnectionTable {
+    return this.#work.table
+  }
+
+  /** How many connections it has. */
+  get size(): number {
+    return this.#work.size
+  }
+
+  /** Whether the sockets are open. */
+  get listening(): boolean {
+    return this.#life.isOpen
+  }
+
+  /** Whether this director may hand out packets: not while it is a running backup with `backup_only` set. */
+  get directing(): boolean {
+    return !this.listening || this.#sysctls.backupOnly === 0
+  }
+
+  /** The settings now: frozen. */
+  get sysctls(): Sysctls {
+    return this.#sysctls
+  }
+
+  /**
+   * Opens the sockets.
+   *
+   * @throws IpvsSyncError `ERR_INTERFACE`, `ERR_ADDRESS_IN_USE`, `ERR_GROUP` or `ERR_TRANSPORT` from the sockets;
+   * `ERR_USAGE` for a second start, or one after the close.
+   */
+  async start(): Promise<void> {
+    if (await this.#life.open()) this.emit('listening', this.#description)
+  }
+
+  /**
+   * Takes new settings, all at once, from the next message on. sync_ports and sync_sock_size wait for the next start,
+   * and notices say so.
+   *
+   * @param sysctls - What is left out keeps its value.
+   * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
+   */
+  configure(sysctls: Partial<Sysctls>): void {
+    const settings = verifySysctls({ ...this.#sysctls, ...sysctls })
+    this.#work.configure(settings)
+    this.#sysctls = settings
+    const latched = latchedSettings(this.#started, settings, ['SYNC_PORTS_LATCHED', 'SYNC_SOCK_SIZE_LATCHED'])
+    for (const notice of latched) this.emit('notice', notice)
+  }
+
+  /** What was counted until now: a copy. */
+  counters(): BackupCounters {
+    return this.#work.counters()
+  }
+
+  /** Who sent, last heard first; at most 1024 are remembered. */
+  senders(): SenderReport[] {
+    return this.#work.senders()
+  }
+
+  /** Messages that the receive buffers had no room for; undefined where the system does not tell. */
+  receiveDrops(): number | undefined {
+    return this.#work.receiveDrops()
+  }
+
+  /** How many connections there are, by protocol and origin; those that are none are left out. */
+  tableCounts(): TableCount[] {
+    return this.#work.tableCounts()
+  }
+
+  /**
+   * Every connection, of all workers where there are some. Others work meanwhile, and changes are allowed.
+   *
+   * @throws IpvsSyncError `ERR_USAGE` with workers that were closed meanwhile, `ERR_WORKER` with one that ended by itself.
+   */
+  async *connections(): AsyncGenerator<TableConnection> {
+    for await (const portion of this.#work.portions()) yield* portion
+  }
+
+  /**
+   * A table with all connections, for a master after a change of role: with workers a copy, made before the close; without,
+   * {@link SyncBackup.table} itself.
+   *
+   * @throws IpvsSyncError As {@link SyncBackup.connections}.
+   */
+  async copyTable(): Promise<ConnectionTable> {
+    if (this.workers === 0) return this.table
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = this.#options
+    const table = tableOf({ maxConnections: Math.max(maxConnections, this.size) })
+    const copier = new TableCopier(table, this.#sysctls.syncThreshold[0])
+    for await (const connection of this.connections()) copier.put(connection, this.#clock.now())
+    return table
+  }
+
+  /** Closes the sockets. The table stays as it is, but those of workers go with them. Calling it again waits for the first call. */
+  async close(): Promise<void> {
+    await this.#life.close({})
+  }
+
+  /** For `await using`: as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #open(): Promise<void> {
+    this.#description = await this.#work.open()
+  }
+
+  async #close(): Promise<void> {
+    await this.#work.close()
+    this.emit('close')
+  }
+
+  #local(outlets: CrewOutlets): LocalBackup {
+    const options = this.#options
+    const transport = options.transport ?? new UdpReceiver(udpOptionsOf(options, this.#sysctls), options.system)
+    demandChannels(transport, this.#sysctls)
+    const { onRemove } = options
+    const engine = {
+      ...engineOptionsOf(options, this.#sysctls),
+      table: tableOf(options),
+      ...(onRemove !== undefined && { onRemove })
+    }
+    return new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
+  }
+
+  #crew(outlets: CrewOutlets): BackupCrew {
+    const options = this.#options
+    refuseUnsendable(options)
+    const engine = engineOptionsOf(options, this.#sysctls)
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = options
+    // What a worker would refuse is refused here, where it can be told whose mistake it is.
+    new BackupEngine({ ...engine, table: tableOf(options) })
+    const tasks = splitChannels(udpOptionsOf(options, this.#sysctls), this.workers).map((udp) => ({
+      udp,
+      engine,
+      maxConnections
+    }))
+    return new BackupCrew(tasks, outlets)
+  }
+
+  /** Events of changes cost an object each: the engine makes them as long as somebody listens for them. */
+  #followListeners(): void {
+    const update = (added?: string | symbol): void => {
+      const has = (name: keyof SyncBackupEvents): boolean => name === added || this.listenerCount(name) > 0
+      this.#work.listen({ changes: has('connection') || has('expired'), problems: has('problem') })
+    }
+    // Node's own two events are not in the map of ours.
+    const plain = this as unknown as EventEmitter
+    plain.on('newListener', update)
+    plain.on('removeListener', () => update())
+  }
+
+  #tell(event: EngineEvent): void {
+    if (event.type === 'connection') this.emit(event.change === 'expired' ? 'expired' : 'connection', event)
+    else if (event.type === 'problem') this.emit('problem', event)
+    else if (event.type === 'notice') this.emit('notice', event)
+  }
+
+  #fail(error: IpvsSyncError): void {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+  }
+
+  #lost(error: IpvsSyncError): void {
+    void this.close()
+    // Unlike a socket's failure it ends the work: where nobody listens it is thrown, as Node does with an emitter's errors.
+    this.emit('error', error)
+  }
+}
+
+function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupEngineOptions {
+  const { syncid = 0, expires = true, flagChecks = 'strict' } = options
+  return {
+    syncid,
+    expires,
+    flagChecks,
+    accept: options.accept ?? remotePeers(options),
+    syncMaxlen: options.syncMaxlen === undefined ? defaultMaxlen(options) : heldSyncMaxlen(options.syncMaxlen),
+    settings
+  }
+}
+
+/** Functions and tables do not leave their thread. */
+function refuseUnsendable(options: SyncBackupOptions): void {
+  const field = (['table', 'transport', 'onRemove', 'clock', 'system'] as const).find(
+    (name) => options[name] !== undefined
+  )
+  if (field === undefined) return
+  const message = `${field} cannot be given with workers: it would not reach their threads`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field })
+}
+
+/** Those whom a unicast backup listens to: an own address is where it listens, and limits nobody. */
+function remotePeers({ peers = [], system = nodeSystem }: SyncBackupOptions): string[] {
+  const own = ownAddresses(system)
+  const remote = peers.map(({ address }) => address.replace(/%.*$/, '')).filter((address) => !own.has(address))
+  return remote.length === peers.length ? remote : []
+}
+
+function defaultMaxlen(options: SyncBackupOptions): number {
+  if (options.transport !== undefined) return backupSyncMaxlen('ipv4', undefined).bytes
+  const { family, mtu } = linkOf(options, verifySysctls(options.sysctls ?? {}))
+  return backupSyncMaxlen(family, mtu).bytes
+}

@@ -1,0 +1,301 @@
+/**
+ * A master, ready-made: the engine, UDP and the real clock.
+ *
+ * @module
+ */
+
+import { EventEmitter } from 'node:events'
+import { counted } from '../../text.js'
+import { demandObject } from '../../demand.js'
+import type { IpvsSyncError } from '../../errors.js'
+import type { ConnectionChange } from '../../engine/master/connection-change.js'
+import type { ConnectionEvent, DroppedEvent, EngineEvent, NoticeEvent } from '../../engine/events.js'
+import type { MasterAnswer, MasterCounters } from '../../engine/master/counters.js'
+import { MasterEngine } from '../../engine/master/master.js'
+import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
+import type { ConnectionTable } from '../../table/connection-table.js'
+import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'
+import type { SendingTransport } from '../../transport/transport.js'
+import { UdpSender } from '../../transport/udp-sender.js'
+import type { Milliseconds } from '../../units.js'
+import type { Connection } from '../../wire/connection.js'
+import { createRows, type Rows } from '../../wire/rows.js'
+import { announceConnection } from './announce-connection.js'
+import { announceTable, type AnnounceOptions } from './announcer.js'
+import type { Clock } from '../clock.js'
+import { carryMessages } from '../workers/courier.js'
+import { latchedSettings } from '../latched-settings.js'
+import { Lifecycle, type CloseOptions } from '../lifecycle.js'
+import { Runner } from '../runner.js'
+import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
+
+/** What a {@link SyncMaster} is told. */
+export interface SyncMasterOptions extends SyncOptions {
+  /** 0…255, of every message. 0 by default. */
+  readonly syncid?: number
+  /** Carries the messages instead of UDP; the options about network and interface then only matter for sync_maxlen. */
+  readonly transport?: SendingTransport
+}
+
+/** What a {@link SyncMaster} tells. */
+export interface SyncMasterEvents {
+  /** The sockets are open. The argument says where messages go, for a person. */
+  listening: [description: string]
+  /** A connection's time was over. */
+  expired: [event: ConnectionEvent]
+  /** A message was lost because its queue was full (`sync_qlen_max`). */
+  dropped: [event: DroppedEvent]
+  /** Something that a person should know, and that stops nothing. */
+  notice: [event: NoticeEvent]
+  /** A socket failed after the start; a message may be lost. Where nobody listens for this, it passes. */
+  error: [error: IpvsSyncError]
+  /** Everything is closed. */
+  close: []
+}
+
+/** Inputs between two lookings after messages: eight messages are what wakes a sender (docs/protocol.md section 9). */
+const INPUTS_A_LOOK = 8
+/** How long a close waits for a socket that takes nothing. */
+const GRACE: Milliseconds = 2000
+const CLOSE_LOOK: Milliseconds = 5
+
+/**
+ * Announces connections to backups.
+ *
+ * @example
+ * ```ts
+ * await using master = new SyncMaster({ mcastInterface: 'eth1', syncid: 5 })
+ * await master.start()
+ * master.handleConnection({ family: 'ipv4', protocol: 'TCP', client: { address: '10.0.0.2', port: 5000 },
+ *   virtual: { address: '10.0.0.1', port: 80 }, destination: { address: '10.1.0.1', port: 80 },
+ *   forwarding: 'MASQ', flags: [], state: 'ESTABLISHED', packets: 3 })
+ * ```
+ */
+export class SyncMaster extends EventEmitter<SyncMasterEvents> {
+  /** Its connections. Pass it to a backup to keep them over a change of role. */
+  readonly table: ConnectionTable
+  readonly #engine: MasterEngine
+  readonly #transport: SendingTransport
+  readonly #clock: Clock
+  readonly #runner: Runner
+  readonly #life: Lifecycle
+  readonly #startNotice: string
+  readonly #started: Sysctls
+  #sysctls: Sysctls
+  #inputs = 0
+  readonly #row: Rows = createRows(1)
+
+  /**
+   * @param options - What it is told.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
+   */
+  constructor(options: SyncMasterOptions) {
+    super()
+    demandObject('options', options)
+    const { syncid = 0, syncMaxlen, expires = true } = options
+    this.#sysctls = verifySysctls(options.sysctls ?? {})
+    this.#started = this.#sysctls
+    this.#clock = clockOf(options)
+    this.table = tableOf(options)
+    this.#transport = options.transport ?? new UdpSender(udpOptionsOf(options, this.#sysctls), options.system)
+    const maxlen = syncMaxlen === undefined ? defaultMaxlen(options, this.#sysctls) : given(syncMaxlen)
+    this.#startNotice = `sync_maxlen is ${maxlen.reason}`
+    demandChannels(this.#transport, this.#sysctls)
+    this.#engine = new MasterEngine({
+      syncid,
+      settings: this.#sysctls,
+      syncMaxlen: maxlen.bytes,
+      table: this.table,
+      expires
+    })
+    this.#runner = new Runner(this.#engine, this.#clock, {
+      transmit: () => this.#transmit(),
+      event: (event) => this.#tell(event)
+    })
+    this.#life = new Lifecycle({
+      open: () => this.#open(),
+      close: (how) => this.#close(how),
+      signal: options.signal
+    })
+  }
+
+  /** Whether the sockets are open. */
+  get listening(): boolean {
+    return this.#life.isOpen
+  }
+
+  /** The settings now: frozen. */
+  get sysctls(): Sysctls {
+    return this.#sysctls
+  }
+
+  /**
+   * Opens the sockets.
+   *
+   * @throws IpvsSyncError `ERR_INTERFACE`, `ERR_ADDRESS_IN_USE`, `ERR_GROUP` or `ERR_TRANSPORT` from the sockets;
+   * `ERR_USAGE` for a second start, or one after the close.
+   */
+  async start(): Promise<void> {
+    if (!(await this.#life.open())) return
+    this.#notice('SYNC_MAXLEN', this.#startNotice)
+    this.emit('listening', this.#transport.description)
+    this.#runner.settle()
+  }
+
+  /**
+   * A packet of a connection, or its end: considered by the kernel's rules, announced if they say so.
+   *
+   * @param change - The connection as it is after the packet; counts as one packet from the client.
+   * @returns What became of it.
+   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE`, whose `field` names what cannot be understood.
+   */
+  handleConnection(change: ConnectionChange): MasterAnswer {
+    const answer = this.#engine.handleConnection(change, this.#clock.now())
+    this.#settle()
+    return answer
+  }
+
+  /**
+   * Announces one connection whatever the rules say: for sources that show connections, not packets.
+   *
+   * @param connection - As it is now; it is put into the table, or brought up to date there.
+   * @returns Whether it was put into a message: not where the table is full, or no message can carry it.
+   * @throws IpvsSyncError `ERR_ENCODE`, whose `field` names what cannot be understood.
+   */
+  announceConnection(connection: Connection): boolean {
+    const announced = announceConnection(this.#engine, this.#row, connection, this.#clock.now())
+    this.#settle()
+    return announced
+  }
+
+  /** How full the fullest queue is: messages that wait, as a part of sync_qlen_max. Hold back before it is 1. */
+  get pressure(): number {
+    const longest = Math.max(...this.#engine.counters().channels.map(({ queued }) => queued))
+    return longest / Math.max(this.#sysctls.syncQlenMax, 1)
+  }
+
+  /**
+   * Announces the whole table without asking whether it is due: after a change of role, or for a backup that joined late.
+   *
+   * @param options - Its pace.
+   * @returns How many connections were put into messages.
+   */
+  async announceTable(options: AnnounceOptions = {}): Promise<number> {
+    const parts = {
+      engine: this.#engine,
+      clock: this.#clock,
+      settle: () => this.#runner.settle(),
+      qlenMax: () => this.#sysctls.syncQlenMax,
+      active: () => this.listening
+    }
+    return announceTable(parts, options)
+  }
+
+  /**
+   * Takes new settings, all at once, from the next input on. sync_ports and sync_sock_size wait for the next start,
+   * and notices say so.
+   *
+   * @param sysctls - What is left out keeps its value.
+   * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
+   */
+  configure(sysctls: Partial<Sysctls>): void {
+    const settings = verifySysctls({ ...this.#sysctls, ...sysctls })
+    this.#engine.configure(settings)
+    this.#sysctls = settings
+    // Of sync_ports the engine tells.
+    for (const { code, message } of latchedSettings(this.#started, settings, ['SYNC_SOCK_SIZE_LATCHED']))
+      this.#notice(code, message)
+    if (this.listening) this.#runner.settle()
+  }
+
+  /** Hears of a slot that somebody else removes from a shared table: a backup's `onRemove`. */
+  forget(slot: number): void {
+    this.#engine.forget(slot)
+  }
+
+  /** What was counted until now: a copy. */
+  counters(): MasterCounters {
+    return this.#engine.counters()
+  }
+
+  /** Sends what it holds (or gives it up, if told to), then closes. Calling it again waits for the first call. */
+  async close(options: CloseOptions = {}): Promise<void> {
+    await this.#life.close(options)
+  }
+
+  /** For `await using`: as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #open(): Promise<void> {
+    await this.#transport.start({
+      onWritable: () => this.#runner.settle(),
+      onNotice: ({ code, message }) => this.#notice(code, message),
+      onError: (error) => this.#fail(error)
+    })
+  }
+
+  async #close({ discard = false }: CloseOptions): Promise<void> {
+    this.#engine.close(this.#clock.now(), { discard })
+    await this.#drain()
+    this.#runner.stop()
+    await this.#transport.close()
+    this.emit('close')
+  }
+
+  /** Until nothing is held, or nothing has moved for the whole of the grace. */
+  async #drain(): Promise<void> {
+    let held = Infinity
+    let movedAt = this.#clock.now()
+    for (;;) {
+      this.#runner.settle()
+      const now = this.#clock.now()
+      const { held: left } = this.#engine.counters()
+      if (left === 0) break
+      if (left < held) movedAt = now
+      held = left
+      if (now - movedAt >= GRACE) {
+        this.#notice('NOT_SENT', `${counted(left, 'connection')} could not be sent before the end`)
+        return
+      }
+      await new Promise<void>((resolve) => void this.#clock.after(CLOSE_LOOK, resolve))
+    }
+    await this.#transport.flush()
+  }
+
+  /** Before the start nothing leaves, and no timer keeps the process. */
+  #settle(): void {
+    if (!this.listening) return
+    if (++this.#inputs % INPUTS_A_LOOK === 0) this.#runner.settle()
+    else this.#runner.soon()
+  }
+
+  #transmit(): void {
+    carryMessages(this.#engine, this.#transport)
+  }
+
+  #tell(event: EngineEvent): void {
+    if (event.type === 'connection') this.emit('expired', event)
+    else if (event.type === 'dropped') this.emit('dropped', event)
+    else if (event.type === 'notice') this.emit('notice', event)
+  }
+
+  #notice(code: string, message: string): void {
+    this.emit('notice', Object.freeze({ type: 'notice', code, message }))
+  }
+
+  #fail(error: IpvsSyncError): void {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+  }
+}
+
+function defaultMaxlen(options: SyncMasterOptions, sysctls: Sysctls): ReturnType<typeof masterSyncMaxlen> {
+  if (options.transport !== undefined) return masterSyncMaxlen('ipv4', undefined)
+  const { family, mtu } = linkOf(options, sysctls)
+  return masterSyncMaxlen(family, mtu)
+}
+
+function given(bytes: number): ReturnType<typeof masterSyncMaxlen> {
+  return { bytes, reason: `${bytes} bytes, as it was set` }
+}

@@ -1,0 +1,102 @@
+/**
+ * Reports of workers seen as one backup's.
+ *
+ * @module
+ */
+
+import type { BackupCounters } from '../../engine/backup/counters.js'
+import type { SenderReport } from '../../engine/backup/senders.js'
+import type { TableCount } from '../../table/table-count.js'
+import type { Milliseconds } from '../../units.js'
+
+/** A worker's counters, and how many channels are its. */
+export interface CountersPart {
+  readonly counters: BackupCounters
+  readonly channels: number
+}
+
+/** Senders as a worker saw them, and how long ago. */
+export interface SendersPart {
+  readonly senders: readonly SenderReport[]
+  readonly age: Milliseconds
+}
+
+type Names = 'dropped' | 'skipped' | 'warnings'
+type Numbers = Exclude<keyof BackupCounters, Names | 'received'>
+
+/** What a worker that has said nothing yet has counted. */
+export const NO_COUNTERS: BackupCounters = {
+  received: [],
+  dropped: {},
+  skipped: {},
+  warnings: {},
+  applied: 0,
+  created: 0,
+  updated: 0,
+  replaced: 0,
+  expired: 0,
+  eventsLost: 0
+}
+
+/** Adds counters up; channels stand in the order of the parts. */
+export function mergeCounters(parts: readonly CountersPart[]): BackupCounters {
+  const all = parts.map(({ counters }) => counters)
+  const sum = (name: Numbers): number => all.reduce((total, counters) => total + counters[name], 0)
+  const named = (name: Names): Record<string, number> => sumNamed(all.map((counters) => counters[name]))
+  return {
+    received: joinReceived(parts),
+    dropped: named('dropped'),
+    skipped: named('skipped'),
+    warnings: named('warnings'),
+    applied: sum('applied'),
+    created: sum('created'),
+    updated: sum('updated'),
+    replaced: sum('replaced'),
+    expired: sum('expired'),
+    eventsLost: sum('eventsLost')
+  }
+}
+
+/** One line for each address and syncid: messages added up, the rest from whoever heard it last. Last heard first. */
+export function mergeSenders(parts: readonly SendersPart[]): SenderReport[] {
+  const merged = new Map<string, SenderReport>()
+  for (const { senders, age } of parts) {
+    for (const sender of senders) {
+      const key = `${sender.address} ${sender.syncid}`
+      merged.set(key, joinSenders({ ...sender, age: sender.age + age / 1000 }, merged.get(key)))
+    }
+  }
+  return [...merged.values()].sort((a, b) => a.age - b.age)
+}
+
+/** Adds up what tables count. */
+export function mergeCounts(parts: readonly (readonly TableCount[])[]): TableCount[] {
+  const merged = new Map<string, TableCount>()
+  for (const count of parts.flat()) {
+    const key = `${count.protocol} ${count.origin}`
+    const before = merged.get(key)?.connections ?? 0
+    merged.set(key, { ...count, connections: before + count.connections })
+  }
+  return [...merged.values()]
+}
+
+function joinSenders(one: SenderReport, other: SenderReport | undefined): SenderReport {
+  if (other === undefined) return one
+  const latest = one.age <= other.age ? one : other
+  return { ...latest, messages: one.messages + other.messages, connections: one.connections + other.connections }
+}
+
+/** A worker leaves out its channels after the last that heard anything, and so does the whole. */
+function joinReceived(parts: readonly CountersPart[]): (readonly [number, number])[] {
+  const joined = parts.flatMap(({ counters: { received }, channels }) =>
+    Array.from({ length: channels }, (_, channel) => received[channel] ?? ([0, 0] as const))
+  )
+  const last = joined.findLastIndex(([one, other]) => one + other > 0)
+  return joined.slice(0, last + 1)
+}
+
+function sumNamed(parts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const part of parts) for (const [name, count] of Object.entries(part)) sums[name] = (sums[name] ?? 0) + count
+  return sums
+}

@@ -1,0 +1,337 @@
+/**
+ * A backup as a state machine without I/O: datagrams and time go in, a table and events come out.
+ *
+ * @module
+ */
+
+import { networkHolds, type Network } from '../../addresses.js'
+import { ConnectionTable } from '../../table/connection-table.js'
+import type { TimestampMs } from '../../units.js'
+import { BACKUP_MASK, BACKUP_UPDATE_MASK, FLAG, MAX_CHANNELS } from '../../wire/constants.js'
+import { MessageReader } from '../../wire/message-reader.js'
+import { PRESENT, ROW, ROW_WORDS, type Rows } from '../../wire/rows.js'
+import { BackupTally, DROP, SKIP, type BackupCounters } from './counters.js'
+import {
+  DEFAULT_MAX_CONNECTIONS,
+  demandDatagram,
+  demandOptions,
+  demandSyncid,
+  parseAccepted,
+  thresholdOf,
+  type BackupEngineOptions,
+  type BackupSettings
+} from './options.js'
+import { isOfOther, problemOf, warningOf } from './problems.js'
+import { SenderBook, type Sender, type SenderReport } from './senders.js'
+import { defaultTimeout } from './timeouts.js'
+import { EventQueue, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
+
+// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+const {
+  FLAGS: ROW_FLAGS,
+  OFFSET: ROW_OFFSET,
+  PRESENT: ROW_PRESENT,
+  PROTOCOL: ROW_PROTOCOL,
+  STATE: ROW_STATE,
+  TIMEOUT: ROW_TIMEOUT,
+  VERDICT: ROW_VERDICT
+} = ROW
+const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
+const {
+  HASHED: FLAG_HASHED,
+  INACTIVE: FLAG_INACTIVE,
+  ONE_PACKET: FLAG_ONE_PACKET,
+  SYNC: FLAG_SYNC,
+  TEMPLATE: FLAG_TEMPLATE
+} = FLAG
+
+/** Entries of the timer wheel visited with a datagram, and by handleTimeout. */
+const EXPIRY_WITH_DATAGRAM = 256
+const EXPIRY_BUDGET = 500
+/** Flags of version 0 that an old receiver keeps: all 16 bits but HASHED. */
+const LEGACY_V0_MASK = 0xffff & ~FLAG_HASHED
+
+/**
+ * Keeps a table as a kernel's backup does (`ip_vs_process_message`, `ip_vs_proc_conn`; docs/protocol.md sections 2 to 7).
+ *
+ * Give it every datagram, and call {@link BackupEngine.handleTimeout} at {@link BackupEngine.nextTimeout}. Times are
+ * milliseconds of one clock that starts above 0; one that goes back is held at the last value. No datagram makes it throw.
+ *
+ * @example
+ * ```ts
+ * const engine = new BackupEngine({ syncid: 7, flagChecks: 'strict', maxConnections: 1_000_000 })
+ * engine.handleDatagram(bytes, { address: '10.9.0.1', port: 51113 }, Date.now())
+ * for (const connection of engine.table) console.log(connection.client.address, connection.state, connection.expires)
+ * ```
+ */
+export class BackupEngine {
+  /** The connections. Iterating gives them in the JSON's shape; `expires` is relative to the last time given. */
+  readonly table: ConnectionTable
+  /** 0…255; 0 accepts every syncid. */
+  readonly syncid: number
+  readonly #options: BackupEngineOptions
+  readonly #accepted: readonly Network[]
+  readonly #reader: MessageReader
+  readonly #events: EventQueue
+  readonly #tally = new BackupTally()
+  readonly #senders: SenderBook
+  readonly #legacy: boolean
+  readonly #expires: boolean
+  #tellsChanges: boolean
+  readonly #onExpired = (slot: number): false => this.#expire(slot)
+  #threshold: number
+  #backupOnly: boolean
+  #now: TimestampMs = 0
+  /** Of the message that is being applied. */
+  #syncid = 0
+  #closed = false
+  #lastFrom = ''
+  #lastAccepted = false
+
+  /**
+   * @param options - What it is made of.
+   * @throws IpvsSyncError `ERR_CONFIG`, whose `field` names the option that is not accepted.
+   */
+  constructor(options: BackupEngineOptions) {
+    demandOptions(options)
+    const { flagChecks = 'strict', maxConnections = DEFAULT_MAX_CONNECTIONS, seed, settings = {} } = options
+    this.syncid = demandSyncid(options.syncid)
+    this.table = options.table ?? new ConnectionTable({ maxConnections, ...(seed !== undefined && { seed }) })
+    this.#options = options
+    this.#accepted = parseAccepted(options.accept ?? [])
+    this.#reader = new MessageReader(options)
+    this.#events = new EventQueue(options.maxEvents)
+    this.#senders = new SenderBook(options.maxSenders ?? 1024)
+    this.#legacy = flagChecks === 'legacy'
+    this.#expires = options.expires ?? true
+    this.#tellsChanges = options.connectionEvents ?? false
+    this.#threshold = thresholdOf(settings)
+    this.#backupOnly = (settings.backupOnly ?? 0) !== 0
+  }
+
+  /** Whether this director hands out packets: not while it is a backup and `backup_only` is set. */
+  get directing(): boolean {
+    return this.#closed || !this.#backupOnly
+  }
+
+  /**
+   * A datagram has come: time moves on, and the message is applied at once.
+   *
+   * @param bytes - Its payload. Nothing of it is kept.
+   * @param from - Who sent it.
+   * @param nowMs - When it came, in milliseconds.
+   * @param channel - The channel that it came in on, 0…63: for the counters.
+   * @throws IpvsSyncError `ERR_USAGE` for what is no datagram at all: not for anything that is in it.
+   */
+  handleDatagram(bytes: Uint8Array, from: From, nowMs: TimestampMs, channel = 0): void {
+    demandDatagram(bytes, from)
+    this.#advance(nowMs, EXPIRY_WITH_DATAGRAM)
+    if (this.#closed) this.#drop(DROP.CLOSED)
+    else if (this.#accepts(from.address)) this.#receive(bytes, from, channel)
+    else this.#drop(DROP.NOT_ACCEPTED)
+  }
+
+  /** Time has passed: connections expire. Does a bounded amount of work; mind `nextTimeout` after it. */
+  handleTimeout(nowMs: TimestampMs): void {
+    this.#advance(nowMs, EXPIRY_BUDGET)
+  }
+
+  /** When to call {@link BackupEngine.handleTimeout} next; Infinity if there is nothing to wait for. Not before the last time given. */
+  nextTimeout(): TimestampMs {
+    return this.#expires ? Math.max(this.#now, this.table.nextDeadline()) : Infinity
+  }
+
+  /** Whether changes of connections are told as events from now on: each one costs an object. */
+  tellChanges(wanted: boolean): void {
+    this.#tellsChanges = wanted
+  }
+
+  /** The oldest event that was not yet polled, or nothing. */
+  pollEvent(): EngineEvent | undefined {
+    return this.#events.shift()
+  }
+
+  /**
+   * Takes new settings from the next datagram on.
+   *
+   * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
+   */
+  configure(settings: BackupSettings): void {
+    this.#threshold = thresholdOf(settings)
+    this.#backupOnly = (settings.backupOnly ?? 0) !== 0
+  }
+
+  /** Ends the role: further datagrams are dropped and counted. The table stays, and its connections go on expiring. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** What was counted until now: a copy. */
+  counters(): BackupCounters {
+    return this.#tally.report(this.#events.lost)
+  }
+
+  /** Who sent, last heard first; as many as `maxSenders` are remembered. */
+  senders(): SenderReport[] {
+    return this.#senders.report(this.#now)
+  }
+
+  #advance(now: TimestampMs, budget: number): void {
+    if (now > this.#now) this.#now = now
+    this.table.advance(this.#now, this.#expires ? budget : 0, this.#onExpired)
+  }
+
+  #accepts(address: string): boolean {
+    if (this.#accepted.length === 0) return true
+    if (address === this.#lastFrom) return this.#lastAccepted
+    this.#lastFrom = address
+    this.#lastAccepted = this.#accepted.some((network) => networkHolds(network, address))
+    return this.#lastAccepted
+  }
+
+  #receive(bytes: Uint8Array, from: From, channel: number): void {
+    const other = isOfOther(bytes, this.syncid)
+    if (other) this.#reader.view.reset(bytes)
+    else this.#reader.read(bytes)
+    this.#tally.receive(channel & (MAX_CHANNELS - 1), this.#reader.view.version)
+    if (other) this.#drop(DROP.OTHER_SYNCID)
+    else this.#process(bytes, from)
+  }
+
+  #process(bytes: Uint8Array, from: From): void {
+    const { view, rows } = this.#reader
+    const { count } = rows
+    if (count > 0 || view.fault === 0 || view.count > 0) this.#hear(bytes, from, count)
+    if (count > 0) this.#apply(rows, view.version, from)
+    if (view.fault !== 0) this.#tellProblem(view.fault, view.faultOffset, view.count > 0 ? count : -1, from)
+    const warning = warningOf(this.#reader, bytes)
+    if (warning !== 0) this.#tellProblem(warning, 0, -1, from)
+  }
+
+  #hear(bytes: Uint8Array, from: From, count: number): void {
+    const { syncid, version } = this.#reader.view
+    const sender = this.#senders.hear(from, syncid, version, this.#now)
+    sender.connections += count
+    const rival = this.#senders.rivalOf(sender, this.#now)
+    if (rival !== undefined) {
+      const message = `${from.address} and ${rival} both send with syncid ${syncid}: give each master one of its own`
+      this.#events.push({ type: 'notice', code: 'SYNCID_SHARED', message })
+    }
+    if (bytes.length > (this.#options.syncMaxlen ?? Infinity)) this.#tellOversize(sender, bytes.length)
+  }
+
+  #tellOversize(sender: Sender, length: number): void {
+    if (sender.oversizeTold) return
+    sender.oversizeTold = true
+    const message =
+      `${sender.address} sends ${length} bytes in a message, and our sync_maxlen is ${this.#options.syncMaxlen!}: ` +
+      'a kernel would drop them without a word; raise sync_maxlen here or lower it there'
+    this.#events.push({ type: 'notice', code: 'MESSAGE_OVER_MAXLEN', message })
+  }
+
+  #apply(rows: Rows, version: 0 | 1, from: From): void {
+    const { words, count } = rows
+    const mask = version === 0 && this.#legacy ? LEGACY_V0_MASK : BACKUP_MASK
+    this.#syncid = this.#reader.view.syncid
+    this.table.prepare(rows)
+    for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
+      const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
+      if (verdict === 0) this.#applyRow(rows, i, mask)
+      else this.#tellProblem(verdict, words[i * ROW_WORDS + ROW_OFFSET]!, i, from)
+    }
+  }
+
+  /** Applies the connections that only go on, without a look at each; the number of the first that needs one. */
+  #skipKnown(rows: Rows, first: number): number {
+    if (this.#tellsChanges) return first
+    const { known, now } = this.table
+    const next = known.run(rows, first, BACKUP_UPDATE_MASK, this.#threshold, this.#syncid, now)
+    this.#tally.updated += next - first
+    return next
+  }
+
+  /** One connection: `ip_vs_proc_conn`. */
+  #applyRow(rows: Rows, index: number, mask: number): void {
+    const { table } = this
+    const { words } = rows
+    const at = index * ROW_WORDS
+    const flags = words[at + ROW_FLAGS]!
+    const template = (flags & FLAG_TEMPLATE) !== 0
+    if (words[at + ROW_TIMEOUT] === 0) {
+      const { timeouts = NO_CHANGE } = this.#options
+      words[at + ROW_TIMEOUT] = defaultTimeout(timeouts, words[at + ROW_PROTOCOL]!, template, words[at + ROW_STATE]!)
+    }
+    const found = table.findPrepared(rows, index)
+    if (found === 0) this.#create(rows, index, flags & mask, 'created')
+    else if (template || table.hasDestination(found, rows, index)) this.#update(found, rows, index, flags)
+    else if ((flags & FLAG_INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
+    else {
+      this.#remove(found)
+      this.#create(rows, index, flags & mask, 'replaced')
+    }
+  }
+
+  #create(rows: Rows, index: number, flags: number, change: 'created' | 'replaced'): void {
+    if ((flags & FLAG_ONE_PACKET) !== 0) {
+      // An old receiver makes such an entry and never puts it into its table (`ip_vs_conn_hash`).
+      this.#tally.unseen++
+      return
+    }
+    rows.words[index * ROW_WORDS + ROW_FLAGS] = flags | FLAG_SYNC
+    // Only templates keep a persistence engine's data (`ip_vs_conn_new`).
+    if ((flags & FLAG_TEMPLATE) === 0) rows.words[index * ROW_WORDS + ROW_PRESENT]! &= ~PRESENT_ENGINE
+    const slot = this.table.add(rows, index, this.#now)
+    if (slot === 0) {
+      this.#tally.byCode[SKIP.TABLE_FULL]!++
+      return
+    }
+    this.table.setPackets(slot, this.#threshold)
+    this.table.setSyncid(slot, this.#syncid)
+    this.#tally[change]++
+    if (this.#tellsChanges) this.#tellChange(change, slot)
+  }
+
+  #update(slot: number, rows: Rows, index: number, flags: number): void {
+    const { table } = this
+    const { words } = rows
+    const at = index * ROW_WORDS
+    const kept = (flags & BACKUP_UPDATE_MASK) | (table.flags(slot) & ~BACKUP_UPDATE_MASK)
+    const timeoutMs = (words[at + ROW_TIMEOUT]! >>> 0) * 1000
+    table.refresh(slot, kept, words[at + ROW_STATE]!, this.#threshold, this.#syncid, timeoutMs, this.#now)
+    if ((words[at + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) table.setSequence(slot, rows, index)
+    this.#tally.updated++
+    if (this.#tellsChanges) this.#tellChange('updated', slot)
+  }
+
+  #remove(slot: number): void {
+    this.#options.onRemove?.(slot)
+    this.table.remove(slot)
+  }
+
+  #expire(slot: number): false {
+    this.#options.onRemove?.(slot)
+    this.#tally.expired++
+    if (this.#tellsChanges) this.#tellChange('expired', slot)
+    return false
+  }
+
+  #tellChange(change: ConnectionEvent['change'], slot: number): void {
+    if (this.#events.isFull) this.#events.lost++
+    else this.#events.push({ type: 'connection', change, connection: this.table.connection(slot) })
+  }
+
+  #tellProblem(number: number, offset: number, connection: number, from: From): void {
+    this.#tally.byCode[number]!++
+    if (this.#events.isFull) this.#events.lost++
+    else {
+      const { address, port } = from
+      this.#events.push({ type: 'problem', problem: problemOf(number, offset, connection), from: { address, port } })
+    }
+  }
+
+  #drop(reason: number): void {
+    this.#tally.drops[reason]!++
+  }
+}
+
+const NO_CHANGE = {}

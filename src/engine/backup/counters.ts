@@ -1,0 +1,102 @@
+/**
+ * What a backup counts: where a kernel is silent, every datagram and connection has its number.
+ *
+ * @module
+ */
+
+import { MAX_CHANNELS } from '../../wire/constants.js'
+import { PROBLEMS } from '../../wire/problems.js'
+
+/** Why a datagram is given up besides what {@link PROBLEMS} has: its source is not accepted, or its syncid is another's. */
+export const DROP = { NOT_ACCEPTED: 0, OTHER_SYNCID: 1, CLOSED: 2 } as const
+const DROP_NAMES = ['NOT_ACCEPTED', 'OTHER_SYNCID', 'CLOSED'] as const
+
+/**
+ * Why a connection is passed over besides what {@link PROBLEMS} has: the table is full, or it is INACTIVE and names
+ * another destination than the connection that is there.
+ */
+export const SKIP = { TABLE_FULL: 128, INACTIVE_OTHER_DESTINATION: 129 } as const
+
+const NAMES = new Map<number, string>([
+  ...Object.entries(PROBLEMS).map(([code, { number }]) => [number, code] as const),
+  ...Object.entries(SKIP).map(([code, number]) => [number, code] as const)
+])
+const CODES = 130
+
+/** A backup's counters: numbers that only grow. */
+export interface BackupCounters {
+  /** Datagrams of accepted sources by channel, then by version: `[[version 0, version 1], …]`. */
+  readonly received: readonly (readonly [number, number])[]
+  /** Messages given up, whole or from some point on, by reason: codes of {@link PROBLEMS}, `NOT_ACCEPTED`, `OTHER_SYNCID`, `CLOSED`. */
+  readonly dropped: Readonly<Record<string, number>>
+  /** Connections passed over, by reason: codes of {@link PROBLEMS}, `TABLE_FULL`, `INACTIVE_OTHER_DESTINATION`. */
+  readonly skipped: Readonly<Record<string, number>>
+  /** Messages with something strange in them that changed nothing, by code. */
+  readonly warnings: Readonly<Record<string, number>>
+  /** created + updated + replaced, and what an old receiver applies without it ever showing. */
+  readonly applied: number
+  /** Connections that were new. */
+  readonly created: number
+  /** Connections that were there. */
+  readonly updated: number
+  /** Connections that took the place of one with another destination. */
+  readonly replaced: number
+  /** Connections whose time was over. */
+  readonly expired: number
+  /** Events that found their queue full. */
+  readonly eventsLost: number
+}
+
+/** Counts as it goes along: typed arrays, so that counting makes no object. */
+export class BackupTally {
+  /** By problem or {@link SKIP} number. */
+  readonly byCode = new Float64Array(CODES)
+  /** By {@link DROP}. */
+  readonly drops = new Float64Array(DROP_NAMES.length)
+  /** Connections applied without showing. */
+  unseen = 0
+  created = 0
+  updated = 0
+  replaced = 0
+  expired = 0
+  readonly #received = new Float64Array(2 * MAX_CHANNELS)
+  #channels = 0
+
+  /** A datagram came in on a channel, 0…63. */
+  receive(channel: number, version: 0 | 1): void {
+    if (channel >= this.#channels) this.#channels = channel + 1
+    this.#received[2 * channel + version]!++
+  }
+
+  /** A copy that later counting does not change. */
+  report(eventsLost: number): BackupCounters {
+    const { created, updated, replaced, expired } = this
+    const drops: Record<string, number> = {}
+    DROP_NAMES.forEach((name, i) => {
+      if (this.drops[i] !== 0) drops[name] = this.drops[i]!
+    })
+    return {
+      received: Array.from({ length: this.#channels }, (_, channel) => [
+        this.#received[2 * channel]!,
+        this.#received[2 * channel + 1]!
+      ]),
+      dropped: { ...drops, ...this.#named(1, 32) },
+      skipped: { ...this.#named(32, 64), ...this.#named(128, CODES) },
+      warnings: this.#named(64, 128),
+      applied: created + updated + replaced + this.unseen,
+      created,
+      updated,
+      replaced,
+      expired,
+      eventsLost
+    }
+  }
+
+  /** What was counted under the numbers from `low` up to, and without, `high`. */
+  #named(low: number, high: number): Record<string, number> {
+    const counted: Record<string, number> = {}
+    for (let code = low; code < high; code++)
+      if (this.byCode[code] !== 0) counted[NAMES.get(code)!] = this.byCode[code]!
+    return counted
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * What a backup is made of, checked.
+ *
+ * @module
+ */
+
+import { parseNetwork, type Network } from '../../addresses.js'
+import { demandObject, misuse, shown } from '../../demand.js'
+import { IpvsSyncError } from '../../errors.js'
+import type { ConnectionTable } from '../../table/connection-table.js'
+import type { Bytes, Seconds } from '../../units.js'
+import type { FlagChecks } from '../../wire/constants.js'
+import type { From } from '../events.js'
+
+/** What `ipvsadm --set` changes. */
+export interface ChangedTimeouts {
+  /** TCP ESTABLISHED; 900 by default. */
+  readonly established?: Seconds
+  /** TCP FIN_WAIT; 120 by default. */
+  readonly finWait?: Seconds
+  /** UDP; 300 by default. */
+  readonly udp?: Seconds
+}
+
+/** The sysctls that a backup reads; any full set of sysctls will do. */
+export interface BackupSettings {
+  /** `sync_threshold`: its first number becomes each connection's packet counter. `[3, 50]` by default. */
+  readonly syncThreshold?: readonly [threshold: number, period: number]
+  /** `backup_only`: not 0 means that this director hands out no packets while it is a backup. 0 by default. */
+  readonly backupOnly?: number
+}
+
+/** What a backup is made of. */
+export interface BackupEngineOptions {
+  /** 0…255. Messages with another one are ignored; 0 accepts every one. */
+  readonly syncid: number
+  /** Which generation of kernel judges flags and template states; `strict` (the newest) by default. */
+  readonly flagChecks?: FlagChecks
+  /** The table's ceiling: further connections are refused and counted. 1,000,000 by default. */
+  readonly maxConnections?: number
+  /** Secret of the table's hash: pass a random number where strangers can send. */
+  readonly seed?: number
+  /** Networks (`10.0.0.0/24`, `fd00::1`) whose datagrams are accepted; all where there is none. */
+  readonly accept?: readonly string[]
+  /** The largest payload that this receiver is said to take: who sends more is told of. By default nobody is. */
+  readonly syncMaxlen?: Bytes
+  /** The sysctls to begin with. */
+  readonly settings?: BackupSettings
+  /** States' timeouts that differ from a kernel's defaults, for messages that give none. */
+  readonly timeouts?: ChangedTimeouts
+  /** Byte order of version 0's sequence data: that of the senders' processors. `little` by default. */
+  readonly sequenceByteOrder?: 'little' | 'big'
+  /** Persistence engines that are known; `sip` alone by default. */
+  readonly engines?: readonly string[]
+  /** A table to use rather than a new one: shared with a master, or kept over a change of role. */
+  readonly table?: ConnectionTable
+  /** Whether this engine lets the table's connections expire; false if another engine does. True by default. */
+  readonly expires?: boolean
+  /** Whether changes of connections are told as events: each one costs an object. False by default. */
+  readonly connectionEvents?: boolean
+  /** Most events that wait to be polled, 1024 by default; further ones are counted and lost. */
+  readonly maxEvents?: number
+  /** Most senders that are remembered, 1024 by default; those heard longest ago are forgotten. */
+  readonly maxSenders?: number
+  /** Hears of each slot just before it is removed: a master that shares the table wants to `forget` it. */
+  readonly onRemove?: (slot: number) => void
+}
+
+/** The default ceiling of a backup's table. */
+export const DEFAULT_MAX_CONNECTIONS = 1_000_000
+
+/**
+ * Refuses options that are no object, and a generation that is none.
+ *
+ * @throws IpvsSyncError `ERR_USAGE` or `ERR_CONFIG`; `field` names the option.
+ */
+export function demandOptions(options: BackupEngineOptions): void {
+  demandObject('options', options)
+  const given: unknown = options.flagChecks
+  if (given === undefined || given === 'strict' || given === 'legacy') return
+  const message = `flagChecks is ${shown(given)}: it takes "strict" or "legacy"`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'flagChecks' })
+}
+
+/** @throws IpvsSyncError `ERR_USAGE` for what is no datagram, or has no sender. What is in it is never refused. */
+export function demandDatagram(bytes: unknown, from: Partial<From> | undefined): void {
+  if (!(bytes instanceof Uint8Array)) throw misuse('bytes', 'a Uint8Array, one datagram', bytes)
+  if (typeof from?.address !== 'string') throw misuse('from', '{ address, port }', from)
+}
+
+/** @throws IpvsSyncError `ERR_CONFIG` for a syncid that is not 0…255. */
+export function demandSyncid(syncid: number): number {
+  if (Number.isInteger(syncid) && syncid >= 0 && syncid <= 255) return syncid
+  throw new IpvsSyncError('ERR_CONFIG', `syncid is ${String(syncid)}: it takes a whole number, 0…255`, {
+    field: 'syncid'
+  })
+}
+
+/** @throws IpvsSyncError `ERR_CONFIG` for a threshold that is no counter. */
+export function thresholdOf({ syncThreshold = [3, 50] }: BackupSettings): number {
+  const [threshold] = syncThreshold
+  if (Number.isInteger(threshold) && threshold >= 0 && threshold < 2 ** 31) return threshold
+  const message = `sync_threshold begins with ${String(threshold)}: it takes a whole number, 0…2147483647`
+  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'sync_threshold' })
+}
+
+/** @throws IpvsSyncError `ERR_CONFIG` for what is not an address with or without a prefix length. */
+export function parseAccepted(accept: readonly string[]): readonly Network[] {
+  if (!Array.isArray(accept)) {
+    throw new IpvsSyncError('ERR_CONFIG', `accept: expected a list of networks, got ${shown(accept)}`, {
+      field: 'accept'
+    })
+  }
+  return accept.map((text: unknown) => {
+    const network = typeof text === 'string' ? parseNetwork(text) : undefined
+    if (network !== undefined) return network
+    const message = `accept has ${shown(text)}: it takes networks such as 10.0.0.0/24, fd00::/64 or 10.0.0.1`
+    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'accept' })
+  })
+}

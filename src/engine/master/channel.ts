@@ -1,0 +1,222 @@
+/**
+ * One channel of a master: an open message, the queue of closed ones, and when they may leave
+ * (`ip_vs_sync_conn`, `sb_queue_tail`, `next_sync_buff`, `sync_thread_master`; docs/protocol.md section 9).
+ *
+ * @module
+ */
+
+import type { Bytes, Milliseconds, TimestampMs } from '../../units.js'
+import type { Rows } from '../../wire/rows.js'
+import { SendQueue, type Datagram } from './send-queue.js'
+
+/** From the first message on an empty queue to the sender's waking. */
+const SEND_DELAY: Milliseconds = 20
+/** So many messages queued since then wake it at once. */
+const WAKE_AFTER = 8
+/** A sleeping sender looks this often. */
+const CHECK_PERIOD: Milliseconds = 1000
+/** An open message of this age leaves at the next look. */
+const FLUSH_AGE: Milliseconds = 2000
+
+/** Writes records into one message at a time: `MessageWriter` of `src/wire`. */
+export interface RecordWriter {
+  /** Starts a message of at most `maxlen` bytes, header included. */
+  begin(version: 0 | 1, syncid: number, maxlen: Bytes): void
+  /**
+   * Adds row `index`; false, and nothing written, if it does not fit or 255 records are in. The first record of a
+   * message always fits: one that is longer than `maxlen` gets a message of its own.
+   */
+  add(rows: Rows, index: number): boolean
+  /** Ends the message; the bytes are the caller's to keep. */
+  finish(): Uint8Array
+}
+
+/** What a channel takes from the settings; replaced whole when they change. */
+export interface ChannelLimits {
+  /** Version of the messages to come: `sync_version`. */
+  readonly version: 0 | 1
+  /** 0…255. */
+  readonly syncid: number
+  /** The largest message, header included. */
+  readonly maxlen: Bytes
+  /** The most messages that wait: `sync_qlen_max`. */
+  readonly qlenMax: number
+}
+
+/** What happened in a channel. Numbers only ever grow. */
+export interface ChannelCounters {
+  /** Messages handed out to be sent. */
+  messagesSent: number
+  /** Connections in them. */
+  connectionsSent: number
+  /** Bytes in them. */
+  bytesSent: number
+  /** Messages lost because the queue was full. */
+  messagesDropped: number
+  /** Connections in them. */
+  connectionsDropped: number
+}
+
+/** A channel's buffer, queue and wake-ups. */
+export class Channel {
+  /** What happened here; read it, do not write it. */
+  readonly counters: ChannelCounters = {
+    messagesSent: 0,
+    connectionsSent: 0,
+    bytesSent: 0,
+    messagesDropped: 0,
+    connectionsDropped: 0
+  }
+  readonly #number: number
+  readonly #writer: RecordWriter
+  readonly #onDrop: (datagram: Datagram) => void
+  readonly #queue = new SendQueue()
+  #limits: ChannelLimits
+  #open = 0
+  #openVersion: 0 | 1 = 1
+  #openedAt: TimestampMs = 0
+  #queuedSinceEmpty = 0
+  #wakeAt = Infinity
+  #awake = false
+  #sleptAt: TimestampMs = 0
+  #held = false
+
+  /**
+   * @param number - From 0; it is in each datagram.
+   * @param writer - This channel's own.
+   * @param limits - To begin with.
+   * @param onDrop - Told of each message that found the queue full.
+   */
+  constructor(number: number, writer: RecordWriter, limits: ChannelLimits, onDrop: (datagram: Datagram) => void) {
+    this.#number = number
+    this.#writer = writer
+    this.#limits = limits
+    this.#onDrop = onDrop
+  }
+
+  /** Connections in the open message. */
+  get open(): number {
+    return this.#open
+  }
+
+  /** Messages in the queue. */
+  get queued(): number {
+    return this.#queue.length
+  }
+
+  /** Connections in the open message and in the queue. */
+  get holding(): number {
+    return this.#open + this.#queue.connections
+  }
+
+  /** Whether a full socket holds this channel: it gives out nothing, and its queue may overflow. */
+  get held(): boolean {
+    return this.#held
+  }
+
+  set held(held: boolean) {
+    this.#held = held
+  }
+
+  /** Changes the limits. The open message keeps those that it was begun with, except that a new version closes it. */
+  configure(limits: ChannelLimits): void {
+    this.#limits = limits
+  }
+
+  /** Adds a connection to the open message; closes and queues that first if the record does not fit. */
+  add(rows: Rows, index: number, now: TimestampMs): void {
+    const { version, syncid, maxlen } = this.#limits
+    if (this.#open > 0) {
+      if (this.#openVersion === version && this.#writer.add(rows, index)) {
+        this.#open++
+        return
+      }
+      this.#closeOpen(now)
+    }
+    this.#writer.begin(version, syncid, maxlen)
+    this.#writer.add(rows, index)
+    this.#openVersion = version
+    this.#openedAt = now
+    this.#open = 1
+  }
+
+  /** Closes the open message, puts it in the queue and lets everything leave at once, past all limits: the end. */
+  flush(): void {
+    if (this.#open > 0) this.#queue.push(this.#finish())
+    this.#awake = true
+  }
+
+  /** Gives up what is open and queued; returns how many connections that were. */
+  discard(): number {
+    const connections = this.holding
+    this.#queue.clear()
+    this.#open = 0
+    this.#wakeAt = Infinity
+    return connections
+  }
+
+  /** Takes the next message that may leave now, or nothing. */
+  poll(now: TimestampMs): Datagram | undefined {
+    if (this.#held) return undefined
+    if (!this.#awake && now < this.nextTimeout()) return undefined
+    this.#awake = true
+    const datagram = this.#queue.shift() ?? this.#takeAged(now)
+    if (this.#queue.length === 0) this.#rest()
+    if (datagram === undefined) this.#sleep(now)
+    else this.#countSent(datagram)
+    return datagram
+  }
+
+  /** When {@link Channel.poll} will next give something: a time, or Infinity. While it is awake with messages, or held, only polling matters. */
+  nextTimeout(): TimestampMs {
+    if (this.#held) return Infinity
+    if (this.#queue.length > 0) return this.#awake ? 0 : this.#wakeAt
+    return this.#open > 0 ? this.#firstLookAfter(this.#openedAt + FLUSH_AGE) : Infinity
+  }
+
+  #closeOpen(now: TimestampMs): void {
+    const datagram = this.#finish()
+    if (this.#queue.length >= this.#limits.qlenMax) {
+      this.counters.messagesDropped++
+      this.counters.connectionsDropped += datagram.connections
+      this.#onDrop(datagram)
+      return
+    }
+    if (this.#queuedSinceEmpty === 0) this.#wakeAt = now + SEND_DELAY
+    this.#queue.push(datagram)
+    if (++this.#queuedSinceEmpty === WAKE_AFTER) this.#awake = true
+  }
+
+  #finish(): Datagram {
+    const connections = this.#open
+    this.#open = 0
+    return { channel: this.#number, bytes: this.#writer.finish(), connections }
+  }
+
+  #takeAged(now: TimestampMs): Datagram | undefined {
+    return this.#open > 0 && now >= this.#openedAt + FLUSH_AGE ? this.#finish() : undefined
+  }
+
+  /** The queue ran empty: the next message begins a new wait of 20 ms. */
+  #rest(): void {
+    this.#queuedSinceEmpty = 0
+    this.#wakeAt = Infinity
+  }
+
+  #sleep(now: TimestampMs): void {
+    this.#awake = false
+    this.#sleptAt = now
+  }
+
+  /** The sender looks once a second, counted from when it fell asleep. */
+  #firstLookAfter(time: TimestampMs): TimestampMs {
+    const looks = Math.ceil((time - this.#sleptAt) / CHECK_PERIOD)
+    return this.#sleptAt + looks * CHECK_PERIOD
+  }
+
+  #countSent(datagram: Datagram): void {
+    this.counters.messagesSent++
+    this.counters.connectionsSent += datagram.connections
+    this.counters.bytesSent += datagram.bytes.length
+  }
+}
