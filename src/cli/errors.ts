@@ -6,6 +6,8 @@
 
 import { IpvsSyncError, type ErrorCode } from '../errors.js'
 
+export { fileFault } from '../procfs/file-fault.js'
+
 /** Exit code for what was typed wrongly. */
 export const EXIT_USAGE = 2
 /** Exit code for what could not be read, written or sent. */
@@ -16,14 +18,6 @@ const USAGE: readonly ErrorCode[] = ['ERR_CONFIG', 'ERR_USAGE', 'ERR_ENCODE']
 /** The exit code of an error: 2 for configuration and usage, else 3. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof IpvsSyncError && USAGE.includes(error.code) ? EXIT_USAGE : EXIT_IO
-}
-
-/** What the system says of a file, without its own code and call: `no such file`. */
-export function fileFault({ code, message }: NodeJS.ErrnoException): string {
-  if (code === 'ENOENT') return 'no such file'
-  if (code === 'EACCES') return 'permission denied'
-  if (code === 'EISDIR') return 'is a directory'
-  return message
 }
 
 /**

@@ -9,7 +9,7 @@ import type { Connection, Forwarding } from '../wire/connection.js'
 import { protocolNumber, stateNumber, stateTimeout } from '../wire/protocols.js'
 import type { ProcConnection } from './connection-line.js'
 import { FirewallMarks } from './firewall-marks.js'
-import type { ProcService } from './services.js'
+import type { Service } from './services.js'
 
 /**
  * What was assumed of a connection.
@@ -43,7 +43,7 @@ export class Completer {
    * @param services - What the director is configured to do.
    * @param ticksPerSecond - The kernel's HZ, in which it prints persistence timeouts; 250 in Debian's kernels.
    */
-  constructor(services: readonly ProcService[], ticksPerSecond = 250) {
+  constructor(services: readonly Service[], ticksPerSecond = 250) {
     this.#ticksPerSecond = ticksPerSecond
     this.#marks = new FirewallMarks(services)
     for (const service of services) this.#learn(service)
@@ -79,14 +79,16 @@ export class Completer {
     return { connection, assumptions }
   }
 
-  #learn(service: ProcService): void {
+  #learn(service: Service): void {
     const key =
       service.virtual === undefined
         ? `IP ${service.fwmark}`
         : at(service.protocol, service.virtual.address, service.virtual.port)
-    if (service.persistentTicks !== undefined)
-      this.#persistence.set(key, service.persistentTicks / this.#ticksPerSecond)
-    for (const { address, port, forwarding } of service.destinations) {
+    if (service.persistence !== undefined) {
+      const { timeout, unit } = service.persistence
+      this.#persistence.set(key, unit === 'ticks' ? timeout / this.#ticksPerSecond : timeout)
+    }
+    for (const { address, port, forwarding } of service.servers) {
       this.#methods.set(`${key} ${address}`, forwarding)
       this.#note(`${address} ${port}`, forwarding)
       this.#note(address, forwarding)

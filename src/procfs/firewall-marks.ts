@@ -6,7 +6,7 @@
 
 import { parseAddress } from '../addresses.js'
 import type { ProcConnection } from './connection-line.js'
-import type { ProcService } from './services.js'
+import type { Service } from './services.js'
 
 /** What can be told of a connection's mark. */
 export interface FoundMark {
@@ -25,13 +25,13 @@ export class FirewallMarks {
   readonly #marks = new Map<string, Set<number>>()
 
   /** @param services - What the director is configured to do. */
-  constructor(services: readonly ProcService[]) {
-    for (const { protocol, virtual, fwmark, destinations } of services) {
+  constructor(services: readonly Service[]) {
+    for (const { protocol, virtual, fwmark, servers } of services) {
       if (virtual !== undefined) {
         this.#services.add(keyOf(protocol, virtual.address, virtual.port))
         continue
       }
-      for (const { address, port } of destinations) {
+      for (const { address, port } of servers) {
         const key = `${address} ${port}`
         this.#marks.set(key, new Set([...(this.#marks.get(key) ?? []), fwmark]))
       }

@@ -17,5 +17,16 @@ export {
 export { readLines, readProcLines } from './lines.js'
 export { CONNECTIONS_FILE, readConnections } from './read-connections.js'
 export { readLiveSysctls, SYSCTL_FOLDER, type LiveSysctls } from './read-sysctls.js'
-export { readServices, SERVICES_FILE, type ProcDestination, type ProcService } from './services.js'
+export {
+  parseServices,
+  readKernelServices,
+  readServices,
+  SERVICES_FILE,
+  type Persistence,
+  type RealServer,
+  type Service,
+  type ServiceList,
+  type ServiceTimeouts
+} from './services.js'
+export type { UnreadableLine, UnreadableLines } from './unreadable.js'
 export { CONN_SYNC_HEADER, connSyncLine, connSyncLines, type ConnSyncFields } from './write-connections.js'

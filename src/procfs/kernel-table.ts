@@ -5,12 +5,11 @@
  */
 
 import { counted } from '../text.js'
-import { IpvsSyncError } from '../errors.js'
 import type { Connection } from '../wire/connection.js'
 import { Completer, type Assumption, type Unsendable } from './complete.js'
 import { readProcLines } from './lines.js'
 import { CONNECTIONS_FILE, readConnections } from './read-connections.js'
-import { readServices, SERVICES_FILE, type ProcService } from './services.js'
+import { readKernelServices } from './services.js'
 
 /** Where to read; of the process's own network namespace by default. */
 export interface KernelTableOptions {
@@ -55,7 +54,7 @@ export async function* readKernelTable(
   notes: KernelTableNotes = createNotes()
 ): AsyncGenerator<Connection, void, undefined> {
   const lines = readProcLines(options.connections ?? CONNECTIONS_FILE)
-  const services = await servicesOf(options.services ?? SERVICES_FILE)
+  const { services } = await readKernelServices(options.services)
   yield* completeLines(lines, new Completer(services, options.ticksPerSecond), notes)
 }
 
@@ -102,14 +101,4 @@ export function explainNotes({ assumed, unsendable, damaged }: KernelTableNotes)
     [damaged, 'line', 'could not be read: left out']
   ]
   return told.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)} ${text}`)
-}
-
-/** Without its services a table is still worth reading. */
-async function servicesOf(path: string): Promise<ProcService[]> {
-  try {
-    return await readServices(readProcLines(path))
-  } catch (error) {
-    if (error instanceof IpvsSyncError && error.code === 'ERR_NO_IPVS') return []
-    throw error
-  }
 }

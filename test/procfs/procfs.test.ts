@@ -19,7 +19,7 @@ import {
   readLines,
   readLiveSysctls,
   readProcLines,
-  readServices,
+  parseServices,
   type FollowReason,
   type ProcConnection
 } from '../../src/procfs/index.js'
@@ -157,8 +157,8 @@ t.test('what cannot be known is assumed and counted; what cannot be sent is left
     'nonsense',
     'SCTP 0A010002 0001 0A010001 0050 0A020004 0050 ESTABLISHED 5'
   ]
-  const services = await readServices(
-    given(
+  const { services } = parseServices(
+    [
       'IP Virtual Server version 1.2.1 (size=4096)',
       '  -> 0A020009:0050 Masq 1 0 0',
       'TCP  0A010001:0050 rr',
@@ -171,16 +171,28 @@ t.test('what cannot be known is assumed and counted; what cannot be sent is left
       'UDP  0A010001:0051 rr',
       '  -> 0A020004:0050      Local   1      0          0',
       'nonsense'
-    )
+    ].join('\n')
   )
   t.strictSame(services[0], {
+    family: 'ipv4',
     protocol: 'TCP',
     virtual: { address: '10.1.0.1', port: 80 },
     fwmark: 0,
     scheduler: 'rr',
-    persistentTicks: undefined,
-    destinations: [
-      { address: '10.2.0.2', port: 80, forwarding: 'DROUTE', weight: 2, activeConnections: 3, inactiveConnections: 4 }
+    schedulerFlags: [],
+    onePacket: false,
+    persistence: undefined,
+    servers: [
+      {
+        address: '10.2.0.2',
+        port: 80,
+        forwarding: 'DROUTE',
+        weight: 2,
+        upperThreshold: 0,
+        lowerThreshold: 0,
+        activeConnections: 3,
+        inactiveConnections: 4
+      }
     ]
   })
   const notes = createNotes()
@@ -211,8 +223,8 @@ t.test('what cannot be known is assumed and counted; what cannot be sent is left
 })
 
 t.test('a mark is concluded from the real server where one service alone can be meant', async (t) => {
-  const services = await readServices(
-    given(
+  const { services } = parseServices(
+    [
       'TCP  0A010001:0050 rr',
       '  -> 0A020002:0050      Masq   1      0          0',
       'UDP  0A010001:0000 rr persistent 75000',
@@ -224,7 +236,7 @@ t.test('a mark is concluded from the real server where one service alone can be 
       '  -> 0A020003:0051      Route   1      0          0',
       'FWM  00000007 rr',
       '  -> [fd00:0002:0000:0000:0000:0000:0000:0002]:0000      Masq   1      0          0'
-    )
+    ].join('\n')
   )
   const completer = new Completer(services)
   const parse = connectionParser(HEADER)

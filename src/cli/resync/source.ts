@@ -9,7 +9,7 @@ import { IpvsSyncError } from '../../errors.js'
 import { Completer } from '../../procfs/complete.js'
 import { isConnectionHeader } from '../../procfs/connection-line.js'
 import { completeLines, readKernelTable, type KernelTableNotes } from '../../procfs/kernel-table.js'
-import { readLines, readProcLines } from '../../procfs/lines.js'
+import { readLines } from '../../procfs/lines.js'
 import { readServices } from '../../procfs/services.js'
 import { fileFault } from '../errors.js'
 import type { Connection } from '../../wire/connection.js'
@@ -90,7 +90,7 @@ async function* readText(
 }
 
 async function completerOf({ services, hz }: SourceOptions): Promise<Completer> {
-  return new Completer(services === undefined ? [] : await readServices(readProcLines(services)), hz)
+  return new Completer(services === undefined ? [] : (await readServices(services)).services, hz)
 }
 
 /** A connection, or a message of `decode --format json` with several. */
@@ -134,6 +134,6 @@ async function* openFile(path: string): AsyncGenerator<Uint8Array, void, undefin
   try {
     yield* createReadStream(path) as AsyncIterable<Uint8Array>
   } catch (cause) {
-    throw new IpvsSyncError('ERR_IO', `--source ${path}: ${fileFault(cause as Error)}`, { cause })
+    throw new IpvsSyncError('ERR_IO', `--source ${path}: ${fileFault(cause)}`, { cause })
   }
 }

@@ -1,0 +1,14 @@
+/**
+ * What the system reports of a file, for a person.
+ *
+ * @module
+ */
+
+/** The reason without the system's own code and call: `no such file`. */
+export function fileFault(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT') return 'no such file'
+  if (code === 'EACCES') return 'permission denied'
+  if (code === 'EISDIR') return 'is a directory'
+  return message
+}
