@@ -13,9 +13,10 @@ const MAY_IMPORT = {
   director: ['wire', 'sysctl', 'table', 'engine', 'capture'],
   transport: ['wire', 'sysctl'],
   procfs: ['wire', 'sysctl', 'table'],
-  daemon: ['wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs'],
-  agent: ['agent/protocol', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon'],
-  cli: ['director', 'agent', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon']
+  trust: ['wire', 'transport'],
+  daemon: ['trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs'],
+  agent: ['agent/protocol', 'trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon'],
+  cli: ['director', 'agent', 'trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon']
 }
 const PURE = ['wire', 'sysctl', 'table', 'engine', 'capture', 'agent/protocol', 'director']
 const NOT_PURE = 'A pure folder does no I/O and reads no clock: bytes, time and chance are passed in.'

@@ -20,6 +20,7 @@ const RANKS: Readonly<Record<string, number>> = {
   director: 4,
   transport: 4,
   procfs: 4,
+  trust: 4.5,
   daemon: 5,
   agent: 6,
   cli: 7

@@ -1,0 +1,155 @@
+/**
+ * A sending transport that seals what it sends, and repeats what receivers request.
+ *
+ * @module
+ */
+
+import type { ReceivingTransport, SendingTransport, TransportHandlers } from '../transport/transport.js'
+import type { Bytes, Milliseconds, TimestampMs } from '../units.js'
+import { decodeRepairMessage, encodeRepairMessage, REPEAT_OVERHEAD, type RepairRequest } from './repair-messages.js'
+import type { Sealer } from './sealer.js'
+import { SentMessages } from './sent-messages.js'
+import { removeTrailer, TRAILER_LENGTH } from './trailer.js'
+import type { Verifier } from './verifier.js'
+
+/** A clock with timers: the daemon's. */
+export interface TrustClock {
+  now(): TimestampMs
+  after(delay: Milliseconds, callback: () => void): () => void
+}
+
+/** What sealing and repair take from a message's maximum length, in bytes. */
+export const SEAL_OVERHEAD: Bytes = TRAILER_LENGTH + REPEAT_OVERHEAD
+
+/** When pulses follow the last message of a channel, so that the loss of the last message is noticed. */
+const PULSES: readonly Milliseconds[] = [100, 200, 400]
+/** Repeats a second, at most: a request costs its sender less than the repeats cost us. */
+const REPEATS_A_SECOND = 5000
+
+/** Options of a {@link SealedSender}. */
+export interface SealedSenderOptions {
+  readonly sealer: Sealer
+  readonly syncid: number
+  readonly clock: TrustClock
+  /** Receives requests for repair, verified by `verifier`. Without it nothing is kept or repeated. */
+  readonly repair?: { readonly receiver: ReceivingTransport; readonly verifier: Verifier; readonly keepBytes?: Bytes }
+}
+
+/** What a {@link SealedSender} counted. */
+export interface RepairCounts {
+  /** Requests for messages of this sender. */
+  readonly requests: number
+  /** Messages repeated. */
+  readonly repeated: number
+  /** Requested messages that were no longer kept, were repeated just now, or exceeded the limit a second. */
+  readonly refused: number
+}
+
+/** Seals the messages of a master, an agent or a resync. */
+export class SealedSender implements SendingTransport {
+  readonly #inner: SendingTransport
+  readonly #options: SealedSenderOptions
+  readonly #sent: SentMessages
+  readonly #pulses = new Map<number, () => void>()
+  #counts = { requests: 0, repeated: 0, refused: 0 }
+  #second = { begin: -Infinity, repeats: 0 }
+
+  /**
+   * @param inner - Carries the sealed messages.
+   * @param options - Its sealer, and how it repairs.
+   */
+  constructor(inner: SendingTransport, options: SealedSenderOptions) {
+    this.#inner = inner
+    this.#options = options
+    this.#sent = new SentMessages(options.repair?.keepBytes ?? 8 * 2 ** 20)
+  }
+
+  get channels(): number {
+    return this.#inner.channels
+  }
+
+  get description(): string {
+    return `${this.#inner.description}, sealed`
+  }
+
+  /** What was requested and repeated: a copy. */
+  repairCounts(): RepairCounts {
+    return { ...this.#counts }
+  }
+
+  async start(handlers: TransportHandlers): Promise<void> {
+    await this.#inner.start(handlers)
+    const { onNotice, onError } = handlers
+    await this.#options.repair?.receiver.start({
+      onDatagram: (bytes) => this.#receive(bytes),
+      ...(onNotice !== undefined && { onNotice }),
+      ...(onError !== undefined && { onError })
+    })
+  }
+
+  writable(channel: number): boolean {
+    return this.#inner.writable(channel)
+  }
+
+  send(channel: number, bytes: Uint8Array): void {
+    this.#send(channel, bytes)
+    if (this.#options.repair !== undefined) this.#schedulePulse(channel, 0)
+  }
+
+  flush(): Promise<void> {
+    return this.#inner.flush()
+  }
+
+  async close(): Promise<void> {
+    for (const cancel of this.#pulses.values()) cancel()
+    this.#pulses.clear()
+    await this.#options.repair?.receiver.close()
+    await this.#inner.close()
+  }
+
+  #send(channel: number, bytes: Uint8Array): void {
+    const { sealer, repair } = this.#options
+    const sealed = sealer.seal(bytes, channel)
+    if (repair !== undefined) this.#sent.add(channel, sealer.lastSequence(channel), sealed)
+    this.#inner.send(channel, sealed)
+  }
+
+  #schedulePulse(channel: number, round: number): void {
+    this.#pulses.get(channel)?.()
+    const delay = PULSES[round]
+    if (delay === undefined) this.#pulses.delete(channel)
+    else
+      this.#pulses.set(
+        channel,
+        this.#options.clock.after(delay, () => {
+          if (this.#inner.writable(channel))
+            this.#send(channel, encodeRepairMessage({ kind: 'pulse', channel }, this.#options.syncid))
+          this.#schedulePulse(channel, round + 1)
+        })
+      )
+  }
+
+  #receive(bytes: Uint8Array): void {
+    const { verdict } = this.#options.repair!.verifier.verify(bytes)
+    if (verdict !== 'VALID') return
+    const request = decodeRepairMessage(removeTrailer(bytes))
+    if (request?.kind === 'request' && request.sender === this.#options.sealer.sender) this.#repeat(request)
+  }
+
+  #repeat({ channel, sequences }: RepairRequest): void {
+    const now = this.#options.clock.now()
+    this.#counts.requests++
+    if (now - this.#second.begin >= 1000) this.#second = { begin: now, repeats: 0 }
+    for (const sequence of sequences) {
+      const room = this.#second.repeats < REPEATS_A_SECOND && channel < this.channels && this.#inner.writable(channel)
+      const sealed = room ? this.#sent.take(channel, sequence, now) : undefined
+      if (sealed === undefined) {
+        this.#counts.refused++
+        continue
+      }
+      this.#second.repeats++
+      this.#counts.repeated++
+      this.#inner.send(channel, encodeRepairMessage({ kind: 'repeat', channel, sealed }, this.#options.syncid))
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Verifies sealed messages: key, MAC, age, and that each message counts once.
+ *
+ * @module
+ */
+
+import { LRUCache } from 'lru-cache'
+import type { KeyRing } from './keys.js'
+import { ReplayWindow, type SequenceCounts } from './replay-window.js'
+import { findTrailer, macParts, type Trailer } from './trailer.js'
+
+/**
+ * The verdict on a message.
+ *
+ * - `VALID` signed with a key of the ring, fresh, and not seen before
+ * - `UNSIGNED` has no trailer
+ * - `UNKNOWN_KEY` signed with a key that is not in the ring
+ * - `BAD_MAC` the code does not belong to the bytes: forged, altered, or sent to another channel's port
+ * - `STALE` its time differs from this host's clock by more than the tolerance
+ * - `REPLAYED` a message of this sender and sequence was accepted before, or it is older than the window
+ */
+export type Verdict = 'VALID' | 'UNSIGNED' | 'UNKNOWN_KEY' | 'BAD_MAC' | 'STALE' | 'REPLAYED'
+
+/** Every verdict, in the order of the checks. */
+export const VERDICTS: readonly Verdict[] = ['VALID', 'UNSIGNED', 'UNKNOWN_KEY', 'BAD_MAC', 'STALE', 'REPLAYED']
+
+/** Largest difference of two clocks, by default: 30 s. */
+export const DEFAULT_TOLERANCE_MS = 30_000
+
+/** Senders' channels that are remembered. Only a holder of the key can create one. */
+const MAX_WINDOWS = 4096
+
+/** Options of a {@link Verifier}. */
+export interface VerifierOptions {
+  readonly keys: KeyRing
+  /** Wall clock, in milliseconds since 1970. `Date.now` by default. */
+  readonly wallClock?: () => number
+  /** Largest accepted difference between a message's time and this clock. 30,000 by default. */
+  readonly toleranceMs?: number
+}
+
+/** What {@link Verifier.verify} found. */
+export interface Verification {
+  readonly verdict: Verdict
+  /** Undefined for an unsigned message. For other verdicts than `VALID` its content is whatever the sender wrote. */
+  readonly trailer: Trailer | undefined
+}
+
+/** Sequence counts of one sender's channel. */
+export interface SequenceReport extends SequenceCounts {
+  /** 16 hexadecimal digits. */
+  readonly sender: string
+  readonly channel: number
+}
+
+/** Verifies what one receiver receives. */
+export class Verifier {
+  readonly #keys: KeyRing
+  readonly #wallClock: () => number
+  readonly #tolerance: number
+  readonly #windows = new LRUCache<string, ReplayWindow>({ max: MAX_WINDOWS })
+  readonly #counts = new Map<Verdict, number>(VERDICTS.map((verdict) => [verdict, 0]))
+
+  constructor({ keys, wallClock = Date.now, toleranceMs = DEFAULT_TOLERANCE_MS }: VerifierOptions) {
+    this.#keys = keys
+    this.#wallClock = wallClock
+    this.#tolerance = toleranceMs
+  }
+
+  /**
+   * Judges a datagram, and remembers a valid one.
+   *
+   * @param bytes - The whole datagram.
+   * @param channel - The channel whose port received it; a message of another channel is `BAD_MAC`. Undefined: any.
+   */
+  verify(bytes: Uint8Array, channel?: number): Verification {
+    const trailer = findTrailer(bytes)
+    const verdict = trailer === undefined ? 'UNSIGNED' : this.#judge(bytes, trailer, channel)
+    this.#counts.set(verdict, this.#counts.get(verdict)! + 1)
+    return { verdict, trailer }
+  }
+
+  /** Returns how many messages had this verdict. */
+  count(verdict: Verdict): number {
+    return this.#counts.get(verdict)!
+  }
+
+  /** Returns the window of a sender's channel, if a valid message of it was received. */
+  window(sender: bigint, channel: number): ReplayWindow | undefined {
+    return this.#windows.get(windowKey(sender, channel))
+  }
+
+  /** Returns received, missing, reordered and repeated messages by sender and channel. */
+  sequences(): SequenceReport[] {
+    return [...this.#windows].map(([key, window]) => {
+      const [sender = '', channel = ''] = key.split('/')
+      return { sender, channel: Number(channel), ...window.counts() }
+    })
+  }
+
+  #judge(bytes: Uint8Array, trailer: Trailer, channel: number | undefined): Verdict {
+    const key = this.#keys.get(trailer.keyId)
+    if (key === undefined) return 'UNKNOWN_KEY'
+    const { covered, mac } = macParts(bytes)
+    if (!key.verifies(covered, mac) || (channel !== undefined && channel !== trailer.channel)) return 'BAD_MAC'
+    if (Math.abs(this.#wallClock() - trailer.time) > this.#tolerance) return 'STALE'
+    const name = windowKey(trailer.sender, trailer.channel)
+    let window = this.#windows.get(name)
+    if (window === undefined) this.#windows.set(name, (window = new ReplayWindow()))
+    return window.accept(trailer.sequence) ? 'VALID' : 'REPLAYED'
+  }
+}
+
+function windowKey(sender: bigint, channel: number): string {
+  return `${sender.toString(16).padStart(16, '0')}/${channel}`
+}
