@@ -240,8 +240,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     const backup = new SyncBackup({
       ...this.#options,
       table: this.#table,
-      transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from)),
-      onRemove: (slot) => this.#announcing!.forget(slot)
+      transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from))
     })
     backup.on('notice', ({ message }) => this.#notice(message))
     backup.on('error', (error) => this.#fail(error))

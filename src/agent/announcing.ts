@@ -81,11 +81,6 @@ export class Announcing {
     this.#follower.end()
   }
 
-  /** Somebody removes a slot of the table. */
-  forget(slot: number): void {
-    this.#master?.forget(slot)
-  }
-
   async #change(): Promise<void> {
     if (this.#wanted === (this.#master !== undefined)) return
     try {

@@ -30,8 +30,6 @@ export interface KernelMirrorParts {
   readonly onConnection: (connection: Connection) => Promise<void>
   /** A look begins; a look was whole. */
   readonly onLook: (phase: 'begin' | 'end') => void
-  /** Hears of a slot before it is removed. */
-  readonly onRemove: (slot: number) => void
 }
 
 /** Looks at the kernel's table again and again, when it is told to. */
@@ -104,26 +102,17 @@ export class KernelMirror {
   /** A connection that goes to another real server now is another connection. */
   #take(connection: Connection): number {
     const { table, clock } = this.#parts
-    const now = clock.now()
     rowFromConnection(connection, this.#rows, 0)
-    const found = table.find(this.#rows, 0)
-    if (found !== 0 && table.update(found, this.#rows, 0, now)) return found
-    if (found !== 0) this.#remove(found)
-    return table.add(this.#rows, 0, now)
+    return table.upsert(this.#rows, 0, clock.now())
   }
 
   /** What the kernel no longer has goes, if it came from the kernel alone: what was heard has a time of its own. */
   #forget(seen: Set<number>): void {
     const { table } = this.#parts
     for (const slot of this.#shown) {
-      if (!seen.has(slot) && table.isUsed(slot) && (table.flags(slot) & FLAG.SYNC) === 0) this.#remove(slot)
+      if (!seen.has(slot) && table.isUsed(slot) && (table.flags(slot) & FLAG.SYNC) === 0) table.remove(slot)
     }
     this.#shown = seen
-  }
-
-  #remove(slot: number): void {
-    this.#parts.onRemove(slot)
-    this.#parts.table.remove(slot)
   }
 }
 

@@ -64,8 +64,7 @@ export class AgentKernel {
     const mirror = new KernelMirror({
       ...parts,
       onConnection: (connection) => announcing.see(connection),
-      onLook: (phase) => (phase === 'begin' ? announcing.beginLook() : announcing.endLook()),
-      onRemove: (slot) => announcing.forget(slot)
+      onLook: (phase) => (phase === 'begin' ? announcing.beginLook() : announcing.endLook())
     })
     try {
       await mirror.look()

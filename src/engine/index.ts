@@ -29,6 +29,5 @@ export {
 } from './master/counters.js'
 export type { MasterEngineOptions, PacketDetails } from './master/options.js'
 export type { MasterSettings } from './master/settings.js'
-export type { MasterTable } from './master/table.js'
 export { MasterEngine } from './master/master.js'
 export { createPolicy, type Policy, type PolicySettings } from './master/policy.js'

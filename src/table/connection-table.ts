@@ -1,45 +1,58 @@
 /**
- * The table of connections: packed, with a ceiling, found by a kernel's keys, expiring by a timer wheel. It decides
- * nothing: what a backup or a master does with a record is the engines' affair.
+ * The table of connections: packed, with a limit, keyed as a kernel's, expired by a timer wheel. It makes no decision: what a
+ * backup or a master does with a record is up to the engines.
  *
- * A connection is known by its *slot*, a number above 0 that is good until the connection is removed.
+ * A connection is identified by its *slot*, a number above 1 that is valid until the connection is removed.
  *
  * @module
  */
+import { demandObject, misuse } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
-import type { TableConnection } from '../wire/connection.js'
+import type { Connection, Endpoint, TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
-import { connectionFromRow, type Mutable } from '../wire/row-values.js'
+import { connectionFromRow, rowFromConnection, type Mutable } from '../wire/row-values.js'
 import { createRows, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
-import { EntryFields } from './entry-fields.js'
+import { ApplyRun, type RunUpdate } from './apply-run.js'
 import { EntryExtras } from './entry-extras.js'
-import { ENTRY, EXTRA } from './entry.js'
+import { EntryFields } from './entry-fields.js'
 import { copyAddresses, copyToRow } from './entry-rows.js'
+import { ENTRY, EXTRA } from './entry.js'
+import { KeyHash } from './hash.js'
 import { hasEngineData, hashEntry, hashRow, isEngineKey, matches, sameBytes } from './key.js'
-import { prepareRows } from './prepare-rows.js'
-import { RefreshRun } from './refresh-run.js'
 import { SlotIndex } from './slot-index.js'
+import { SlotRecords } from './slot-records.js'
 import { TableCounts, type TableCount } from './table-count.js'
-import { demandCeiling, type TableOptions } from './table-options.js'
+import {
+  demandLimit,
+  fillTimeout,
+  isUint,
+  type ConnectionKey,
+  type TableOptions,
+  type UpsertOutcome,
+  type WalkOptions
+} from './table-options.js'
 import { deadlineOf, setDeadline, setEndTime, TimerWheel } from './timer-wheel.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+// Aliases: V8 folds a module's own constants and reads another module's anew at each use.
 const { FLAGS_STATE: ENTRY_FLAGS_STATE, TIMEOUT: ENTRY_TIMEOUT } = ENTRY
-const { CLIENT_PORT: ROW_CLIENT_PORT, SCRATCH: ROW_SCRATCH } = ROW
+const { CLIENT_PORT: ROW_CLIENT_PORT } = ROW
 
+export type { RunUpdate } from './apply-run.js'
+export { SlotRecords } from './slot-records.js'
 export type { TableCount } from './table-count.js'
-export type { TableOptions } from './table-options.js'
+export type { ConnectionKey, TableOptions, UpsertOutcome, WalkOptions } from './table-options.js'
 
-/** In an entry's word: something of it is kept beside. */
+/** In an entry's word: some of its data are kept in {@link EntryExtras}. */
 const EXTRA_BITS = (EXTRA.SEQUENCE | EXTRA.ENGINE) << 24
-/** A kernel shows what is left in 32 bits of milliseconds (`jiffies_to_msecs`), and so do we: 4294967295 s as 4294966. */
-const SHOWN_MS = 0x100000000
+/** A kernel prints the remaining time in 32 bits of milliseconds (`jiffies_to_msecs`), and so do we: 4294967295 s as 4294966. */
+const PRINTED_MS = 0x100000000
 
 /**
  * A table of connections.
  *
- * Iterating gives {@link TableConnection}s; changes meanwhile are allowed. Whatever is past its deadline is neither found
- * nor seen, also before the wheel has come round to it.
+ * `get`, `has`, `set`, `delete` and iteration work with values: frozen {@link TableConnection}s. Everything else works with
+ * slots and rows and makes no object. A connection past its deadline is neither found nor iterated, even before the timer
+ * wheel has removed it.
  *
  * @example
  * ```ts
@@ -48,91 +61,184 @@ const SHOWN_MS = 0x100000000
  * ```
  */
 export class ConnectionTable extends EntryFields implements Iterable<TableConnection> {
-  /** The most connections it holds. */
+  /** Maximum number of connections. */
   readonly maxConnections: number
-  /** As {@link ConnectionTable.refresh}, for prepared rows that need no look at each. */
-  readonly known: RefreshRun
-  /** Connections that were refused because the table was full, or its hash too crowded at their place. */
+  /** Connections that were refused because the table was full. */
   refused = 0
+  /** Outcome of the last {@link ConnectionTable.upsert}. */
+  upserted: UpsertOutcome = 'updated'
+  /** Errors thrown by listeners of {@link ConnectionTable.onRemove}. */
+  listenerErrors = 0
+  /** The last of them. */
+  listenerError: unknown
 
-  readonly #seed: number
+  readonly #hash: KeyHash
   readonly #index: SlotIndex
   readonly #wheel: TimerWheel = new TimerWheel([this.ipv4, this.ipv6])
+  readonly #run: ApplyRun
   readonly #extras = new EntryExtras()
   readonly #counts = new TableCounts()
   readonly #row: Rows = createRows(1)
+  readonly #records = new Set<SlotRecords>()
+  readonly #listeners = new Set<(slot: number) => void>()
   #now: TimestampMs = 0
 
   /**
-   * @param options - Ceiling and seed.
-   * @throws {@link IpvsSyncError} `ERR_CONFIG` where the ceiling is not a whole number from 1 to 16,777,215.
+   * @param options - Limit and seed.
+   * @throws {@link IpvsSyncError} `ERR_CONFIG` if the limit is not an integer from 1 to 16,777,215.
    */
-  constructor({ maxConnections = 1_000_000, seed = 0x1b873593 }: TableOptions = {}) {
+  constructor({ maxConnections = 1_000_000, seed }: TableOptions = {}) {
     super()
-    this.maxConnections = demandCeiling(maxConnections)
-    this.#seed = seed | 0
+    this.maxConnections = demandLimit(maxConnections)
+    this.#hash = new KeyHash(seed)
     this.#index = new SlotIndex(maxConnections, (maxConnections << 1) | 1)
-    this.known = new RefreshRun(this.#index, this.ipv4, this.#wheel)
+    this.#run = new ApplyRun(this.#hash, this.#index, this.ipv4, this.ipv6, this.#wheel)
   }
 
-  /** Connections in the table; some may be past their deadline by less than a second. */
+  /** Number of connections; it includes those past their deadline that the timer wheel has not removed yet (at most 1 s). */
   get size(): number {
     return this.ipv4.size + this.ipv6.size
   }
 
-  /** The latest time that the table has heard of, in milliseconds. */
+  /** The latest time that the table was given, in milliseconds. */
   get now(): TimestampMs {
     return this.#now
   }
 
-  /** How many connections there are, by protocol and origin; those that are none are left out. */
+  /** Returns the number of connections by protocol and origin; zero counts are omitted. */
   counts(): TableCount[] {
     return this.#counts.report()
   }
 
+  // Values
+
   /**
-   * Prepares a message's rows for {@link ConnectionTable.findPrepared}: hashes them all, then looks at all their places, so
-   * that the memory is at hand when they are searched one by one.
+   * Returns the connection with a key.
    *
-   * @returns A number without a meaning, which keeps the looks from being optimised away.
+   * @throws {@link IpvsSyncError} `ERR_ENCODE` or `ERR_USAGE` for a key that cannot be read; `field` names the part.
    */
-  prepare(rows: Rows): number {
-    return prepareRows(rows, this.#seed, this.#index, this.ipv4, this.ipv6)
+  get(key: ConnectionKey): TableConnection | undefined {
+    const slot = this.#slotOf(key)
+    return slot === 0 ? undefined : this.connection(slot)
   }
 
-  /** As {@link ConnectionTable.find}, for a row that was prepared. */
-  findPrepared(rows: Rows, index: number): number {
-    const words = rows.words
-    const from = index * ROW_WORDS
-    const clientPort = words[from + ROW_CLIENT_PORT]!
-    return this.#find(rows, index, words[from + ROW_SCRATCH]!, clientPort) || this.#findOpen(rows, index)
+  /** Returns whether there is a connection with a key. Throws as {@link ConnectionTable.get}. */
+  has(key: ConnectionKey): boolean {
+    return this.#slotOf(key) !== 0
   }
 
   /**
-   * Finds the connection of a row's key: docs/protocol.md section 7.
+   * Adds a connection, or replaces the one with its key. A timeout of 0 or none becomes that of its state.
+   *
+   * @param connection - `origin`, `expires` and `syncid` are stored where they are given; by default `LOCAL`, the timeout, 0.
+   * @param now - The time; by default the latest that the table was given.
+   * @returns False if the table is full.
+   * @throws {@link IpvsSyncError} `ERR_ENCODE` or `ERR_USAGE` for a field that cannot be read; `field` names it.
+   */
+  set(connection: Connection & Partial<TableConnection>, now: TimestampMs = this.#now): boolean {
+    demandObject('connection', connection)
+    const rows = this.#row
+    rowFromConnection(connection, rows, 0)
+    fillTimeout(rows, 0)
+    const sync = connection.origin === 'SYNC' ? FLAG.SYNC : 0
+    if (connection.origin !== undefined) rows.words[ROW.FLAGS] = (rows.words[ROW.FLAGS]! & ~FLAG.SYNC) | sync
+    const { expires = rows.words[ROW.TIMEOUT]! >>> 0, syncid = 0 } = connection
+    if (!isUint(expires, 0xffffffff)) throw misuse('connection.expires', 'an integer 0…4294967295', expires)
+    if (!isUint(syncid, 255)) throw misuse('connection.syncid', 'an integer 0…255', syncid)
+    this.#tick(now)
+    this.remove(this.findExact(rows, 0))
+    const slot = this.add(rows, 0, now)
+    if (slot === 0) return false
+    this.setDeadlineMs(slot, this.#now + expires * 1000)
+    this.setSyncid(slot, syncid)
+    return true
+  }
+
+  /** Removes the connection with a key; returns whether there was one. Throws as {@link ConnectionTable.get}. */
+  delete(key: ConnectionKey): boolean {
+    const slot = this.#slotOf(key)
+    this.remove(slot)
+    return slot !== 0
+  }
+
+  /** Yields every connection. */
+  *[Symbol.iterator](): Generator<TableConnection> {
+    for (const slot of this.slots()) yield this.connection(slot)
+  }
+
+  /** Returns a connection as a frozen value: the shape of the JSON. */
+  connection(slot: number): TableConnection {
+    this.readRow(slot, this.#row, 0)
+    const value = connectionFromRow(this.#row, 0) as Mutable<TableConnection>
+    value.origin = (this.flags(slot) & FLAG.SYNC) === 0 ? 'LOCAL' : 'SYNC'
+    value.expires = Math.floor((Math.max(0, this.deadlineMs(slot) - this.#now) % PRINTED_MS) / 1000)
+    value.syncid = this.word(slot, ENTRY.REST) & 0xff
+    return Object.freeze(value)
+  }
+
+  // Slots and rows
+
+  /**
+   * Finds the connection of a row's key as a kernel does (docs/protocol.md section 7): a row with a client port also finds an
+   * entry whose client port is not known yet.
    *
    * @returns Its slot, or 0.
    */
   find(rows: Rows, index: number): number {
-    const clientPort = rows.words[index * ROW_WORDS + ROW_CLIENT_PORT]!
-    const slot = this.#find(rows, index, hashRow(rows, index, this.#seed, clientPort), clientPort)
-    return slot || this.#findOpen(rows, index)
+    const { words } = rows
+    const from = index * ROW_WORDS
+    const byEngine = hasEngineData(rows, index)
+    const slot = this.#search(rows, index, words[from + ROW_CLIENT_PORT]!, byEngine)
+    if (slot !== 0 || this.#counts.openPorts === 0 || (words[from + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0) return slot
+    return this.#search(rows, index, 0, byEngine)
   }
 
   /**
-   * Adds a connection as its row says, with its timer started: timeout from the row, packets, end time and last
-   * synchronised state as a new connection has them (0, now, its state). The key is not looked for: a table can hold two
-   * entries with one key, as a kernel's can.
+   * Finds the entry with exactly a row's key: never an entry whose client port is not known yet for a row that has one, never
+   * a template for a connection.
+   *
+   * @returns Its slot, or 0.
+   */
+  findExact(rows: Rows, index: number): number {
+    const from = index * ROW_WORDS
+    const byEngine = isEngineKey(rows, index)
+    const slot = this.#search(rows, index, rows.words[from + ROW_CLIENT_PORT]!, byEngine)
+    return slot !== 0 && ((this.flags(slot) ^ rows.words[from + ROW.FLAGS]!) & FLAG.TEMPLATE) === 0 ? slot : 0
+  }
+
+  /**
+   * Brings the connection of a row's key up to date, or adds it. A connection that goes to another real server is another
+   * connection: the old one is removed. {@link ConnectionTable.upserted} names the outcome.
+   *
+   * @returns Its slot, or 0 if the table is full.
+   */
+  upsert(rows: Rows, index: number, now: TimestampMs): number {
+    const found = this.find(rows, index)
+    if (found !== 0 && this.update(found, rows, index, now)) {
+      this.upserted = 'updated'
+      return found
+    }
+    this.remove(found)
+    const slot = this.add(rows, index, now)
+    this.upserted = slot === 0 ? 'refused' : found === 0 ? 'created' : 'replaced'
+    return slot
+  }
+
+  /**
+   * Adds a connection as its row describes it and starts its timer: timeout from the row, 0 packets, end time now, last
+   * synchronised state its state. The key is not searched: a table can hold two entries with one key, as a kernel's can.
+   * Engine data of a connection that is not a template are not stored (`ip_vs_conn_new`).
    *
    * @param now - Never goes back: an earlier time counts as the latest one.
-   * @returns Its slot, or 0 where it was refused.
+   * @returns Its slot, or 0 if the table is full.
    */
   add(rows: Rows, index: number, now: TimestampMs): number {
-    this.#clock(now)
+    this.#tick(now)
     const { words } = rows
     const from = index * ROW_WORDS
     if (this.size >= this.maxConnections) return this.#refuse()
-    const hash = hashRow(rows, index, this.#seed, words[from + ROW_CLIENT_PORT]!)
+    const engine = isEngineKey(rows, index)
+    const hash = hashRow(this.#hash, rows, index, words[from + ROW_CLIENT_PORT]!, engine)
     const ipv6 = words[from + ROW.FAMILY] === 6
     const pool = ipv6 ? this.ipv6 : this.ipv4
     const number = pool.take()
@@ -144,16 +250,22 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const chunk = pool.chunk(number)
     const base = pool.base(number)
     const protocol = words[from + ROW.PROTOCOL]!
+    const flags = words[from + ROW.FLAGS]!
+    const state = words[from + ROW.STATE]!
+    const nfct = (flags & FLAG.NFCT) === 0 ? 0 : EXTRA.NFCT
     chunk[base + ENTRY.PORTS] = (words[from + ROW_CLIENT_PORT]! << 16) | words[from + ROW.VIRTUAL_PORT]!
     chunk[base + ENTRY.REST] = (words[from + ROW.DESTINATION_PORT]! << 16) | (protocol << 8)
+    chunk[base + ENTRY_FLAGS_STATE] = (flags << 16) | state
     chunk[base + ENTRY.FWMARK] = words[from + ROW.FWMARK]!
     chunk[base + ENTRY_TIMEOUT] = words[from + ROW.TIMEOUT]!
     chunk[base + ENTRY.PACKETS] = 0
+    chunk[base + ENTRY.SYNCED] = (nfct << 24) | (state & 0xffff)
     copyAddresses(chunk, base, words, from, ipv6)
-    this.#keepExtras(slot, chunk, base, rows, index)
-    const flags = words[from + ROW.FLAGS]!
-    const state = words[from + ROW.STATE]!
-    chunk[base + ENTRY_FLAGS_STATE] = (flags << 16) | state
+    this.setSequence(slot, rows, index)
+    if (engine) {
+      this.#extras.keepEngine(slot, rows, index)
+      this.setExtra(slot, EXTRA.ENGINE, true)
+    }
     this.#counts.add(flags, protocol, 1)
     setEndTime(chunk, base, this.#now)
     setDeadline(chunk, base, this.#now + (words[from + ROW.TIMEOUT]! >>> 0) * 1000)
@@ -161,54 +273,84 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     return slot
   }
 
-  /** Removes a connection. A slot that is not in use is let pass. */
+  /** Removes a connection; listeners are called first. A slot that is not in use is ignored. */
   remove(slot: number): void {
     if (!this.isUsed(slot)) return
+    for (const listener of this.#listeners) this.#call(listener, slot)
+    for (const records of this.#records) records.reset(slot)
     this.#index.remove(this.#hashOf(slot), slot, this.#homeOf)
     this.#wheel.remove(slot)
     this.#counts.add(this.flags(slot), this.protocol(slot), -1)
-    this.#extras.delete(slot)
+    if ((this.word(slot, ENTRY.SYNCED) & EXTRA_BITS) !== 0) this.#extras.delete(slot)
     this.pool(slot).release(slot >>> 1)
   }
 
-  /** Removes every connection, also those whose time is over; the count of refusals stays. */
+  /**
+   * Calls a function with each slot that is about to be removed, whatever removes it: {@link ConnectionTable.remove}, an
+   * expiry, a replacement. An error that it throws is counted in {@link ConnectionTable.listenerErrors} and stops nothing.
+   *
+   * @returns Ends it.
+   */
+  onRemove(listener: (slot: number) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Removes every connection; listeners are called for each. The count of refusals stays. */
   clear(): void {
-    const parts = [this.ipv4, this.ipv6, this.#index, this.#wheel, this.#extras, this.#counts]
+    if (this.#listeners.size > 0)
+      for (const slot of this.usedSlots()) for (const each of this.#listeners) this.#call(each, slot)
+    const parts = [this.ipv4, this.ipv6, this.#index, this.#wheel, this.#extras, this.#counts, ...this.#records]
     for (const part of parts) part.clear()
   }
 
-  /** Whether a slot holds a connection. */
-  isUsed(slot: number): boolean {
-    return slot > 1 && this.pool(slot).isUsed(slot >>> 1)
+  /**
+   * Makes side arrays: a record of `words` 32-bit integers for each slot, zeros at first and after each removal.
+   *
+   * @throws {@link IpvsSyncError} `ERR_USAGE` if `words` is not an integer from 1 to 64.
+   */
+  createRecords(words: number): SlotRecords {
+    if (!Number.isInteger(words) || words < 1 || words > 64) throw misuse('words', 'an integer from 1 to 64', words)
+    const records = new SlotRecords(words)
+    this.#records.add(records)
+    return records
   }
 
-  /** Slots of all connections that are not past their deadline. Removals meanwhile are seen; additions may be. */
+  /** Ends the maintenance of side arrays that are no longer needed. */
+  releaseRecords(records: SlotRecords): void {
+    this.#records.delete(records)
+  }
+
+  /** Yields the slots of all connections that are not past their deadline. Removals take effect at once; additions may be missed. */
   *slots(): Generator<number> {
+    for (const slot of this.usedSlots()) if (this.deadlineMs(slot) > this.#now) yield slot
+  }
+
+  /**
+   * Visits the table in slices, so that a caller can do other work between them. A slice costs a bounded amount of work; it
+   * may be empty. Use a slice before the table changes.
+   *
+   * The table may change between two slices. A connection that stays for the whole walk is visited exactly once; one that is
+   * added, removed or expires meanwhile at most once. A connection that is removed and added again is another one.
+   */
+  *walk({ limit = 1024, templates }: WalkOptions = {}): Generator<readonly number[]> {
+    const wanted = templates === undefined ? -1 : templates ? FLAG.TEMPLATE : 0
     for (const family of [0, 1] as const) {
       const pool = this.pool(family)
-      for (let number = 1; number <= pool.last; number++) {
-        const slot = (number << 1) | family
-        if (pool.isUsed(number) && this.deadlineMs(slot) > this.#now) yield slot
+      for (let number = 1; number <= pool.last;) {
+        const slice: number[] = []
+        const end = Math.min(pool.last, number + limit - 1)
+        for (; number <= end; number++) {
+          const slot = (number << 1) | family
+          if (!pool.isUsed(number) || this.deadlineMs(slot) <= this.#now) continue
+          if (wanted < 0 || (this.flags(slot) & FLAG.TEMPLATE) === wanted) slice.push(slot)
+        }
+        yield slice
       }
     }
   }
 
-  /** Every connection as a value. */
-  *[Symbol.iterator](): Generator<TableConnection> {
-    for (const slot of this.slots()) yield this.connection(slot)
-  }
-
-  /** A connection as a value: the shape of the JSON. */
-  connection(slot: number): TableConnection {
-    this.readRow(slot, this.#row, 0)
-    const value = connectionFromRow(this.#row, 0) as Mutable<TableConnection>
-    value.origin = (this.flags(slot) & FLAG.SYNC) === 0 ? 'LOCAL' : 'SYNC'
-    value.expires = Math.floor((Math.max(0, this.deadlineMs(slot) - this.#now) % SHOWN_MS) / 1000)
-    value.syncid = this.word(slot, ENTRY.REST) & 0xff
-    return value
-  }
-
-  /** Copies a connection into a row. Engine data are the table's own bytes: do not change them. */
+  /** Copies a connection into a row. Engine data are the table's own bytes and must not be changed. */
   readRow(slot: number, rows: Rows, index: number): void {
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
@@ -218,10 +360,10 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   }
 
   /**
-   * Brings a connection up to date with a row of its key: flags but SYNC, state, fwmark, timeout (restarted), sequence
+   * Brings a connection up to date with a row of its key: flags except SYNC, state, fwmark, timeout (restarted), sequence
    * data. Origin and counters stay.
    *
-   * @returns False, and nothing is changed, where the row has another destination.
+   * @returns False, with nothing changed, if the row has another destination.
    */
   update(slot: number, rows: Rows, index: number, now: TimestampMs): boolean {
     if (!this.hasDestination(slot, rows, index)) return false
@@ -236,10 +378,23 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   }
 
   /**
-   * Brings a connection up to date with what was heard of it, in one go: what a backup does with most records.
+   * Refreshes the connections of a message that are known and go to the same real server, from row `from` up to the first
+   * that needs a closer look: state, the masked flags, timeout (restarted) and what `update` gives. `from` 0 begins a message;
+   * continue behind the row that was returned, with the same rows.
    *
-   * @param flags - All its flags; SYNC, TEMPLATE and NO_CPORT as they were.
-   * @param timeoutMs - Its full timeout; the timer starts again.
+   * @returns The number of the first row that was not applied; `rows.count` if there is none.
+   */
+  applyRun(rows: Rows, from: number, update: RunUpdate): number {
+    if (from === 0) this.#run.prepare(rows)
+    return this.#run.run(rows, from, update, this.#now)
+  }
+
+  /**
+   * Brings a connection up to date with a received record, in one step: what a backup does with most records that
+   * {@link ConnectionTable.applyRun} leaves.
+   *
+   * @param flags - All its flags; SYNC, TEMPLATE and NO_CPORT unchanged.
+   * @param timeoutMs - Its full timeout; the timer is restarted.
    */
   refresh(
     slot: number,
@@ -250,7 +405,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     timeoutMs: Milliseconds,
     now: TimestampMs
   ): void {
-    this.#clock(now)
+    this.#tick(now)
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
     const base = pool.base(slot >>> 1)
@@ -262,38 +417,27 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
-  /** Whether a connection goes to the real server that a row names. */
-  hasDestination(slot: number, rows: Rows, index: number): boolean {
-    const { words } = rows
-    const from = index * ROW_WORDS
-    if (this.word(slot, ENTRY.REST) >>> 16 !== words[from + ROW.DESTINATION_PORT]) return false
-    const length = (slot & 1) === 1 ? 4 : 1
-    const at = ENTRY.ADDRESSES + 2 * length
-    for (let i = 0; i < length; i++) if (this.word(slot, at + i) !== words[from + ROW.DESTINATION + i]) return false
-    return true
-  }
-
   /**
-   * Visits connections whose time is over, at most `budget` entries of the wheel, and removes each unless `onExpired`
+   * Visits connections past their deadline, at most `budget` entries of the wheel, and removes each unless `onExpired`
    * returns true (it has restarted it).
    *
-   * @returns Whether everything due was visited: otherwise call again.
+   * @returns Whether everything due was visited; otherwise call again.
    */
   advance(now: TimestampMs, budget: number, onExpired: (slot: number) => boolean): boolean {
-    this.#clock(now)
+    this.#tick(now)
     return this.#wheel.advance(this.#now, budget, (slot) => {
       if (!onExpired(slot)) this.remove(slot)
     })
   }
 
-  /** When {@link ConnectionTable.advance} is next worth a call, in milliseconds; Infinity for an empty table. */
+  /** Returns when to call {@link ConnectionTable.advance} next, in milliseconds; Infinity for an empty table. */
   nextDeadline(): TimestampMs {
     return this.size === 0 ? Infinity : this.#wheel.nextDeadline(this.#now)
   }
 
-  /** A packet has come: sets the counter, the state and the full timeout, which runs from now on. */
+  /** Takes a packet: sets the counter, the state and the full timeout, and restarts the timer. */
   takePacket(slot: number, packets: number, state: number, timeoutMs: Milliseconds, now: TimestampMs): void {
-    this.#clock(now)
+    this.#tick(now)
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
     const base = pool.base(slot >>> 1)
@@ -303,9 +447,9 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
-  /** Sets the full timeout in milliseconds (kept in whole seconds), and lets it run from now. */
+  /** Sets the full timeout (stored in whole seconds) and restarts the timer. */
   restart(slot: number, timeoutMs: Milliseconds, now: TimestampMs): void {
-    this.#clock(now)
+    this.#tick(now)
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
     const base = pool.base(slot >>> 1)
@@ -313,13 +457,13 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
   }
 
-  /** Lets a connection's time be over at another moment; its full timeout stays. */
+  /** Moves a connection's deadline; its full timeout stays. */
   setDeadlineMs(slot: number, deadline: TimestampMs): void {
     const pool = this.pool(slot)
     this.#wheel.restart(slot, pool.chunk(slot >>> 1), pool.base(slot >>> 1), deadline)
   }
 
-  /** Changes the flags. TEMPLATE and NO_CPORT are part of the key: leave them as they are. */
+  /** Changes the flags. TEMPLATE and NO_CPORT are part of the key and must stay. */
   setFlags(slot: number, flags: number): void {
     const before = this.flags(slot)
     if (((before ^ flags) & FLAG.SYNC) !== 0) {
@@ -330,13 +474,13 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     this.setExtra(slot, EXTRA.NFCT, (flags & FLAG.NFCT) !== 0)
   }
 
-  /** Takes a row's sequence data, where it has some. */
+  /** Stores a row's sequence data, if it has any. */
   setSequence(slot: number, rows: Rows, index: number): void {
     if (this.#extras.keepSequence(slot, rows, index)) this.setExtra(slot, EXTRA.SEQUENCE, true)
   }
 
-  /** Time never goes back: a clock that jumps back stands still until it has caught up. */
-  #clock(now: TimestampMs): void {
+  /** Time never goes back: after a clock jumped back, the latest time holds until the clock passes it. */
+  #tick(now: TimestampMs): void {
     if (now > this.#now) this.#now = Math.floor(now)
   }
 
@@ -345,13 +489,30 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     return 0
   }
 
-  #find(rows: Rows, index: number, hash: number, clientPort: number): number {
+  #call(listener: (slot: number) => void, slot: number): void {
+    try {
+      listener(slot)
+    } catch (error) {
+      this.listenerErrors++
+      this.listenerError = error
+    }
+  }
+
+  #slotOf(key: ConnectionKey): number {
+    demandObject('key', key)
+    const { protocol, client, virtual, flags = [], engine } = key
+    // Only the key is searched; the rest makes it a connection that can be encoded.
+    const family = key.family ?? (String((client as Endpoint | undefined)?.address).includes(':') ? 'ipv6' : 'ipv4')
+    const rest = { family, destination: virtual, forwarding: 'MASQ', state: '0' } as const
+    rowFromConnection({ protocol, client, virtual, flags, ...rest, ...(engine && { engine }) }, this.#row, 0, 'key')
+    return this.findExact(this.#row, 0)
+  }
+
+  #search(rows: Rows, index: number, clientPort: number, byEngine: boolean): number {
     const { words } = rows
     const from = index * ROW_WORDS
+    const hash = hashRow(this.#hash, rows, index, clientPort, byEngine)
     const ipv6 = words[from + ROW.FAMILY] === 6
-    const engine = hasEngineData(rows, index)
-    // A kernel looks for such a record by its engine's hash, where no connection stands: docs/protocol.md section 7.
-    if (engine && (words[from + ROW.FLAGS]! & FLAG.TEMPLATE) === 0) return 0
     let step = 0
     for (let slot = this.#index.probe(hash, step); slot !== 0; slot = this.#index.probe(hash, ++step)) {
       if (slot < 0 || (slot & 1) !== (ipv6 ? 1 : 0)) continue
@@ -359,35 +520,19 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
       const chunk = pool.chunk(slot >>> 1)
       const base = pool.base(slot >>> 1)
       const same =
-        matches(chunk, base, words, from, ipv6, clientPort, engine) &&
+        matches(chunk, base, words, from, ipv6, clientPort, byEngine) &&
         deadlineOf(chunk, base) > this.#now &&
-        (!engine || sameBytes(this.#extras.engine(slot)!.data, rows.engines[index]!.data))
+        (!byEngine || sameBytes(this.#extras.engine(slot)!.data, rows.engines[index]!.data))
       if (same) return slot
     }
     return 0
   }
 
-  /** The second look of a connection with a port, at those whose port is open; templates are not looked for again. */
-  #findOpen(rows: Rows, index: number): number {
-    if (this.#counts.openPorts === 0 || (rows.words[index * ROW_WORDS + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0) return 0
-    return this.#find(rows, index, hashRow(rows, index, this.#seed, 0), 0)
-  }
-
-  #keepExtras(slot: number, chunk: Int32Array, base: number, rows: Rows, index: number): void {
-    const { words } = rows
-    const from = index * ROW_WORDS
-    const nfct = (words[from + ROW.FLAGS]! & FLAG.NFCT) === 0 ? 0 : EXTRA.NFCT
-    chunk[base + ENTRY.SYNCED] = (nfct << 24) | (words[from + ROW.STATE]! & 0xffff)
-    this.setSequence(slot, rows, index)
-    if (!isEngineKey(rows, index)) return
-    this.#extras.keepEngine(slot, rows, index)
-    this.setExtra(slot, EXTRA.ENGINE, true)
-  }
-
   #hashOf(slot: number): number {
     const pool = this.pool(slot)
     const ipv6 = (slot & 1) === 1
-    return hashEntry(pool.chunk(slot >>> 1), pool.base(slot >>> 1), ipv6, this.#extras.engine(slot), this.#seed)
+    const engine = (this.word(slot, ENTRY.SYNCED) & (EXTRA.ENGINE << 24)) === 0 ? undefined : this.#extras.engine(slot)
+    return hashEntry(this.#hash, pool.chunk(slot >>> 1), pool.base(slot >>> 1), ipv6, engine)
   }
 
   readonly #homeOf = (slot: number): number => this.#index.home(this.#hashOf(slot))

@@ -1,24 +1,24 @@
 /**
- * What few connections have, and what is kept beside the packed entries: sequence data and persistence-engine data.
+ * Data that few connections have, stored beside the packed entries: sequence data and persistence-engine data.
  *
  * @module
  */
 import { PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from '../wire/rows.js'
 
 /** Words of sequence data. */
-const SEQUENCE_WORDS = 6
+export const SEQUENCE_WORDS = 6
 
 /** Sequence data and persistence-engine data by slot. */
 export class EntryExtras {
   readonly #sequences = new Map<number, Int32Array>()
   readonly #engines = new Map<number, EngineBytes>()
 
-  /** A slot's persistence-engine data: the table's own bytes. */
+  /** Returns a slot's persistence-engine data: the table's own bytes, which must not be changed. */
   engine(slot: number): EngineBytes | undefined {
     return this.#engines.get(slot)
   }
 
-  /** Keeps a copy of a row's sequence data, where it has some; whether it has. */
+  /** Stores a copy of a row's sequence data. Returns false if it has none. */
   keepSequence(slot: number, rows: Rows, index: number): boolean {
     const from = index * ROW_WORDS
     if ((rows.words[from + ROW.PRESENT]! & PRESENT.SEQUENCE) === 0) return false
@@ -26,13 +26,13 @@ export class EntryExtras {
     return true
   }
 
-  /** Keeps a copy of a row's persistence-engine data, which it has. */
+  /** Stores a copy of a row's persistence-engine data. */
   keepEngine(slot: number, rows: Rows, index: number): void {
     const { name, data } = rows.engines[index]!
     this.#engines.set(slot, { name: name.slice(), data: data.slice() })
   }
 
-  /** Puts what is kept of a slot into a row. Engine data are the table's own bytes: do not change them. */
+  /** Copies a slot's data into a row. Engine data stay the table's own bytes. */
   copyToRow(slot: number, rows: Rows, index: number): void {
     const to = index * ROW_WORDS
     const sequence = this.#sequences.get(slot)
@@ -47,13 +47,13 @@ export class EntryExtras {
     }
   }
 
-  /** Forgets a slot's. */
+  /** Removes a slot's data. */
   delete(slot: number): void {
     this.#sequences.delete(slot)
     this.#engines.delete(slot)
   }
 
-  /** Forgets all. */
+  /** Removes everything. */
   clear(): void {
     this.#sequences.clear()
     this.#engines.clear()

@@ -1,14 +1,15 @@
 /**
- * The fields of packed connections, by slot: `number << 1 | ipv6`, above 1.
+ * Fields of packed connections, by slot: `number << 1 | ipv6`, above 1.
  *
  * @module
  */
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { FLAG } from '../wire/constants.js'
+import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import { ENTRY, EntryPool, EXTRA } from './entry.js'
 import { deadlineOf, endTimeOf, setEndTime } from './timer-wheel.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+// Aliases: V8 folds a module's own constants and reads another module's anew at each use.
 const {
   FLAGS_STATE: ENTRY_FLAGS_STATE,
   PACKETS: ENTRY_PACKETS,
@@ -22,7 +23,7 @@ const { NFCT: FLAG_NFCT } = FLAG
 const TEMPLATE_BIT = FLAG.TEMPLATE << 16
 const ONE_PACKET_BIT = FLAG.ONE_PACKET << 16
 
-/** What a master's decision reads of an entry. */
+/** The fields of an entry that a master's decision reads. */
 export interface EntryDescription {
   /** IP protocol number. */
   protocol: number
@@ -44,36 +45,52 @@ export interface EntryDescription {
   packets: number
 }
 
-/** Two pools of entries, and what can be read and written of an entry without touching key, timer or counters. */
+/** Two pools of entries, and access to the fields that need no change of index, timer or counters. */
 export abstract class EntryFields {
   /** IPv4 entries. */
   protected readonly ipv4: EntryPool = new EntryPool(1)
   /** IPv6 entries. */
   protected readonly ipv6: EntryPool = new EntryPool(4)
 
-  /** When a connection's time is over. */
+  /** Returns whether a slot holds a connection. */
+  isUsed(slot: number): boolean {
+    return slot > 1 && this.pool(slot).isUsed(slot >>> 1)
+  }
+
+  /** Returns whether a connection goes to the real server of a row. */
+  hasDestination(slot: number, rows: Rows, index: number): boolean {
+    const { words } = rows
+    const from = index * ROW_WORDS
+    if (this.word(slot, ENTRY.REST) >>> 16 !== words[from + ROW.DESTINATION_PORT]) return false
+    const length = (slot & 1) === 1 ? 4 : 1
+    const at = ENTRY.ADDRESSES + 2 * length
+    for (let i = 0; i < length; i++) if (this.word(slot, at + i) !== words[from + ROW.DESTINATION + i]) return false
+    return true
+  }
+
+  /** Returns when a connection expires. */
   deadlineMs(slot: number): TimestampMs {
     const pool = this.pool(slot)
     return deadlineOf(pool.chunk(slot >>> 1), pool.base(slot >>> 1))
   }
 
-  /** 4 or 6. */
+  /** Returns 4 or 6. */
   family(slot: number): 4 | 6 {
     return (slot & 1) === 1 ? 6 : 4
   }
 
-  /** IP protocol number. */
+  /** Returns the IP protocol number. */
   protocol(slot: number): number {
     return (this.word(slot, ENTRY_REST) >>> 8) & 0xff
   }
 
-  /** All flags: 16 bits and NFCT. */
+  /** Returns all flags: 16 bits and NFCT. */
   flags(slot: number): number {
     const nfct = (this.word(slot, ENTRY_SYNCED) >>> 24) & EXTRA_NFCT ? FLAG_NFCT : 0
     return (this.word(slot, ENTRY_FLAGS_STATE) >>> 16) | nfct
   }
 
-  /** The state's number, 0…65535. */
+  /** Returns the state's number, 0…65535. */
   state(slot: number): number {
     return this.word(slot, ENTRY_FLAGS_STATE) & 0xffff
   }
@@ -83,17 +100,17 @@ export abstract class EntryFields {
     this.setWord(slot, ENTRY_FLAGS_STATE, (this.word(slot, ENTRY_FLAGS_STATE) & 0xffff0000) | state)
   }
 
-  /** The full timeout in milliseconds. */
+  /** Returns the full timeout in milliseconds. */
   timeoutMs(slot: number): Milliseconds {
     return (this.word(slot, ENTRY_TIMEOUT) >>> 0) * 1000
   }
 
-  /** The syncid of the message it was last heard in; 0 for one made here. */
+  /** Sets the syncid of the message that the connection was last received in; 0 for one made here. */
   setSyncid(slot: number, syncid: number): void {
     this.setWord(slot, ENTRY_REST, (this.word(slot, ENTRY_REST) & 0xffffff00) | syncid)
   }
 
-  /** Packets from the client, 32 bits. */
+  /** Returns the number of packets from the client, 32 bits. */
   packets(slot: number): number {
     return this.word(slot, ENTRY_PACKETS) >>> 0
   }
@@ -103,23 +120,23 @@ export abstract class EntryFields {
     this.setWord(slot, ENTRY_PACKETS, packets | 0)
   }
 
-  /** The state when it was last announced. */
+  /** Returns the state when it was last announced. */
   lastSyncedState(slot: number): number {
     return this.word(slot, ENTRY_SYNCED) & 0xffff
   }
 
-  /** `now + timeout` of the last announcement; the creation time before. */
+  /** Returns `now + timeout` of the last announcement; before the first, the creation time. */
   endTimeMs(slot: number): TimestampMs {
     const pool = this.pool(slot)
     return endTimeOf(pool.chunk(slot >>> 1), pool.base(slot >>> 1))
   }
 
-  /** Retries counted since. */
+  /** Returns the retries counted since the last announcement. */
   retriesUsed(slot: number): number {
     return (this.word(slot, ENTRY_SYNCED) >>> 16) & 0xff
   }
 
-  /** Reads what a decision to announce reads, in one go: field by field it would cost twice as much. */
+  /** Reads all fields of a decision to announce at once: field by field it would cost twice as much. */
   describe(slot: number, into: EntryDescription): void {
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
@@ -137,7 +154,7 @@ export abstract class EntryFields {
     into.packets = chunk[base + ENTRY_PACKETS]! >>> 0
   }
 
-  /** Keeps what a decision to announce leaves behind. */
+  /** Stores the result of a decision to announce. */
   setSynced(slot: number, state: number, endTime: TimestampMs, retriesUsed: number): void {
     const pool = this.pool(slot)
     const chunk = pool.chunk(slot >>> 1)
@@ -146,12 +163,20 @@ export abstract class EntryFields {
     setEndTime(chunk, base, endTime)
   }
 
-  /** The pool of a slot's family. */
+  /** Yields the slots of all entries, those past their deadline included. Removals take effect at once. */
+  protected *usedSlots(): Generator<number> {
+    for (const family of [0, 1] as const) {
+      const pool = this.pool(family)
+      for (let number = 1; number <= pool.last; number++) if (pool.isUsed(number)) yield (number << 1) | family
+    }
+  }
+
+  /** Returns the pool of a slot's family. */
   protected pool(slot: number): EntryPool {
     return (slot & 1) === 1 ? this.ipv6 : this.ipv4
   }
 
-  /** One word of an entry. */
+  /** Returns one word of an entry. */
   protected word(slot: number, word: number): number {
     const pool = this.pool(slot)
     return pool.chunk(slot >>> 1)[pool.base(slot >>> 1) + word]!

@@ -80,7 +80,6 @@ export class SnapshotLoader {
   readonly #now: TimestampMs
   readonly #wallClock: TimestampMs
   readonly #rows = createRows(1)
-  readonly #found = createRows(1)
   #line = 0
   #connections = 0
   #begun = false
@@ -129,18 +128,8 @@ export class SnapshotLoader {
     const expires = expiryOf(connection)
     const left = expires * 1000 - this.report.ageMs
     if (left <= 0) this.report.expired++
-    else if (this.#isKnown()) this.report.known++
+    else if (this.#table.findExact(this.#rows, 0) !== 0) this.report.known++
     else this.#add(connection, this.#now + left)
-  }
-
-  /** A connection whose port is open is found for others too, and is none of them. */
-  #isKnown(): boolean {
-    const slot = this.#table.find(this.#rows, 0)
-    if (slot === 0) return false
-    this.#table.readRow(slot, this.#found, 0)
-    const wanted = this.#rows.words
-    const template = (wanted[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
-    return template || wanted[ROW.CLIENT_PORT] === this.#found.words[ROW.CLIENT_PORT]
   }
 
   #add(connection: TableConnection, deadline: TimestampMs): void {

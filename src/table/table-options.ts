@@ -1,24 +1,69 @@
 /**
- * How a table is made.
+ * Options and arguments of a table.
  *
  * @module
  */
 import { IpvsSyncError } from '../errors.js'
+import type { Endpoint, PersistenceEngine } from '../wire/connection.js'
+import { FLAG } from '../wire/constants.js'
+import { stateTimeout } from '../wire/protocols.js'
+import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 
-/** How a table is made. */
+const MAX_CONNECTIONS = 0xffffff
+
+/** Options of a table. */
 export interface TableOptions {
-  /** The most connections it holds, 1…16,777,215; 1,000,000 unless told otherwise. More are refused and counted. */
+  /** Maximum number of connections, 1…16,777,215; 1,000,000 by default. Further ones are refused and counted. */
   readonly maxConnections?: number
-  /** A random 32-bit number that seeds the hash. Leave it out only where nobody hostile can choose the keys. */
+  /** Makes the hash reproducible: for tests and simulations. Without it the key of the hash is random, so that nobody can choose colliding keys. */
   readonly seed?: number
 }
 
-const MOST_CONNECTIONS = 0xffffff
+/** The key of a connection or template. A `Connection` is one. */
+export interface ConnectionKey {
+  /** By default that of the client's address. */
+  readonly family?: 'ipv4' | 'ipv6'
+  /** As in a `Connection`. */
+  readonly protocol: string
+  /** The client; port 0 for a template. */
+  readonly client: Endpoint
+  /** The virtual service. */
+  readonly virtual: Endpoint
+  /** Only `TEMPLATE` and `NO_CPORT` matter: they are part of the key. */
+  readonly flags?: readonly string[]
+  /** Part of a template's key, where the template has it. */
+  readonly engine?: PersistenceEngine
+}
 
-/** A ceiling that a table can have; `ERR_CONFIG` otherwise. */
-export function demandCeiling(maxConnections: number): number {
-  if (Number.isInteger(maxConnections) && maxConnections >= 1 && maxConnections <= MOST_CONNECTIONS)
+/** Options of `ConnectionTable.walk`. */
+export interface WalkOptions {
+  /** Maximum number of entries that are read for one slice, at least 1. 1024 by default. */
+  readonly limit?: number
+  /** Only templates (true) or only connections (false); both by default. */
+  readonly templates?: boolean
+}
+
+/** Outcome of a `ConnectionTable.upsert`. */
+export type UpsertOutcome = 'created' | 'updated' | 'replaced' | 'refused'
+
+/** Sets a row's timeout to that of its state where it is 0. */
+export function fillTimeout(rows: Rows, index: number): void {
+  const { words } = rows
+  const from = index * ROW_WORDS
+  if (words[from + ROW.TIMEOUT] !== 0) return
+  const template = (words[from + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
+  words[from + ROW.TIMEOUT] = stateTimeout(words[from + ROW.PROTOCOL]!, template, words[from + ROW.STATE]!)
+}
+
+/** Returns whether a value is an integer from 0 to `most`. */
+export function isUint(value: number, most: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= most
+}
+
+/** Returns a table's limit; throws `ERR_CONFIG` if it is not an integer from 1 to 16,777,215. */
+export function demandLimit(maxConnections: number): number {
+  if (Number.isInteger(maxConnections) && maxConnections >= 1 && maxConnections <= MAX_CONNECTIONS)
     return maxConnections
-  const message = `maxConnections: expected a whole number from 1 to ${MOST_CONNECTIONS}, got ${maxConnections}`
+  const message = `maxConnections: expected an integer from 1 to ${MAX_CONNECTIONS}, got ${maxConnections}`
   throw new IpvsSyncError('ERR_CONFIG', message, { field: 'maxConnections' })
 }

@@ -311,9 +311,9 @@ t.test('the kernel’s table is mirrored: what goes there goes here, what was he
     clock: systemClock,
     files,
     onConnection: () => Promise.resolve(),
-    onLook: (phase) => phases.push(phase),
-    onRemove: (slot) => removed.push(slot)
+    onLook: (phase) => phases.push(phase)
   })
+  table.onRemove((slot) => removed.push(slot))
   writeFileSync(files.connections, procText(...Array.from({ length: 2500 }, (_, i) => 1000 + i)))
   t.strictSame(await Promise.all([mirror.look(), mirror.look()]), [2500, 2500])
   t.strictSame(phases, ['begin', 'end'], 'two looks at once are one')
@@ -333,8 +333,7 @@ t.test('the kernel’s table is mirrored: what goes there goes here, what was he
     clock: systemClock,
     files,
     onConnection: () => Promise.resolve(),
-    onLook: () => undefined,
-    onRemove: () => undefined
+    onLook: () => undefined
   }
   t.equal(await new KernelMirror({ ...parts, table: small }).look(), 2)
   t.equal(small.refused, 1)
@@ -583,8 +582,7 @@ t.test('what a kernel’s table cannot show is not missed there', async (t) => {
     clock: { ...systemClock, now: () => 2 },
     files: { connections: file, services: '/nowhere/ip_vs' },
     onConnection: () => Promise.resolve(),
-    onLook: () => undefined,
-    onRemove: () => undefined
+    onLook: () => undefined
   })
   t.equal((await mirror.absent(false)).length, table.size - 2)
   t.equal((await mirror.absent(true)).length, table.size - 1)
@@ -703,11 +701,9 @@ t.test('a master that cannot open its sockets is told of; one that has much to a
       setTimeout(() => transport.block(0, false), 30)
       for (let i = 0; i < 1000; i++) await announcing.see(tcpConnection(i, { timeout: 900 }))
       announcing.endLook()
-      announcing.forget(2)
       return 1000
     }
   })
-  announcing.forget(2)
   await announcing.see(tcpConnection(1))
   announcing.want(true)
   await until(() => announcing.master?.counters().sent === 1000)

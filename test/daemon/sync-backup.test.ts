@@ -139,12 +139,9 @@ t.test('both roles in one process, on one table', async (t) => {
     clock,
     table: master.table,
     transport: network.open('10.9.0.2'),
-    syncid: 5,
-    onRemove: (slot) => {
-      forgotten.push(slot)
-      master.forget(slot)
-    }
+    syncid: 5
   })
+  master.table.onRemove((slot) => forgotten.push(slot))
   await Promise.all([master.start(), backup.start()])
   sender.send(0, MESSAGE)
   network.advance(network.now)

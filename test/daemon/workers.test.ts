@@ -130,7 +130,6 @@ t.test(
     const cases: readonly [SyncBackupOptions, string][] = [
       [{ table: new ConnectionTable() }, 'table'],
       [{ transport: new MemoryNetwork().open('10.9.0.1') }, 'transport'],
-      [{ onRemove: () => undefined }, 'onRemove'],
       [{ clock: new ManualClock() }, 'clock'],
       [{ syncid: 300 }, 'syncid'],
       [{ accept: ['all'] }, 'accept'],

@@ -178,8 +178,9 @@ t.test(
 
 t.test('the packet counter becomes sync_threshold’s first number, the state counts as announced', async (t) => {
   const removed: number[] = []
-  const bench = new Bench({ settings: { syncThreshold: [4, 60] }, onRemove: (slot) => removed.push(slot) })
+  const bench = new Bench({ settings: { syncThreshold: [4, 60] } })
   const { table } = bench.engine
+  table.onRemove((slot) => removed.push(slot))
   bench.give({ state: 1 })
   const [slot = 0] = table.slots()
   t.strictSame([table.packets(slot), table.lastSyncedState(slot), table.endTimeMs(slot)], [4, 1, T0])

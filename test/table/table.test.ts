@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { IpvsSyncError } from '../../src/errors.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
+import { halfSipHash, KeyHash, tabulate } from '../../src/table/hash.js'
 import { hasEngineData, hashRow, matches, sameBytes } from '../../src/table/key.js'
 import { SlotIndex } from '../../src/table/slot-index.js'
 import type { Connection } from '../../src/wire/connection.js'
@@ -48,13 +49,10 @@ t.test('what was added is found, read back whole, and gone when removed', async 
   ]
   for (const each of cases) {
     const table = new ConnectionTable({ maxConnections: 4 })
-    table.prepare(row(each))
-    t.equal(table.findPrepared(rows, 0), 0)
+    t.equal(table.find(row(each), 0), 0)
     const slot = table.add(rows, 0, 1000)
     t.ok(slot > 0)
     t.equal(table.find(row(each), 0), slot)
-    table.prepare(row(each))
-    t.equal(table.findPrepared(rows, 0), slot)
     t.strictSame(table.connection(slot), {
       ...each,
       origin: 'LOCAL',
@@ -109,7 +107,16 @@ t.test('keys are a kernel’s: docs/protocol.md section 7', async (t) => {
   t.equal(finds(template({ engine: SIP }), template()), false, 'an engine’s template only by its data')
   t.equal(finds(template(), template({ engine: SIP })), false)
   t.equal(finds(template(), template({ engine: { name: 'sip', data: '' } })), true, 'a name alone is no data')
-  t.equal(finds(connection(), connection({ engine: SIP })), false, 'such a record searches where nothing is')
+  t.equal(finds(connection(), connection({ engine: SIP })), false, 'searched among templates with the same data')
+  const withPort = { flags: ['TEMPLATE'], state: 'NONE', engine: SIP }
+  t.equal(finds(connection(withPort), connection({ engine: SIP })), true, 'a connection is taken for such a template')
+  t.equal(finds(connection(withPort), connection({ engine: { name: 'sip', data: '6163' } })), false)
+  t.equal(
+    finds(connection(withPort), connection({ engine: SIP, client: { address: '10.1.0.0', port: 7 } })),
+    false,
+    'only with the client’s port'
+  )
+  t.equal(finds(connection(withPort), connection()), false, 'without data it is not')
   t.equal(finds(fwmark('0:7::'), fwmark('0:7::')), true)
   t.equal(finds(fwmark('0:7::1'), fwmark('0:7::2')), true, 'only the mark counts')
   t.equal(finds(fwmark('0:7::'), fwmark('0:8::')), false)
@@ -195,11 +202,12 @@ t.test('a crowded place pushes nobody out of reach', async (t) => {
 
 t.test('every word of a key counts in its hash, whatever the seed', async (t) => {
   for (const seed of [0, 7, -1]) {
+    const key = new KeyHash(seed)
     const hashes = new Set<number>()
     for (let i = 1; i <= 100; i++)
       for (const side of ['client', 'virtual'] as const)
         for (const address of [`2001:db8::${i}`, `2001:db8:0:0:${i}::`, `2001:db8:${i}::`, `${i}::1`])
-          hashes.add(hashRow(row(ipv6({ [side]: { address, port: 80 } })), 0, seed, 80))
+          hashes.add(hashRow(key, row(ipv6({ [side]: { address, port: 80 } })), 0, 80, false))
     // One key comes up twice: the client and the virtual address that the others have beside them.
     t.equal(hashes.size, 799)
   }
@@ -529,4 +537,235 @@ t.test('an entry whose hash agrees is still compared in every part of its key', 
   const template = table.add(row(connection({ flags: ['TEMPLATE'], state: 'NONE', engine: SIP })), 0, 1)
   t.equal(table.matches(template, connection({ flags: ['TEMPLATE'], state: 'NONE' })), false)
   t.equal(sameBytes(new Uint8Array([1, 2]), new Uint8Array([1, 3])), false)
+})
+
+t.test('HalfSipHash agrees with the vectors of its authors', async (t) => {
+  // HalfSipHash-2-4, 4 bytes of output, key 00 01 … 07, input 00 01 … (vectors_hsip32 of the reference implementation).
+  const hash = (count: number): number =>
+    halfSipHash(Int32Array.of(0x03020100, 0x07060504), count, 0x03020100, 0x07060504, 2, 4) >>> 0
+  t.strictSame([hash(0), hash(1), hash(2)], [0x5b9f35a9, 0x89466e2a, 0x8f84b8d0])
+})
+
+t.test('a seed makes the hash reproducible; without one no two tables hash alike', async (t) => {
+  const hash = (key: KeyHash): number => tabulate(key.tables, 1, 2, 3, 6)
+  t.equal(hash(new KeyHash(7)), hash(new KeyHash(7)))
+  t.not(hash(new KeyHash(7)), hash(new KeyHash(8)))
+  t.not(new KeyHash().tables.join(), new KeyHash().tables.join())
+})
+
+/** The longest probe and the most slots of one hash that a set of keys meets, as slot numbers in a table of their own. */
+function crowding(keys: readonly Connection[], seed: number): { refused: number; collisions: number } {
+  const table = new ConnectionTable({ maxConnections: 20_000, seed })
+  const key = new KeyHash(seed)
+  const hashes = new Set<number>()
+  for (const each of keys) {
+    hashes.add(hashRow(key, row(each), 0, each.client.port, false))
+    table.add(rows, 0, 1)
+  }
+  return { refused: table.refused, collisions: keys.length - hashes.size }
+}
+
+t.test('keys that differ by chosen bits collide no more than random ones, whatever the seed', async (t) => {
+  // The attack: bit 31 of one word of the key and bits 31 and 16 of the next, in any combination of the words.
+  const flip = (words: readonly number[], bits: number): number[] => {
+    const out = [...words]
+    for (let i = 0; i < words.length - 1; i++)
+      if ((bits >> i) & 1) {
+        out[i]! ^= 0x80000000
+        out[i + 1]! ^= 0x80010000
+      }
+    return out
+  }
+  const hex = (word: number): string => (word >>> 0).toString(16).padStart(8, '0')
+  const address6 = (words: readonly number[]): string =>
+    words.map((w) => `${hex(w).slice(0, 4)}:${hex(w).slice(4)}`).join(':')
+  const address4 = (word: number): string => [24, 16, 8, 0].map((shift) => (word >>> shift) & 255).join('.')
+  const v6 = Array.from({ length: 256 }, (_, bits) => {
+    const w = flip([0x20010db8, 1, 2, 3, 0x20010db8, 5, 6, 7, 8], bits)
+    return ipv6({
+      client: { address: address6(w.slice(0, 4)), port: 4000 },
+      virtual: { address: address6(w.slice(4, 8)), port: 80 }
+    })
+  })
+  const v4 = Array.from({ length: 4096 }, (_, i) => {
+    const client = (0x0a000001 ^ ((i & 15) << 28) ^ ((i >> 8) << 20)) >>> 0
+    const ports = (0x10000050 ^ ((i & 15) << 24) ^ (((i >> 4) & 15) << 28)) >>> 0
+    return connection({ client: { address: address4(client), port: ports >>> 16 } })
+  })
+  for (const seed of [0, 1, 2, 3, 4, 5, 6, 7]) {
+    t.strictSame(crowding(v6, seed), { refused: 0, collisions: 0 })
+    const { refused, collisions } = crowding(v4, seed)
+    t.equal(refused, 0)
+    t.ok(collisions < 4, `${collisions} of 4096`)
+  }
+})
+
+t.test('single and double bit differences: no collision in 4,096 keys of the hash', async (t) => {
+  const base = [0x20010db8, 0, 0, 1, 0x20010db8, 0, 0, 0x80]
+  const hashes = Array.from({ length: 64 }, (_, seed) => new KeyHash(seed))
+  let collisions = 0
+  const rows6 = createRows(1)
+  const hashOf = (key: KeyHash, words: readonly number[]): number => {
+    rows6.words.set(words.slice(0, 4), ROW.CLIENT)
+    rows6.words.set(words.slice(4), ROW.VIRTUAL)
+    return hashRow(key, rows6, 0, 4000, false)
+  }
+  rows6.words[ROW.FAMILY] = 6
+  rows6.words[ROW.PROTOCOL] = 6
+  for (const key of hashes) {
+    const plain = hashOf(key, base)
+    const plain4 = tabulate(key.tables, base[0]!, base[1]!, base[2]!, 6)
+    for (let first = 0; first < 256; first += 3)
+      for (const second of [first, (first + 33) % 256, (first + 32) % 256]) {
+        const words = [...base]
+        words[first >> 5]! ^= 1 << (first & 31)
+        if (second !== first) words[second >> 5]! ^= 1 << (second & 31)
+        if (hashOf(key, words) === plain) collisions++
+        const isChanged4 = [0, 1, 2].some((i) => words[i] !== base[i])
+        if (isChanged4 && tabulate(key.tables, words[0]!, words[1]!, words[2]!, 6) === plain4) collisions++
+      }
+  }
+  t.equal(collisions, 0)
+})
+
+t.test('side arrays: one record a slot, zeros again when the connection has been removed', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 70_000 })
+  for (const words of [0, 1.5, 65]) t.throws(() => table.createRecords(words), { code: 'ERR_USAGE', field: 'words' })
+  const records = table.createRecords(3)
+  const slots = Array.from({ length: 40_000 }, (_, i) => table.add(row(tcpConnection(i, { timeout: 60 })), 0, 1))
+  const six = table.add(row(ipv6()), 0, 1)
+  const last = slots.at(-1)!
+  t.strictSame([records.words, records.get(last, 2)], [3, 0])
+  for (const slot of [slots[0]!, last, six]) records.set(slot, 2, -slot)
+  t.strictSame([records.get(slots[0]!, 2), records.get(last, 2), records.get(six, 2)], [-slots[0]!, -last, -six])
+  t.equal(records.chunk(last)[records.base(last) + 2], -last)
+  table.remove(last)
+  table.remove(slots[5]!)
+  t.equal(table.add(row(tcpConnection(50_000, { timeout: 60 })), 0, 1), slots[5])
+  t.equal(table.add(row(tcpConnection(50_001, { timeout: 60 })), 0, 1), last, 'the slot is used again')
+  t.equal(records.get(last, 2), 0)
+  table.releaseRecords(records)
+  table.remove(six)
+  t.equal(records.get(six, 2), -six, 'released: left alone')
+  const other = table.createRecords(1)
+  other.set(slots[0]!, 0, 9)
+  table.clear()
+  t.equal(other.get(slots[0]!, 0), 0)
+})
+
+t.test('values: get, has, set and delete go by the key; what they return is a plain frozen object', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 4 })
+  const each = connection({ inSequence: { initial: 1, delta: 2, previousDelta: 3 } })
+  t.equal(table.set(each, 1000), true)
+  const key = { protocol: 'TCP', client: each.client, virtual: each.virtual }
+  const found = table.get(key)!
+  const whole = {
+    ...each,
+    outSequence: { initial: 0, delta: 0, previousDelta: 0 },
+    origin: 'LOCAL',
+    expires: 60,
+    syncid: 0
+  }
+  t.strictSame(structuredClone({ ...found }), whole as never)
+  t.equal(Object.isFrozen(found), true)
+  t.strictSame([...table], [found])
+  t.equal(table.has({ ...key, protocol: 'UDP' }), false)
+  t.equal(table.get({ ...key, virtual: { ...key.virtual, port: 81 } }), undefined)
+  t.equal(
+    table.set({ ...found, origin: 'SYNC', expires: 7, syncid: 9, destination: { address: '10.3.0.9', port: 1 } }),
+    true
+  )
+  t.match(table.get(key), { origin: 'SYNC', expires: 7, syncid: 9, destination: { address: '10.3.0.9' } })
+  t.equal(table.size, 1)
+  t.equal(table.set(ipv6({ timeout: 0 }), 2000), true)
+  t.match(table.get({ ...ipv6(), family: undefined as never }), { timeout: 900, expires: 900 }, 'the state’s timeout')
+  const open = connection({ flags: ['NO_CPORT'], client: { address: '10.1.0.9', port: 0 } })
+  const template = connection({ flags: ['TEMPLATE'], state: 'NONE', engine: SIP })
+  t.ok(table.set(open) && table.set(template))
+  t.equal(table.has({ ...open, flags: [], client: { address: '10.1.0.9', port: 5 } }), false, 'never another’s key')
+  t.equal(table.has({ ...key, ...template }), true)
+  t.equal(table.has({ ...template, flags: [] }), true, 'the connection beside the template')
+  t.equal(table.set(connection({ client: { address: '10.9.9.9', port: 1 } })), false, 'full')
+  t.equal(table.delete(key), true)
+  t.equal(table.delete(key), false)
+  t.equal(table.has({ ...template, flags: [] }), false)
+  t.throws(() => table.get(undefined as never), { code: 'ERR_USAGE', field: 'key' })
+  t.throws(() => table.get({} as never), { code: /ERR_/ })
+  t.throws(() => table.set({ ...each, expires: NaN }), { code: 'ERR_USAGE', field: 'connection.expires' })
+  t.throws(() => table.set({ ...each, syncid: 256 }), { code: 'ERR_USAGE', field: 'connection.syncid' })
+})
+
+t.test('upsert: created, updated, replaced, refused', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 1 })
+  const removed: number[] = []
+  const end = table.onRemove((slot) => removed.push(slot))
+  const slot = table.upsert(row(connection()), 0, 1)
+  t.equal(table.upserted, 'created')
+  t.equal(table.upsert(row(connection({ state: 'CLOSE' })), 0, 1), slot)
+  t.equal(table.upserted, 'updated')
+  const other = connection({ destination: { address: '10.3.0.9', port: 1 } })
+  t.ok(table.upsert(row(other), 0, 1) > 0)
+  t.equal(table.upserted, 'replaced')
+  t.strictSame(removed, [slot])
+  t.equal(table.upsert(row(tcpConnection(9)), 0, 1), 0)
+  t.equal(table.upserted, 'refused')
+  end()
+  table.clear()
+  t.strictSame(removed, [slot])
+})
+
+t.test('listeners of removals: called before each, whatever removes; one that throws stops nothing', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 10 })
+  const removed: string[] = []
+  table.onRemove(() => {
+    throw new Error('listener')
+  })
+  table.onRemove((slot) => removed.push(table.connection(slot).state))
+  table.add(row(connection({ timeout: 5 })), 0, 1000)
+  table.remove(table.add(row(connection({ state: 'CLOSE' })), 0, 1000))
+  table.advance(9000, 100, () => false)
+  table.add(row(connection({ state: 'FIN_WAIT' })), 0, 9000)
+  table.add(row(ipv6({ state: 'TIME_WAIT' })), 0, 9000)
+  table.clear()
+  t.strictSame(removed, ['CLOSE', 'ESTABLISHED', 'FIN_WAIT', 'TIME_WAIT'])
+  t.equal(table.listenerErrors, 4)
+  t.match(table.listenerError, { message: 'listener' })
+  t.equal(table.size, 0)
+})
+
+t.test('walk: bounded slices; what stays is visited once, what changes at most once', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 5000 })
+  const slots = Array.from({ length: 2000 }, (_, i) =>
+    table.add(
+      row(
+        i % 2 === 0
+          ? ipv6({ client: { address: `2001:db8::${(i + 1).toString(16)}`, port: 1 } })
+          : tcpConnection(i, { timeout: i === 1 ? 1 : 60 })
+      ),
+      0,
+      1
+    )
+  )
+  table.add(row(connection({ flags: ['TEMPLATE'], state: 'NONE', client: { address: '10.0.0.0', port: 0 } })), 0, 1)
+  table.advance(2000, 0, () => false)
+  const seen: number[] = []
+  let removed = 0
+  let slices = 0
+  for (const slice of table.walk({ limit: 64, templates: false })) {
+    t.ok(slice.length <= 64)
+    seen.push(...slice)
+    if (slices++ % 3 === 0) {
+      table.remove(slots[1999 - removed++]!)
+      table.add(row(tcpConnection(3000 + slices, { timeout: 60 })), 0, 2000)
+    }
+  }
+  t.equal(new Set(seen).size, seen.length)
+  const stayed = slots.slice(2, 2000 - removed)
+  t.strictSame(
+    stayed.filter((slot) => !seen.includes(slot)),
+    []
+  )
+  t.notOk(seen.includes(slots[1]!), 'expired')
+  t.equal([...table.walk({ templates: true })].flat().length, 1)
+  t.equal([...table.walk()].flat().length, [...table].length)
 })

@@ -7,16 +7,14 @@
 import type { ConnectionTable } from '../../table/connection-table.js'
 import type { TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
-import { FLAG } from '../../wire/constants.js'
 import { rowFromConnection } from '../../wire/row-values.js'
-import { createRows, ROW } from '../../wire/rows.js'
+import { createRows } from '../../wire/rows.js'
 
 /** Puts connections of other tables into one. */
 export class TableCopier {
   readonly #table: ConnectionTable
   readonly #packets: number
   readonly #rows = createRows(1)
-  readonly #found = createRows(1)
 
   /**
    * @param table - Where they go.
@@ -33,7 +31,7 @@ export class TableCopier {
    */
   put(connection: TableConnection, now: TimestampMs): void {
     rowFromConnection(connection, this.#rows, 0)
-    const known = this.#known()
+    const known = this.#table.findExact(this.#rows, 0)
     if (known !== 0) {
       if (silenceOf(this.#table.connection(known)) <= silenceOf(connection)) return
       this.#table.remove(known)
@@ -43,16 +41,6 @@ export class TableCopier {
     this.#table.setDeadlineMs(slot, now + connection.expires * 1000)
     this.#table.setSyncid(slot, connection.syncid)
     this.#table.setPackets(slot, this.#packets)
-  }
-
-  /** The slot of the row's own key: one whose port is open is found for others too, and is none of them. */
-  #known(): number {
-    const slot = this.#table.find(this.#rows, 0)
-    if (slot === 0) return 0
-    const { words } = this.#rows
-    this.#table.readRow(slot, this.#found, 0)
-    const same = words[ROW.CLIENT_PORT] === this.#found.words[ROW.CLIENT_PORT]
-    return same || (words[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0 ? slot : 0
   }
 }
 

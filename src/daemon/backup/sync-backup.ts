@@ -41,8 +41,6 @@ export interface SyncBackupOptions extends SyncOptions {
   readonly accept?: readonly string[]
   /** Which generation of kernel judges flags and template states. `strict`, the newest, by default. */
   readonly flagChecks?: FlagChecks
-  /** Hears of each slot before it is removed, where the table is shared: a master's `forget`. */
-  readonly onRemove?: (slot: number) => void
   /** Brings the messages instead of UDP. */
   readonly transport?: ReceivingTransport
   /**
@@ -50,7 +48,7 @@ export interface SyncBackupOptions extends SyncOptions {
    * the default, and 1 do all the work in the calling thread.
    *
    * Each worker has sockets, an engine and a table of its own (`maxConnections` is the ceiling of each), so `table`,
-   * `transport`, `onRemove`, `clock` and `system` cannot be given with it; `SyncBackup.table` cannot be had: use
+   * `transport`, `clock` and `system` cannot be given with it; `SyncBackup.table` cannot be had: use
    * {@link SyncBackup.connections} and {@link SyncBackup.copyTable}. Counters are some 200 ms old, and events come in batches;
    * where listeners do not keep up, further ones are left out and counted in `eventsLost`. A key that was announced on two
    * channels, as by a master that came up again, is shown twice until the older one's time is over.
@@ -247,12 +245,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     const options = this.#options
     const transport = options.transport ?? new UdpReceiver(udpOptionsOf(options, this.#sysctls), options.system)
     demandChannels(transport, this.#sysctls)
-    const { onRemove } = options
-    const engine = {
-      ...engineOptionsOf(options, this.#sysctls),
-      table: tableOf(options),
-      ...(onRemove !== undefined && { onRemove })
-    }
+    const engine = { ...engineOptionsOf(options, this.#sysctls), table: tableOf(options) }
     return new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
   }
 
@@ -314,9 +307,7 @@ function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupE
 
 /** Functions and tables do not leave their thread. */
 function refuseUnsendable(options: SyncBackupOptions): void {
-  const field = (['table', 'transport', 'onRemove', 'clock', 'system'] as const).find(
-    (name) => options[name] !== undefined
-  )
+  const field = (['table', 'transport', 'clock', 'system'] as const).find((name) => options[name] !== undefined)
   if (field === undefined) return
   const message = `${field} cannot be given with workers: it would not reach their threads`
   throw new IpvsSyncError('ERR_CONFIG', message, { field })

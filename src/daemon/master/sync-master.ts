@@ -208,11 +208,6 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     if (this.listening) this.#runner.settle()
   }
 
-  /** Hears of a slot that somebody else removes from a shared table: a backup's `onRemove`. */
-  forget(slot: number): void {
-    this.#engine.forget(slot)
-  }
-
   /** What was counted until now: a copy. */
   counters(): MasterCounters {
     return this.#engine.counters()

@@ -23,7 +23,7 @@ export interface WorkerTask {
   /** Where its channels listen. */
   readonly udp: UdpOptions
   /** Its engine's options; none of them is a function or a table. */
-  readonly engine: Omit<BackupEngineOptions, 'table' | 'onRemove' | 'seed'>
+  readonly engine: Omit<BackupEngineOptions, 'table' | 'seed'>
   /** Ceiling of its table. */
   readonly maxConnections: number
 }

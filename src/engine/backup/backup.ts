@@ -79,11 +79,10 @@ export class BackupEngine {
   readonly #expires: boolean
   #tellsChanges: boolean
   readonly #onExpired = (slot: number): false => this.#expire(slot)
-  #threshold: number
+  /** What the message that is being applied writes into each connection. */
+  readonly #run = { flagMask: BACKUP_UPDATE_MASK, packets: 0, syncid: 0 }
   #backupOnly: boolean
   #now: TimestampMs = 0
-  /** Of the message that is being applied. */
-  #syncid = 0
   #closed = false
   #lastFrom = ''
   #lastAccepted = false
@@ -105,7 +104,7 @@ export class BackupEngine {
     this.#legacy = flagChecks === 'legacy'
     this.#expires = options.expires ?? true
     this.#tellsChanges = options.connectionEvents ?? false
-    this.#threshold = thresholdOf(settings)
+    this.#run.packets = thresholdOf(settings)
     this.#backupOnly = (settings.backupOnly ?? 0) !== 0
   }
 
@@ -157,7 +156,7 @@ export class BackupEngine {
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
    */
   configure(settings: BackupSettings): void {
-    this.#threshold = thresholdOf(settings)
+    this.#run.packets = thresholdOf(settings)
     this.#backupOnly = (settings.backupOnly ?? 0) !== 0
   }
 
@@ -232,8 +231,7 @@ export class BackupEngine {
   #apply(rows: Rows, version: 0 | 1, from: From): void {
     const { words, count } = rows
     const mask = version === 0 && this.#legacy ? LEGACY_V0_MASK : BACKUP_MASK
-    this.#syncid = this.#reader.view.syncid
-    this.table.prepare(rows)
+    this.#run.syncid = this.#reader.view.syncid
     for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
       const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
       if (verdict === 0) this.#applyRow(rows, i, mask)
@@ -244,8 +242,7 @@ export class BackupEngine {
   /** Applies the connections that only go on, without a look at each; the number of the first that needs one. */
   #skipKnown(rows: Rows, first: number): number {
     if (this.#tellsChanges) return first
-    const { known, now } = this.table
-    const next = known.run(rows, first, BACKUP_UPDATE_MASK, this.#threshold, this.#syncid, now)
+    const next = this.table.applyRun(rows, first, this.#run)
     this.#tally.updated += next - first
     return next
   }
@@ -261,12 +258,12 @@ export class BackupEngine {
       const { timeouts = NO_CHANGE } = this.#options
       words[at + ROW_TIMEOUT] = defaultTimeout(timeouts, words[at + ROW_PROTOCOL]!, template, words[at + ROW_STATE]!)
     }
-    const found = table.findPrepared(rows, index)
+    const found = table.find(rows, index)
     if (found === 0) this.#create(rows, index, flags & mask, 'created')
     else if (template || table.hasDestination(found, rows, index)) this.#update(found, rows, index, flags)
     else if ((flags & FLAG_INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
     else {
-      this.#remove(found)
+      table.remove(found)
       this.#create(rows, index, flags & mask, 'replaced')
     }
   }
@@ -285,8 +282,8 @@ export class BackupEngine {
       this.#tally.byCode[SKIP.TABLE_FULL]!++
       return
     }
-    this.table.setPackets(slot, this.#threshold)
-    this.table.setSyncid(slot, this.#syncid)
+    this.table.setPackets(slot, this.#run.packets)
+    this.table.setSyncid(slot, this.#run.syncid)
     this.#tally[change]++
     if (this.#tellsChanges) this.#tellChange(change, slot)
   }
@@ -297,19 +294,14 @@ export class BackupEngine {
     const at = index * ROW_WORDS
     const kept = (flags & BACKUP_UPDATE_MASK) | (table.flags(slot) & ~BACKUP_UPDATE_MASK)
     const timeoutMs = (words[at + ROW_TIMEOUT]! >>> 0) * 1000
-    table.refresh(slot, kept, words[at + ROW_STATE]!, this.#threshold, this.#syncid, timeoutMs, this.#now)
+    const { packets, syncid } = this.#run
+    table.refresh(slot, kept, words[at + ROW_STATE]!, packets, syncid, timeoutMs, this.#now)
     if ((words[at + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) table.setSequence(slot, rows, index)
     this.#tally.updated++
     if (this.#tellsChanges) this.#tellChange('updated', slot)
   }
 
-  #remove(slot: number): void {
-    this.#options.onRemove?.(slot)
-    this.table.remove(slot)
-  }
-
   #expire(slot: number): false {
-    this.#options.onRemove?.(slot)
     this.#tally.expired++
     if (this.#tellsChanges) this.#tellChange('expired', slot)
     return false

@@ -62,8 +62,6 @@ export interface BackupEngineOptions {
   readonly maxEvents?: number
   /** Most senders that are remembered, 1024 by default; those heard longest ago are forgotten. */
   readonly maxSenders?: number
-  /** Hears of each slot just before it is removed: a master that shares the table wants to `forget` it. */
-  readonly onRemove?: (slot: number) => void
 }
 
 /** The default ceiling of a backup's table. */

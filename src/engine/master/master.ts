@@ -27,7 +27,6 @@ import {
 import type { MasterEngineOptions, PacketDetails } from './options.js'
 import { planMaster, type MasterPlan, type MasterSettings } from './settings.js'
 import { blankSubject, hasDestination, timeoutIn, type MasterSubject } from './subject.js'
-import { templatesFirst, type MasterTable } from './table.js'
 import { Outbox } from './outbox.js'
 import type { Datagram } from './send-queue.js'
 
@@ -57,9 +56,9 @@ const EXPIRY_BUDGET = 500
  * gives nothing; call {@link MasterEngine.handleTimeout} at {@link MasterEngine.nextTimeout}. Times are milliseconds of
  * one clock that starts above 0; one that goes back is held at the last value.
  */
-export class MasterEngine<Table extends MasterTable = ConnectionTable> {
+export class MasterEngine {
   /** Where the connections live. */
-  readonly table: Table
+  readonly table: ConnectionTable
   readonly #outbox: Outbox
   readonly #events: EventQueue
   readonly #controllers = new Controllers()
@@ -67,6 +66,7 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
   readonly #row: Rows = createRows(1)
   readonly #changes = new ChangeReader()
   readonly #subject: MasterSubject = blankSubject()
+  readonly #endListening: () => void
   readonly #expires: boolean
   readonly #ports: number
   readonly #onExpired = (slot: number): boolean => this.#timeIsOver(slot)
@@ -79,12 +79,12 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
    * @param options - What it is made of.
    * @throws IpvsSyncError `ERR_CONFIG`, whose `field` names the setting that is not accepted.
    */
-  constructor(options: MasterEngineOptions<Table>) {
+  constructor(options: MasterEngineOptions) {
     demandObject('options', options)
     const { settings: given = {}, syncMaxlen = DEFAULT_MAXLEN_IPV4 } = options
     this.#plan = planMaster({ ...sysctlDefaults, ...given }, options.syncid, syncMaxlen)
-    // Left out, the type is this one too.
-    this.table = options.table ?? (new ConnectionTable() as MasterTable as Table)
+    this.table = options.table ?? new ConnectionTable()
+    this.#endListening = this.table.onRemove((slot) => this.#controllers.drop(slot))
     this.#expires = options.expires ?? true
     this.#events = new EventQueue(options.maxEvents)
     const { settings, limits } = this.#plan
@@ -183,11 +183,6 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
     return ANSWER_EXPIRED
   }
 
-  /** Tells that somebody else removed this slot from a shared table. */
-  forget(slot: number): void {
-    this.#controllers.drop(slot)
-  }
-
   /**
    * Announces connections without asking whether they are due: after a change of role, or for a backup that joined
    * late. ONE_PACKET connections are left out, as always. Pace it: what is too much for the queues is lost and counted.
@@ -262,6 +257,7 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
     if (this.#closed) return
     this.#advance(now)
     this.#closed = true
+    this.#endListening()
     if (options.discard) this.#discarded = this.#outbox.discard()
     else this.#outbox.flush()
   }
@@ -292,15 +288,11 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
     })
   }
 
-  /** Finds or adds the row's connection, and brings it up to date. One with a new destination is another connection. */
+  /** Brings the row's connection up to date, or adds it as one that was never announced. */
   #place(rows: Rows, index: number): number {
     const { table } = this
-    const found = table.find(rows, index)
-    if (found !== 0 && table.update(found, rows, index, this.#now)) return found
-    if (found !== 0) this.#remove(found)
-    const slot = table.add(rows, index, this.#now)
-    if (slot === 0) return 0
-    this.#controllers.drop(slot)
+    const slot = table.upsert(rows, index, this.#now)
+    if (slot === 0 || table.upserted === 'updated') return slot
     table.setPackets(slot, 0)
     table.setSynced(slot, 0, this.#now, 0)
     return slot
@@ -373,15 +365,9 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
       this.#count(ANSWER_EXTENDED)
       return true
     }
-    this.#controllers.unlink(slot)
     this.#count(ANSWER_EXPIRED)
     this.#tellExpired(slot)
     return false
-  }
-
-  #remove(slot: number): void {
-    this.#controllers.drop(slot)
-    this.table.remove(slot)
   }
 
   #tellExpired(slot: number): void {
@@ -397,4 +383,9 @@ export class MasterEngine<Table extends MasterTable = ConnectionTable> {
     this.#answers[code]!++
     return code
   }
+}
+
+/** Yields the slots of a table: templates, then the connections that belong to them. */
+function* templatesFirst(table: ConnectionTable): Generator<number> {
+  for (const templates of [true, false]) for (const slice of table.walk({ templates })) yield* slice
 }

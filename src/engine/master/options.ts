@@ -8,10 +8,9 @@ import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Bytes } from '../../units.js'
 import type { RecordWriter } from './channel.js'
 import type { MasterSettings } from './settings.js'
-import type { MasterTable } from './table.js'
 
 /** What a master is made of. */
-export interface MasterEngineOptions<Table extends MasterTable = ConnectionTable> {
+export interface MasterEngineOptions {
   /** 0…255; backups with another one ignore the messages. */
   readonly syncid: number
   /** The sysctls to begin with; what is left out has its default. */
@@ -19,7 +18,7 @@ export interface MasterEngineOptions<Table extends MasterTable = ConnectionTable
   /** The largest message in bytes, header included: 1…65507, by default 1472. */
   readonly syncMaxlen?: Bytes
   /** Where the connections live. It may be shared with a backup, so that a change of role keeps it. By default a new `ConnectionTable`. */
-  readonly table?: Table
+  readonly table?: ConnectionTable
   /** Makes a writer for each channel; by default a `MessageWriter`. */
   readonly createWriter?: () => RecordWriter
   /** Whether this engine lets the table's connections expire; false if another engine does. By default true. */
