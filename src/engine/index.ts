@@ -19,7 +19,10 @@ export {
 } from './events.js'
 export type { RecordWriter } from './master/channel.js'
 export type { ConnectionChange, TemplateKey } from './master/connection-change.js'
-export type { Datagram } from './master/send-queue.js'
+export type { Datagram, Engine, Transmitter } from './engine.js'
+export { BulkMessages, tableMessages, type BulkCounts, type BulkOptions } from './full-table/bulk-messages.js'
+export { FullTableSender, type FullTableOptions, type FullTableProgress } from './full-table/full-table-sender.js'
+export { paceFor, type Pace } from './full-table/pacer.js'
 export {
   ANSWERS,
   type AnswerCode,

@@ -1,20 +1,21 @@
 /**
- * A whole table as messages, templates first: what the protocol lacks (docs/protocol.md section 13).
+ * A whole table as messages, templates first: a full table transfer, which the protocol lacks (docs/protocol.md section 13).
  *
  * @module
  */
-
+import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Bytes } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
 import { FLAG } from '../../wire/constants.js'
 import { judge } from '../../wire/judge.js'
 import { MessageWriter } from '../../wire/message-writer.js'
 import { rowFromConnection } from '../../wire/row-values.js'
-import { createRows, PRESENT, ROW } from '../../wire/rows.js'
+import { createRows, ROW, type Rows } from '../../wire/rows.js'
+import { presentSequence } from '../announced-row.js'
 import { channelOf } from '../channel-of.js'
-import type { Datagram } from '../master/send-queue.js'
+import type { Datagram } from '../engine.js'
 
-/** Of the messages. */
+/** Options of the messages. */
 export interface BulkOptions {
   /** `sync_version`. */
   readonly version: 0 | 1
@@ -26,21 +27,24 @@ export interface BulkOptions {
   readonly channels: number
 }
 
-/** What became of the connections. */
+/** Counts of the connections that were added. */
 export interface BulkCounts {
-  /** In messages, templates among them. */
+  /** In messages, templates included. */
   connections: number
   /** Templates in messages. */
   templates: number
-  /** Left out: IPv6, which version 0 cannot carry. */
+  /** Omitted: IPv6, which version 0 cannot carry. */
   ipv6: number
-  /** Left out: every receiver would skip it, for its protocol, state or flags. */
+  /** Omitted: every receiver would skip it, for its protocol, state or flags. */
   refused: number
 }
 
-/** Puts connections into messages. Holds the messages' bytes, and nothing else of the connections. */
+/** Entries of the table that are read for one slice of {@link tableMessages}. */
+const SLICE = 256
+
+/** Packs connections into messages. Holds the messages' bytes and nothing else of the connections. */
 export class BulkMessages {
-  /** What became of the connections so far; read it, do not write it. */
+  /** Counts so far; read-only for callers. */
   readonly counts: BulkCounts = { connections: 0, templates: 0, ipv6: 0, refused: 0 }
   readonly #options: BulkOptions
   readonly #row = createRows(1)
@@ -55,38 +59,86 @@ export class BulkMessages {
   }
 
   /**
-   * Adds a connection; its timeout is sent as it is given, 0 if it is not.
+   * Adds a connection; its timeout is sent as given, 0 if it is absent.
    *
-   * @param connection - Version 0 leaves out what it has no room for.
-   * @param path - How the caller names it, for the error's `field`.
-   * @throws IpvsSyncError `ERR_ENCODE` where a field cannot be understood or does not fit.
+   * @param connection - Version 0 omits what it has no room for.
+   * @param path - The caller's name for it, for the error's `field`.
+   * @throws IpvsSyncError `ERR_ENCODE` where a field cannot be read or does not fit.
    */
   add(connection: Connection, path?: string): void {
-    const { words } = this.#row
     rowFromConnection(connection, this.#row, 0, path)
-    if (this.#options.version === 0) this.#fitVersion0()
+    this.#addRow()
+  }
+
+  /** Adds a connection of a table, with its full timeout. */
+  addSlot(table: ConnectionTable, slot: number): void {
+    table.readRow(slot, this.#row, 0)
+    this.#addRow()
+  }
+
+  /** Removes and returns the messages that are full, templates' first. */
+  takeFull(): Datagram[] {
+    return [...this.#templates.take(), ...this.#others.take()]
+  }
+
+  /** Ends the templates' open messages: they count as full. */
+  endTemplates(): void {
+    this.#templates.end()
+  }
+
+  /** Returns all messages that were not taken, templates' first. Nothing may be added afterwards. */
+  finish(): readonly Datagram[] {
+    this.#templates.end()
+    this.#others.end()
+    return this.takeFull()
+  }
+
+  #addRow(): void {
+    const { words } = this.#row
+    const { version, channels } = this.#options
+    if (version === 0) words[ROW.FLAGS]! &= 0xffff
+    presentSequence(words, 0)
     const flags = words[ROW.FLAGS]!
     const template = (flags & FLAG.TEMPLATE) !== 0
-    if (this.#options.version === 0 && words[ROW.FAMILY] === 6) this.counts.ipv6++
+    if (version === 0 && words[ROW.FAMILY] === 6) this.counts.ipv6++
     else if (judge(flags, words[ROW.PROTOCOL]!, words[ROW.STATE]!, true) !== 0) this.counts.refused++
     else {
       this.counts.connections++
       if (template) this.counts.templates++
       const batches = template ? this.#templates : this.#others
-      batches.add(this.#row, channelOf(this.#row, 0, this.#options.channels - 1))
+      batches.add(this.#row, channelOf(this.#row, 0, channels - 1))
     }
   }
+}
 
-  /** The messages, templates' first. Nothing may be added afterwards. */
-  finish(): readonly Datagram[] {
-    return [...this.#templates.finish(), ...this.#others.finish()]
-  }
-
-  /** There the flags alone say whether sequence data follow. */
-  #fitVersion0(): void {
-    const { words } = this.#row
-    words[ROW.FLAGS]! &= 0xffff
-    if ((words[ROW.PRESENT]! & PRESENT.SEQUENCE) === 0) words[ROW.FLAGS]! &= ~FLAG.SEQUENCE
+/**
+ * Returns the messages of a whole table, templates first, made while they are taken: for a `FullTableSender`, or a driver that
+ * does other work between the items. An item is undefined after each slice of the table, which costs a bounded amount of work.
+ * The table may change meanwhile, as during `ConnectionTable.walk`. Each iteration walks the table anew.
+ *
+ * @param table - Its connections.
+ * @param options - Of the messages.
+ * @param counts - Filled with the counts, if given.
+ */
+export function tableMessages(
+  table: ConnectionTable,
+  options: BulkOptions,
+  counts?: BulkCounts
+): Iterable<Datagram | undefined> {
+  return {
+    *[Symbol.iterator]() {
+      const bulk = new BulkMessages(options)
+      for (const templates of [true, false]) {
+        for (const slice of table.walk({ limit: SLICE, templates })) {
+          for (const slot of slice) bulk.addSlot(table, slot)
+          yield* bulk.takeFull()
+          yield undefined
+        }
+        bulk.endTemplates()
+      }
+      yield* bulk.finish()
+      if (counts !== undefined) Object.assign(counts, bulk.counts)
+    }
   }
 }
 
@@ -94,37 +146,36 @@ export class BulkMessages {
 class Batches {
   readonly #options: BulkOptions
   readonly #writers = new Map<number, MessageWriter>()
-  readonly #full: Datagram[] = []
+  #full: Datagram[] = []
 
   constructor(options: BulkOptions) {
     this.#options = options
   }
 
-  add(row: ReturnType<typeof createRows>, channel: number): void {
-    const writer = this.#writers.get(channel) ?? this.#open(channel)
+  add(row: Rows, channel: number): void {
+    const { version, syncid, maxLength } = this.#options
+    let writer = this.#writers.get(channel)
+    if (writer === undefined) {
+      writer = new MessageWriter()
+      this.#writers.set(channel, writer)
+      writer.begin(version, syncid, maxLength)
+    }
     if (writer.add(row, 0)) return
     this.#close(writer, channel)
-    this.#begin(writer)
     writer.add(row, 0)
   }
 
-  finish(): readonly Datagram[] {
-    for (const [channel, writer] of this.#writers) this.#close(writer, channel)
-    return this.#full
+  take(): Datagram[] {
+    const full = this.#full
+    this.#full = []
+    return full
   }
 
-  #open(channel: number): MessageWriter {
-    const writer = new MessageWriter()
-    this.#writers.set(channel, writer)
-    this.#begin(writer)
-    return writer
+  end(): void {
+    for (const [channel, writer] of this.#writers) if (writer.count > 0) this.#close(writer, channel)
   }
 
-  #begin(writer: MessageWriter): void {
-    const { version, syncid, maxLength } = this.#options
-    writer.begin(version, syncid, maxLength)
-  }
-
+  /** Ends a message; its writer begins the next one. */
   #close(writer: MessageWriter, channel: number): void {
     const { count } = writer
     this.#full.push({ channel, bytes: writer.finish(), connections: count })

@@ -1,40 +1,72 @@
 /**
- * How fast a whole table may be sent: a bucket of tokens, in virtual time.
+ * The pace of a full table transfer: a token bucket in virtual time.
  *
  * @module
  */
-
 import type { Bytes, Milliseconds, TimestampMs } from '../../units.js'
+import type { Datagram } from '../engine.js'
 
-/** What Linux gives a socket that asks for nothing (`net.core.rmem_default`). */
+/** Linux's default for a socket that sets no size (`net.core.rmem_default`). */
 const RECEIVE_BUFFER: Bytes = 212_992
-/** What a kernel charges a receive buffer for a datagram: pages and heads of its own size classes, not its length alone. */
+/** What the kernel charges to a receive buffer for a datagram: pages and headers of its size classes, not the length alone. */
 const CHARGE: Bytes = 2304
 const CHARGE_HOLDS: Bytes = 1472
-/** A busy receiver may not be run for so long; what comes meanwhile must fit half of its buffer. */
+/** A busy receiver may not be scheduled for this long; the datagrams of that time must fit half of its buffer. */
 const STALL: Milliseconds = 100
+/** A pace in connections may send this share of a second's worth at once: timers are no finer. */
+const BURST_SHARE = 0.02
+/** A pace in messages is slow enough for a small burst. */
+const BURST_MESSAGES = 8
+/** Smallest record of version 1. */
+const RECORD: Bytes = 36
 
-/**
- * How many full datagrams a receiver's default socket buffer holds: 92 of up to 1472 bytes.
- *
- * @param length - UDP payload of a full message.
- */
-export function receiveBufferHolds(length: Bytes): number {
-  const charge = CHARGE * Math.ceil(length / CHARGE_HOLDS)
-  return Math.max(Math.floor(RECEIVE_BUFFER / charge), 1)
+/** A pace: the cost of a message, and how much may be spent. */
+export interface Pace {
+  /** Cost a second, above 0. */
+  readonly rate: number
+  /** Cost that may be sent at once after a pause, above 0. */
+  readonly burst: number
+  /** Returns the cost of one message. */
+  readonly costOf: (message: Datagram) => number
 }
 
 /**
- * The rate at which a receiver that sleeps for 100 ms now and then loses nothing: half of its default buffer in that time.
+ * Returns how many full datagrams a receive buffer holds: 92 of up to 1472 bytes in the default one.
  *
  * @param length - UDP payload of a full message.
+ * @param buffer - Size of the buffer (`SO_RCVBUF` as the kernel counts it); by default Linux's default.
+ */
+export function receiveBufferHolds(length: Bytes, buffer: Bytes = RECEIVE_BUFFER): number {
+  const charge = CHARGE * Math.ceil(length / CHARGE_HOLDS)
+  return Math.max(Math.floor(buffer / charge), 1)
+}
+
+/**
+ * Returns the rate at which a receiver that sleeps for 100 ms now and then loses nothing: half of its buffer in that time.
+ *
+ * @param length - UDP payload of a full message.
+ * @param buffer - Size of the buffer; by default Linux's default.
  * @returns Messages a second: 460 for up to 1472 bytes.
  */
-export function safeMessageRate(length: Bytes): number {
-  return (Math.max(Math.floor(receiveBufferHolds(length) / 2), 1) * 1000) / STALL
+export function safeMessageRate(length: Bytes, buffer: Bytes = RECEIVE_BUFFER): number {
+  return (Math.max(Math.floor(receiveBufferHolds(length, buffer) / 2), 1) * 1000) / STALL
 }
 
-/** Says when the next message may leave. Messages cost what their sender likes: one each, or their connections. */
+/**
+ * Returns a given pace, or the one at which a receiver loses nothing.
+ *
+ * @param length - UDP payload of a full message.
+ * @param rate - Connections a second, above 0; by default {@link safeMessageRate}.
+ * @param buffer - Size of the receiver's buffer; by default Linux's default.
+ */
+export function paceFor(length: Bytes, rate?: number, buffer: Bytes = RECEIVE_BUFFER): Pace {
+  if (rate === undefined) return { rate: safeMessageRate(length, buffer), burst: BURST_MESSAGES, costOf: () => 1 }
+  // However fast: no more at once than half of what a receiver holds.
+  const half = (receiveBufferHolds(length, buffer) / 2) * Math.max(length / RECORD, 1)
+  return { rate, burst: Math.min(Math.max(rate * BURST_SHARE, 1), half), costOf: ({ connections }) => connections }
+}
+
+/** Token bucket: says when the next message may be sent. */
 export class Pacer {
   readonly #rate: number
   readonly #burst: number
@@ -43,8 +75,8 @@ export class Pacer {
 
   /**
    * @param rate - Cost a second, above 0.
-   * @param burst - Cost that may leave at once after a pause, above 0.
-   * @param now - When it begins; never goes back.
+   * @param burst - Cost that may be sent at once after a pause, above 0.
+   * @param now - The begin; never goes back.
    */
   constructor(rate: number, burst: number, now: TimestampMs) {
     this.#rate = rate
@@ -53,13 +85,13 @@ export class Pacer {
     this.#at = now
   }
 
-  /** How long to wait before the next message: 0 if it may leave now. */
+  /** Returns how long to wait before the next message: 0 if it may be sent now. */
   delay(now: TimestampMs): Milliseconds {
     this.#earn(now)
     return this.#balance > 0 ? 0 : Math.max(Math.ceil((-this.#balance * 1000) / this.#rate), 1)
   }
 
-  /** A message left. A large one may run into debt, which is waited for afterwards: the rate holds on average. */
+  /** Subtracts the cost of a message. A large one may run into debt, so that the rate holds on average. */
   spend(cost: number, now: TimestampMs): void {
     this.#earn(now)
     this.#balance -= cost

@@ -4,15 +4,9 @@
  * @module
  */
 
-/** A message ready to leave. */
-export interface Datagram {
-  /** The channel, from 0: its port is the base port plus this. */
-  readonly channel: number
-  /** The whole message; yours to keep. */
-  readonly bytes: Uint8Array
-  /** How many connections are in it: 1…255. */
-  readonly connections: number
-}
+import type { Datagram } from '../engine.js'
+
+export type { Datagram } from '../engine.js'
 
 /** First in, first out. Takes and gives in constant time; memory follows what is held. */
 export class SendQueue {
