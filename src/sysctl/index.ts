@@ -4,7 +4,7 @@
  * @module
  */
 export { findDefinition, SYSCTL_DEFINITIONS, type SysctlDefinition } from './definitions.js'
-export { parseSysctls, readSysctls, type SysctlFinding, type SysctlReading } from './parse.js'
+export { parseSysctls, readSysctls, type SysctlFinding, type SysctlFindingCode, type SysctlReading } from './parse.js'
 export { printProc, printSysctls } from './print.js'
 export {
   applySysctl,
@@ -13,6 +13,7 @@ export {
   textOf,
   verifySysctls,
   type SysctlKey,
-  type Sysctls
+  type SysctlLimits,
+  type Sysctls,
+  type SysctlValue
 } from './settings.js'
-export { suggest } from './suggest.js'

@@ -1,42 +1,54 @@
 /**
- * sysctl.conf read: lines of `name = value`, with the places of what is wrong.
+ * Parser of sysctl.conf: lines of `name = value`. It reports what is wrong with which line.
  *
  * @module
  */
 
-import { misuse } from '../demand.js'
+import { demandText } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
-import { applySysctl, shortName, sysctlDefaults, type Sysctls } from './settings.js'
+import { findDefinition } from './definitions.js'
+import { applySysctl, shortName, sysctlDefaults, type SysctlLimits, type Sysctls } from './settings.js'
 
-/** A line that a kernel would refuse. */
+/**
+ * Kind of a finding.
+ *
+ * - `SYSCTL_REFUSED` a kernel would refuse the value
+ * - `SYSCTL_UNKNOWN` the variable is unknown to this version; a newer kernel may have it. For a daemon this is a warning
+ * - `SYSCTL_SYNTAX` the line is not an assignment
+ */
+export type SysctlFindingCode = 'SYSCTL_REFUSED' | 'SYSCTL_UNKNOWN' | 'SYSCTL_SYNTAX'
+
+/** A line that has no effect. */
 export interface SysctlFinding {
-  /** From 1. */
+  /** Kind of the finding. */
+  readonly code: SysctlFindingCode
+  /** Number of the line, from 1. */
   readonly line: number
-  /** Why, and what is accepted. */
+  /** Reason, and what is accepted. */
   readonly error: IpvsSyncError
 }
 
-/** What a text came to. */
+/** Result of reading a text. */
 export interface SysctlReading {
-  /** The settings, without the lines that are wrong. */
+  /** The settings, without the lines of the findings. */
   readonly settings: Sysctls
   /** In the order of the lines. */
   readonly findings: readonly SysctlFinding[]
-  /** How many lines set a variable of `net.ipv4.vs`. */
+  /** Number of lines that set a variable of `net.ipv4.vs`. */
   readonly assignments: number
 }
 
 /**
- * Reads sysctl.conf syntax, or lines of `NAME=VALUE`.
+ * Parses sysctl.conf syntax, or lines of `NAME=VALUE`.
  *
- * Names stand with or without `net.ipv4.vs.`, or with `/` for `.`. Lines that begin with `#` or `;` are comments; a
- * `-` before a name lets its errors pass, as in sysctl(8). Variables of other parts of the kernel are passed over.
+ * Names may have the prefix `net.ipv4.vs.`, or `/` for `.`. Lines that begin with `#` or `;` are comments; a `-` before a name
+ * suppresses its findings, as in sysctl(8). Variables of other parts of the kernel are ignored.
  *
- * @param text - The file's text.
- * @param base - What is not mentioned keeps these values; our defaults if left out.
+ * @param text - Content of the file.
+ * @param base - Values of the variables that the text does not set; the defaults unless given.
  * @returns Frozen settings.
- * @throws IpvsSyncError `ERR_CONFIG` for the first line that a kernel would refuse; the message names the line. `ERR_USAGE` for
- * what is no text.
+ * @throws IpvsSyncError `ERR_CONFIG` for the first finding; the message names the line. `ERR_USAGE` for an argument that is not
+ *   a string. A daemon, for which an unknown name is only a warning, calls {@link readSysctls}.
  * @example
  * const { syncThreshold } = parseSysctls('net.ipv4.vs.sync_threshold = 0 20')
  */
@@ -49,13 +61,14 @@ export function parseSysctls(text: string, base: Sysctls = sysctlDefaults): Sysc
 }
 
 /**
- * Reads as {@link parseSysctls} does, and gathers everything that is wrong instead of throwing.
+ * Parses as {@link parseSysctls} does, and collects the findings instead of throwing the first.
  *
- * @param text - The file's text.
- * @param base - What is not mentioned keeps these values.
+ * @param text - Content of the file.
+ * @param base - Values of the variables that the text does not set.
+ * @param limits - Clock of the kernel that the text is for.
  */
-export function readSysctls(text: string, base: Sysctls = sysctlDefaults): SysctlReading {
-  if (typeof text !== 'string') throw misuse('text', 'text', text)
+export function readSysctls(text: string, base: Sysctls = sysctlDefaults, limits: SysctlLimits = {}): SysctlReading {
+  demandText('text', text, 'ERR_USAGE')
   const findings: SysctlFinding[] = []
   let settings = base
   let assignments = 0
@@ -64,23 +77,29 @@ export function readSysctls(text: string, base: Sysctls = sysctlDefaults): Sysct
     const [, lenient = '', name = '', value] = /^\s*(-?)\s*([^=\s]*)\s*(?:=(.*))?$/.exec(line) ?? []
     if (isForeign(name)) continue
     try {
-      settings = assign(settings, name, value, line)
+      if (name === '' || value === undefined) throw malformed(line, name)
+      settings = applySysctl(settings, name, value, limits)
       assignments++
     } catch (error) {
-      if (lenient === '') findings.push({ line: index + 1, error: error as IpvsSyncError })
+      const code = codeOf(name, value)
+      if (lenient === '') findings.push({ code, line: index + 1, error: error as IpvsSyncError })
     }
   }
   return { settings, findings, assignments }
 }
 
-/** A variable of another part of the kernel: `net.core.rmem_max`. */
+/** Returns whether a variable belongs to another part of the kernel: `net.core.rmem_max`. */
 function isForeign(name: string): boolean {
   return /[./]/.test(shortName(name))
 }
 
-function assign(settings: Sysctls, name: string, value: string | undefined, line: string): Sysctls {
-  if (name !== '' && value !== undefined) return applySysctl(settings, name, value)
-  throw new IpvsSyncError('ERR_CONFIG', `"${line.trim()}" sets nothing: want NAME = VALUE`, {
+function codeOf(name: string, value: string | undefined): SysctlFindingCode {
+  if (name === '' || value === undefined) return 'SYSCTL_SYNTAX'
+  return findDefinition(shortName(name)) === undefined ? 'SYSCTL_UNKNOWN' : 'SYSCTL_REFUSED'
+}
+
+function malformed(line: string, name: string): IpvsSyncError {
+  return new IpvsSyncError('ERR_CONFIG', `${JSON.stringify(line.trim())}: expected NAME = VALUE`, {
     ...(name !== '' && { field: shortName(name) })
   })
 }

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { shown } from '../demand.js'
-import { IpvsSyncError } from '../errors.js'
+import { demandInteger } from '../demand.js'
 import type { Bytes } from '../units.js'
 import { MAX_PAYLOAD } from '../wire/constants.js'
 
@@ -57,9 +56,8 @@ export function backupSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined
  * @throws IpvsSyncError `ERR_CONFIG`.
  */
 export function heldSyncMaxlen(given: Bytes): Bytes {
-  if (Number.isInteger(given) && given >= 1 && given <= MAX_PAYLOAD) return Math.max(given, LEAST_OF_BACKUP)
-  const message = `sync_maxlen is ${shown(given)}: it takes a whole number, 1…${MAX_PAYLOAD}`
-  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'sync_maxlen' })
+  demandInteger('sync_maxlen', given, 1, MAX_PAYLOAD)
+  return Math.max(given, LEAST_OF_BACKUP)
 }
 
 function headers(family: 'ipv4' | 'ipv6'): Bytes {

@@ -5,7 +5,7 @@
  */
 
 import { addressFamily, isMulticast } from '../addresses.js'
-import { demandText, shown } from '../demand.js'
+import { demandArray, demandInteger, demandText, misuse } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { MAX_CHANNELS, SYNC_GROUP, SYNC_PORT } from '../wire/constants.js'
 
@@ -61,8 +61,8 @@ export interface UdpPlan {
  * `ERR_INTERFACE` for neither interface nor peers.
  */
 export function planUdp(options: UdpOptions): UdpPlan {
-  demandText('mcastInterface', options.mcastInterface)
-  demandText('mcastGroup', options.mcastGroup)
+  for (const name of ['mcastInterface', 'mcastGroup'] as const)
+    if (options[name] !== undefined) demandText(name, options[name])
   const port = within('mcastPort', options.mcastPort ?? SYNC_PORT, 1, 65535)
   const channels = within('channels', options.channels ?? 1, 1, MAX_CHANNELS)
   const peers = listOf(options.peers ?? []).map((peer) => completePeer(peer, port))
@@ -118,19 +118,12 @@ function withoutScope(address: string): string {
 }
 
 function listOf(peers: readonly Peer[]): readonly Peer[] {
-  const given: unknown = peers
-  if (!Array.isArray(given)) {
-    const message = `peers: expected a list of { address, port? }, got ${shown(given)}`
-    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'peers' })
-  }
+  demandArray('peers', peers, 'an array of { address, port? }')
   return peers
 }
 
 function completePeer(peer: Partial<Peer> | null, port: number): Required<Peer> {
-  if (typeof peer?.address !== 'string') {
-    const message = `peers: expected { address, port? }, got ${shown(peer)}`
-    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'peers' })
-  }
+  if (typeof peer?.address !== 'string') throw misuse('peers', '{ address, port? }', peer, 'ERR_CONFIG')
   if (addressFamily(withoutScope(peer.address)) === 0) {
     throw new IpvsSyncError('ERR_CONFIG', `peer "${peer.address}" is not an IPv4 or IPv6 address`, { field: 'peers' })
   }
@@ -146,8 +139,6 @@ function commonFamily(peers: readonly Peer[]): 'ipv4' | 'ipv6' {
 }
 
 function within(name: string, value: number, least: number, greatest: number): number {
-  if (Number.isInteger(value) && value >= least && value <= greatest) return value
-  throw new IpvsSyncError('ERR_CONFIG', `${name} is an integer of ${least} to ${greatest}, not ${value}`, {
-    field: name
-  })
+  demandInteger(name, value, least, greatest)
+  return value
 }

@@ -55,10 +55,30 @@ export const PARAMETER = {
 
 /** Longest persistence-engine name on the wire, in bytes. */
 export const MAX_ENGINE_NAME = 16
+/** Longest persistence-engine data on the wire, in bytes. */
+export const MAX_ENGINE_DATA = 255
 /** Engines that every kernel with `ip_vs_pe_sip` knows. */
 export const KNOWN_ENGINES: readonly string[] = ['sip']
 /** Length of sequence data, in bytes. */
 export const SEQUENCE_BYTES = 24
 
-/** Which generation of receiver judges flags and template states: docs/protocol.md section 4. */
-export type FlagChecks = 'strict' | 'legacy'
+/**
+ * Generations of receivers, newest first (docs/protocol.md section 4).
+ *
+ * - `strict` checks flags and template states
+ * - `middle` checks template states, not flags
+ * - `legacy` checks neither
+ */
+export const FLAG_CHECKS = ['strict', 'middle', 'legacy'] as const
+
+/** Generation of a receiver: which flags and template states it refuses. */
+export type FlagChecks = (typeof FLAG_CHECKS)[number]
+
+/** Checks of a generation, as bits of the number that readers pass to their checks. */
+export const CHECK = { FLAGS: 1, TEMPLATE_STATE: 2 } as const
+
+/** Returns the checks of a generation, as bits of {@link CHECK}. */
+export function checksOf(flagChecks: FlagChecks = 'strict'): number {
+  if (flagChecks === 'legacy') return 0
+  return flagChecks === 'middle' ? CHECK.TEMPLATE_STATE : CHECK.FLAGS | CHECK.TEMPLATE_STATE
+}

@@ -16,10 +16,9 @@ import {
 } from './grammar.js'
 import type { Problem } from './problems.js'
 import { scanMessage } from './scan-message.js'
-import type { DecodeOptions, Run } from './scan-state.js'
+import type { DecodeOptions } from './options.js'
+import type { Run } from './scan-state.js'
 import { WireConnection, type AnyRecord, type Parameters } from './wire-connection.js'
-
-export type { DecodeOptions } from './scan-state.js'
 
 /**
  * Decodes a message of either version.

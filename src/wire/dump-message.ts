@@ -20,7 +20,7 @@ import {
 import { MessageView } from './message-view.js'
 import { PROBLEMS } from './problems.js'
 import { protocolName, stateName } from './protocols.js'
-import type { DecodeOptions } from './scan-state.js'
+import type { DecodeOptions } from './options.js'
 
 /** Some bytes of a message and what they mean. */
 export interface LabelledBytes {

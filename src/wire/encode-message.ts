@@ -4,23 +4,16 @@
  * @module
  */
 import { IpvsSyncError } from '../errors.js'
-import { demandMessage, demandOptions } from './arguments.js'
+import { demandInteger, misuse } from '../demand.js'
+import { demandMessage, demandReadOptions, type EncodeOptions } from './options.js'
 import type { Connection, SyncMessage } from './connection.js'
-import { DEFAULT_MAXLEN_IPV4, FLAG, KNOWN_ENGINES, MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
+import { checksOf, DEFAULT_MAXLEN_IPV4, FLAG, KNOWN_ENGINES, MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
 import { judge } from './judge.js'
 import { MessageWriter } from './message-writer.js'
 import { PROBLEMS } from './problems.js'
 import { stateCount } from './protocols.js'
 import { rowFromConnection } from './row-values.js'
 import { createRows, PRESENT, ROW, type Rows } from './rows.js'
-
-/** How a message is written. */
-export interface EncodeOptions {
-  /** Byte order of version 0's sequence data, which a kernel writes in its own; `little` unless told otherwise. */
-  readonly sequenceByteOrder?: 'little' | 'big'
-  /** Names of the persistence engines that receivers know; `sip` alone unless told otherwise. */
-  readonly engines?: readonly string[]
-}
 
 /** How many messages are made of many connections. */
 export interface SplitOptions extends EncodeOptions {
@@ -61,7 +54,7 @@ export interface SplitOptions extends EncodeOptions {
  */
 export function encodeMessage(message: SyncMessage, options: EncodeOptions = {}): Uint8Array {
   demandMessage(message)
-  demandOptions(options)
+  demandReadOptions(options)
   const { connections } = message
   if (connections.length > MAX_CONNECTIONS)
     throw wrong('connections', `${connections.length} do not fit a message, whose count has 8 bits: use encodeMessages`)
@@ -81,12 +74,9 @@ export function encodeMessage(message: SyncMessage, options: EncodeOptions = {})
  */
 export function encodeMessages(message: SyncMessage, options: SplitOptions = {}): readonly Uint8Array[] {
   demandMessage(message)
-  demandOptions(options)
+  demandReadOptions(options)
   const { maxLength = DEFAULT_MAXLEN_IPV4 } = options
-  if (!Number.isInteger(maxLength) || maxLength < 1 || maxLength > MAX_PAYLOAD)
-    throw new IpvsSyncError('ERR_USAGE', `maxLength: expected 1 to ${MAX_PAYLOAD} bytes, got ${String(maxLength)}`, {
-      field: 'maxLength'
-    })
+  demandInteger('maxLength', maxLength, 1, MAX_PAYLOAD, 'ERR_USAGE')
   return Array.from(encode(message, options, maxLength), (bytes) => bytes.slice())
 }
 
@@ -112,9 +102,8 @@ function* encode(message: SyncMessage, options: EncodeOptions, maxLength: number
 }
 
 function checkHeader(version: number, syncid: number): void {
-  if (version !== 0 && version !== 1) throw wrong('version', `expected 0 or 1, got ${String(version)}`)
-  if (!Number.isInteger(syncid) || syncid < 0 || syncid > 255)
-    throw wrong('syncid', `expected a whole number from 0 to 255, got ${String(syncid)}`)
+  if (version !== 0 && version !== 1) throw misuse('version', '0 or 1', version, 'ERR_ENCODE')
+  demandInteger('syncid', syncid, 0, 255, 'ERR_ENCODE')
 }
 
 /** What a receiver would skip, and what version 0 cannot say. */
@@ -122,7 +111,7 @@ function check(rows: Rows, version: 0 | 1, engines: readonly string[], path: str
   const { words } = rows
   const flags = words[ROW.FLAGS]!
   const protocol = words[ROW.PROTOCOL]!
-  const fault = judge(flags, protocol, words[ROW.STATE]!, true)
+  const fault = judge(flags, protocol, words[ROW.STATE]!, checksOf('strict'))
   if (fault === PROBLEMS.FLAGS_REFUSED.number)
     throw wrong(`${path}.flags`, 'receivers refuse ONE_PACKET, and TEMPLATE with NO_CPORT')
   if (fault === PROBLEMS.PROTOCOL_UNKNOWN.number)

@@ -5,7 +5,8 @@
  */
 import { FLAG } from './constants.js'
 
-const FORWARDING_NAMES: readonly string[] = ['MASQ', 'LOCALNODE', 'TUNNEL', 'DROUTE', 'BYPASS']
+/** Names of forwarding methods by number. */
+export const FORWARDING_NAMES: readonly string[] = ['MASQ', 'LOCALNODE', 'TUNNEL', 'DROUTE', 'BYPASS']
 
 /** Names in bit order. */
 const FLAG_NAMES: readonly (readonly [number, string])[] = [
@@ -20,6 +21,9 @@ const FLAG_NAMES: readonly (readonly [number, string])[] = [
   [FLAG.ONE_PACKET, 'ONE_PACKET'],
   [FLAG.NFCT, 'NFCT']
 ]
+/** Names of flags in bit order. */
+export const FLAG_NAME_LIST: readonly string[] = FLAG_NAMES.map(([, name]) => name)
+
 const BITS = new Map(FLAG_NAMES.map(([bit, name]) => [name, bit]))
 const NAME_OF_BIT = new Map(FLAG_NAMES)
 

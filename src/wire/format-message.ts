@@ -4,9 +4,9 @@
  * @module
  */
 import { counted } from '../text.js'
-import { demandMessage } from './arguments.js'
+import { demandMessage, type DecodeOptions } from './options.js'
 import type { Connection, DecodedMessage, SyncMessage } from './connection.js'
-import { decodeMessage, type DecodeOptions } from './decode-message.js'
+import { decodeMessage } from './decode-message.js'
 import { labelBytes } from './dump-message.js'
 import { encodeMessage } from './encode-message.js'
 import { toHex } from './hex.js'

@@ -9,6 +9,7 @@ export {
   BACKUP_UPDATE_MASK,
   DEFAULT_MAXLEN_IPV4,
   DEFAULT_MAXLEN_IPV6,
+  FLAG_CHECKS,
   FLAG,
   KNOWN_ENGINES,
   MAX_CHANNELS,
@@ -21,14 +22,15 @@ export {
   SYNC_PORT,
   type FlagChecks
 } from './constants.js'
-export { decodeMessage, problemsOf, type DecodeOptions } from './decode-message.js'
+export { decodeMessage, problemsOf } from './decode-message.js'
 export { labelBytes, type LabelledBytes } from './dump-message.js'
-export { encodeMessage, encodeMessages, type EncodeOptions, type SplitOptions } from './encode-message.js'
+export { encodeMessage, encodeMessages, type SplitOptions } from './encode-message.js'
 export { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.js'
 export { formatMessage, type FormatOptions } from './format-message.js'
 export { MessageReader } from './message-reader.js'
-export { MessageView, type ReadOptions } from './message-view.js'
+export { MessageView } from './message-view.js'
 export { MessageWriter } from './message-writer.js'
+export type { DecodeOptions, EncodeOptions, ReadOptions } from './options.js'
 export { PROBLEMS, type Problem, type ProblemCode, type Severity } from './problems.js'
 export {
   DEFAULT_TIMEOUT,

@@ -5,10 +5,11 @@
  *
  * @module
  */
-import { FLAG } from './constants.js'
+import { checksOf, FLAG } from './constants.js'
 import { judge } from './judge.js'
 import { HEADER_V1, RECORD_V1 } from './layout.js'
-import { MessageView, type ReadOptions } from './message-view.js'
+import { MessageView } from './message-view.js'
+import type { ReadOptions } from './options.js'
 import { stateCount } from './protocols.js'
 import { createRows, PRESENT, ROW, ROW_WORDS, type Rows } from './rows.js'
 
@@ -69,12 +70,12 @@ export class MessageReader {
   /** The last message's header, and its fault where the receiver gave up. */
   readonly view: MessageView
 
-  readonly #strict: boolean
+  readonly #checks: number
 
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
     this.view = new MessageView(options)
-    this.#strict = options.flagChecks !== 'legacy'
+    this.#checks = checksOf(options.flagChecks)
   }
 
   /**
@@ -128,7 +129,7 @@ export class MessageReader {
       words[to + ROW_DESTINATION] = data.getInt32(at + V1_CLIENT + 8)
       words[to + ROW_OFFSET] = at
       const isPlain = (flags & DOUBTFUL_FLAGS) === 0 && state < stateCount(protocol)
-      words[to + ROW_VERDICT] = isPlain ? 0 : judge(flags, protocol, state, this.#strict)
+      words[to + ROW_VERDICT] = isPlain ? 0 : judge(flags, protocol, state, this.#checks)
     }
     this.rows.count = i
     return i

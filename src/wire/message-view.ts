@@ -4,10 +4,11 @@
  *
  * @module
  */
-import { FLAG, KNOWN_ENGINES, type FlagChecks } from './constants.js'
+import { checksOf, FLAG, KNOWN_ENGINES } from './constants.js'
 import { asciiBytes, isSameName } from './engine-name.js'
 import { judge } from './judge.js'
 import { HEADER_V0, HEADER_V1, RECORD_V0, RECORD_V1, SIZE_MASK, TYPE_IPV6, VERSION_SHIFT } from './layout.js'
+import type { ReadOptions } from './options.js'
 import { PROBLEMS } from './problems.js'
 import { stateCount } from './protocols.js'
 import { RecordParameters } from './record-parameters.js'
@@ -35,16 +36,6 @@ const {
   PROTOCOL: V0_PROTOCOL,
   STATE: V0_STATE
 } = RECORD_V0
-
-/** How a message is read. */
-export interface ReadOptions {
-  /** Which generation of receiver judges; `strict` unless told otherwise. */
-  readonly flagChecks?: FlagChecks
-  /** Byte order of version 0's sequence data, which a kernel writes in its own; `little` unless told otherwise. */
-  readonly sequenceByteOrder?: 'little' | 'big'
-  /** Names of the persistence engines that the receiver knows; `sip` alone unless told otherwise. */
-  readonly engines?: readonly string[]
-}
 
 /** All of a record's first word but its protocol: equal to a length of 36 where it is IPv4 without parameters. */
 const PLAIN_MASK = ~0x00ff0000
@@ -99,7 +90,7 @@ export class MessageView extends RecordParameters {
   /** The message's bytes: for a reader that reads records by itself, and comes back with {@link seek}. */
   data: DataView = new DataView(NOTHING.buffer)
 
-  readonly #strict: boolean
+  readonly #checks: number
   readonly #littleEndian: boolean
   readonly #engines: readonly Uint8Array[]
   // Private by name, not by `#`: access to a `#` field takes more bytecode, and V8 then no longer builds all getters into
@@ -115,7 +106,7 @@ export class MessageView extends RecordParameters {
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
     super()
-    this.#strict = options.flagChecks !== 'legacy'
+    this.#checks = checksOf(options.flagChecks)
     this.#littleEndian = options.sequenceByteOrder !== 'big'
     this.#engines = (options.engines ?? KNOWN_ENGINES).map(asciiBytes)
   }
@@ -323,7 +314,7 @@ export class MessageView extends RecordParameters {
   }
 
   #judge(flags: number, protocol: number, state: number): boolean {
-    const problem = judge(flags, protocol, state, this.#strict)
+    const problem = judge(flags, protocol, state, this.#checks)
     if (problem !== 0) this.#skip(problem, this.offset)
     return problem === 0
   }

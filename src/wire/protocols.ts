@@ -59,6 +59,14 @@ const NUMBERS = new Map([...NAMES].map(([number, name]) => [name, number]))
 /** States of each protocol by number, 0 for one that receivers do not know: read by the hot path. */
 const STATE_COUNTS = Uint8Array.from({ length: 256 }, (_, protocol) => STATES.get(protocol)?.length ?? 0)
 
+/** Names of protocols, as `Connection.protocol` has them. */
+export const PROTOCOL_NAMES: readonly string[] = [...NAMES.values()]
+
+/** Returns the names of a protocol's states, or a template's, by number; empty for a protocol that receivers do not know. */
+export function stateNames(protocol: number, template: boolean): readonly string[] {
+  return template ? TEMPLATE_STATES : (STATES.get(protocol) ?? []).map(({ name }) => name)
+}
+
 /** How many states a protocol has; 0 for one that receivers do not know. */
 export function stateCount(protocol: number): number {
   return STATE_COUNTS[protocol]!

@@ -4,13 +4,21 @@
  * @module
  */
 import { formatIpv4, formatIpv6, parseAddress } from '../addresses.js'
-import { IpvsSyncError } from '../errors.js'
-import { demandConnectionShape } from './connection-shape.js'
+import {
+  demandArray,
+  demandInteger,
+  demandObject,
+  demandOneOf,
+  demandText,
+  joinAlternatives,
+  suggest,
+  wrongText
+} from '../demand.js'
 import type { Connection, Endpoint, PersistenceEngine, SequenceAdjustment } from './connection.js'
-import { FLAG } from './constants.js'
-import { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.js'
+import { FLAG, MAX_ENGINE_DATA, MAX_ENGINE_NAME } from './constants.js'
+import { FLAG_NAME_LIST, flagBits, flagNames, FORWARDING_NAMES, forwardingName, forwardingNumber } from './flags.js'
 import { fromHex, fromText, toHex, toText } from './hex.js'
-import { protocolName, protocolNumber, stateName, stateNumber } from './protocols.js'
+import { PROTOCOL_NAMES, protocolName, protocolNumber, stateName, stateNames, stateNumber } from './protocols.js'
 import { PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from './rows.js'
 
 /** A value that is still being made. */
@@ -55,25 +63,25 @@ export function connectionFromRow(rows: Rows, index: number, version: 0 | 1 = 1)
 /**
  * Writes a value into a row. `OFFSET` and `VERDICT` are set to 0.
  *
- * @param connection - The value; what it lacks (fwmark, timeout, the other direction's sequence data) is 0.
- * @param rows - Where it goes; `count` is left alone.
- * @param index - The row's number.
- * @param path - How the caller names the connection, for the error's `field`: `connections[3]`.
- * @throws IpvsSyncError `ERR_ENCODE` where a field cannot be understood or does not fit; `field` names it.
+ * @param connection - Value of any shape: what is wrong with it is refused. A missing fwmark, timeout or sequence
+ *   adjustment is 0.
+ * @param rows - Receives the row; `count` is not changed.
+ * @param index - Number of the row.
+ * @param path - Name of the connection in the error's `field`: `connections[3]`.
+ * @throws IpvsSyncError `ERR_ENCODE`, whose `field` names what is missing, unknown or out of range.
  */
 export function rowFromConnection(connection: Connection, rows: Rows, index: number, path = 'connection'): void {
-  demandConnectionShape(connection, path)
+  demandObject(path, connection, 'ERR_ENCODE')
   const { words } = rows
   const to = index * ROW_WORDS
-  const family = familyOf(connection, path)
-  const protocol = named(protocolNumber(connection.protocol), `${path}.protocol`, connection.protocol)
-  const method = named(forwardingNumber(connection.forwarding), `${path}.forwarding`, connection.forwarding)
-  const flags = named(flagBits(connection.flags), `${path}.flags`, connection.flags.join(' '))
-  const template = (flags & FLAG.TEMPLATE) !== 0
+  const family = familyOf(connection.family, `${path}.family`)
+  const protocol = protocolOf(connection.protocol, `${path}.protocol`)
+  const flags = flagsOf(connection.flags, `${path}.flags`)
+  const method = forwardingOf(connection.forwarding, `${path}.forwarding`)
   words[to + ROW.FAMILY] = family
   words[to + ROW.PROTOCOL] = protocol
   words[to + ROW.FLAGS] = (flags & ~FLAG.FORWARDING) | method
-  words[to + ROW.STATE] = named(stateNumber(protocol, template, connection.state), `${path}.state`, connection.state)
+  words[to + ROW.STATE] = stateOf(connection.state, protocol, (flags & FLAG.TEMPLATE) !== 0, `${path}.state`)
   words[to + ROW.FWMARK] = unsigned(connection.fwmark ?? 0, `${path}.fwmark`)
   words[to + ROW.TIMEOUT] = unsigned(connection.timeout ?? 0, `${path}.timeout`)
   words[to + ROW.PRESENT] = 0
@@ -83,7 +91,7 @@ export function rowFromConnection(connection: Connection, rows: Rows, index: num
   putEndpoint(words, to, ROW.VIRTUAL, ROW.VIRTUAL_PORT, connection.virtual, family, `${path}.virtual`)
   putEndpoint(words, to, ROW.DESTINATION, ROW.DESTINATION_PORT, connection.destination, family, `${path}.destination`)
   putSequence(connection, words, to, path)
-  putEngine(connection.engine, rows, index, path)
+  putEngine(connection.engine, rows, index, `${path}.engine`)
 }
 
 function endpoint(words: Int32Array, from: number, address: number, port: number): Endpoint {
@@ -102,10 +110,39 @@ function engineValue({ name, data }: EngineBytes): PersistenceEngine {
   return { name: toText(name), data: toHex(data) }
 }
 
-function familyOf({ family }: Connection, path: string): 4 | 6 {
-  if (family === 'ipv6') return 6
-  if ((family as string) === 'ipv4') return 4
-  throw wrong(`${path}.family`, `expected "ipv4" or "ipv6", got ${JSON.stringify(family)}`)
+function familyOf(family: unknown, field: string): 4 | 6 {
+  demandOneOf(field, family, ['ipv4', 'ipv6'], 'ERR_ENCODE')
+  return family === 'ipv6' ? 6 : 4
+}
+
+function protocolOf(name: unknown, field: string): number {
+  demandText(field, name, 'ERR_ENCODE')
+  return protocolNumber(name) ?? refuseName(field, name, PROTOCOL_NAMES, '0…255')
+}
+
+function forwardingOf(name: unknown, field: string): number {
+  demandText(field, name, 'ERR_ENCODE')
+  return forwardingNumber(name) ?? refuseName(field, name, FORWARDING_NAMES, '0…7')
+}
+
+function stateOf(name: unknown, protocol: number, template: boolean, field: string): number {
+  demandText(field, name, 'ERR_ENCODE')
+  return stateNumber(protocol, template, name) ?? refuseName(field, name, stateNames(protocol, template), '0…65535')
+}
+
+function flagsOf(names: unknown, field: string): number {
+  demandArray(field, names, 'an array of names', 'ERR_ENCODE')
+  let flags = 0
+  for (const name of names) {
+    demandText(field, name, 'ERR_ENCODE')
+    flags |= flagBits([name]) ?? refuseName(field, name, FLAG_NAME_LIST, 'a number such as 0x4000')
+  }
+  return flags
+}
+
+/** Refuses a name, and lists those that are accepted. */
+function refuseName(field: string, name: string, names: readonly string[], numbers: string): never {
+  throw wrongText(field, joinAlternatives([...names, numbers]), name, 'ERR_ENCODE', suggest(name, names))
 }
 
 function putEndpoint(
@@ -115,13 +152,13 @@ function putEndpoint(
   port: number,
   value: Endpoint,
   family: 4 | 6,
-  path: string
+  field: string
 ): void {
-  const found = parseAddress(value.address, words, to + address)
-  if (found !== family)
-    throw wrong(`${path}.address`, `expected an IPv${family} address, got ${JSON.stringify(value.address)}`)
-  if (!Number.isInteger(value.port) || value.port < 0 || value.port > 65535)
-    throw wrong(`${path}.port`, `expected a port from 0 to 65535, got ${String(value.port)}`)
+  demandObject(field, value, 'ERR_ENCODE')
+  demandText(`${field}.address`, value.address, 'ERR_ENCODE')
+  if (parseAddress(value.address, words, to + address) !== family)
+    throw wrongText(`${field}.address`, `an IPv${family} address`, value.address, 'ERR_ENCODE')
+  demandInteger(`${field}.port`, value.port, 0, 65535, 'ERR_ENCODE')
   words[to + port] = value.port
 }
 
@@ -133,36 +170,30 @@ function putSequence(connection: Connection, words: Int32Array, to: number, path
   putAdjustment(outSequence, words, to + ROW.SEQUENCE + 3, `${path}.outSequence`)
 }
 
-function putAdjustment(value: SequenceAdjustment | undefined, words: Int32Array, at: number, path: string): void {
-  words[at] = unsigned(value?.initial ?? 0, `${path}.initial`)
-  words[at + 1] = unsigned(value?.delta ?? 0, `${path}.delta`)
-  words[at + 2] = unsigned(value?.previousDelta ?? 0, `${path}.previousDelta`)
+function putAdjustment(value: Partial<SequenceAdjustment> = {}, words: Int32Array, at: number, field: string): void {
+  demandObject(field, value, 'ERR_ENCODE')
+  words[at] = unsigned(value.initial ?? 0, `${field}.initial`)
+  words[at + 1] = unsigned(value.delta ?? 0, `${field}.delta`)
+  words[at + 2] = unsigned(value.previousDelta ?? 0, `${field}.previousDelta`)
 }
 
-function putEngine(engine: PersistenceEngine | undefined, rows: Rows, index: number, path: string): void {
+function putEngine(engine: PersistenceEngine | undefined, rows: Rows, index: number, field: string): void {
   if (engine === undefined) return
+  demandObject(field, engine, 'ERR_ENCODE')
+  demandText(`${field}.name`, engine.name, 'ERR_ENCODE')
+  demandText(`${field}.data`, engine.data, 'ERR_ENCODE')
   const name = fromText(engine.name)
-  if (name === undefined || name.length > 16)
-    throw wrong(`${path}.engine.name`, `expected a name of at most 16 bytes, got ${JSON.stringify(engine.name)}`)
   const data = fromHex(engine.data)
-  if (data === undefined || data.length > 255)
-    throw wrong(`${path}.engine.data`, `expected at most 255 bytes in hex, got ${JSON.stringify(engine.data)}`)
+  if (name === undefined || name.length > MAX_ENGINE_NAME)
+    throw wrongText(`${field}.name`, `at most ${MAX_ENGINE_NAME} bytes of Latin-1`, engine.name, 'ERR_ENCODE')
+  if (data === undefined || data.length > MAX_ENGINE_DATA)
+    throw wrongText(`${field}.data`, `at most ${MAX_ENGINE_DATA} bytes in hex`, engine.data, 'ERR_ENCODE')
   rows.words[index * ROW_WORDS + ROW.PRESENT]! |= PRESENT.ENGINE
   rows.engines[index] = { name, data }
 }
 
-function named(number: number | undefined, field: string, text: string): number {
-  if (number === undefined) throw wrong(field, `${JSON.stringify(text)} is neither a known name nor a number that fits`)
-  return number
-}
-
-/** A 32-bit unsigned number as the word that holds it. */
-function unsigned(value: number, field: string): number {
-  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
-    throw wrong(field, `expected a whole number from 0 to 4294967295, got ${String(value)}`)
+/** Returns the word that holds a 32-bit unsigned number. */
+function unsigned(value: unknown, field: string): number {
+  demandInteger(field, value, 0, 0xffffffff, 'ERR_ENCODE')
   return value | 0
-}
-
-function wrong(field: string, message: string): IpvsSyncError {
-  return new IpvsSyncError('ERR_ENCODE', `${field}: ${message}`, { field })
 }

@@ -6,12 +6,12 @@
  * @module
  */
 import { counted } from '../text.js'
-import { demandDecodable } from './arguments.js'
-import { KNOWN_ENGINES } from './constants.js'
+import { demandDecodable, type DecodeOptions } from './options.js'
+import { checksOf, KNOWN_ENGINES } from './constants.js'
 import { Findings } from './findings.js'
 import type { Problem } from './problems.js'
 import { readHeader, versionFault, type Header } from './read-header.js'
-import type { DecodeOptions, Run, ScanEnd, ScanState } from './scan-state.js'
+import type { Run, ScanEnd, ScanState } from './scan-state.js'
 import { scanRecordsV0 } from './scan-v0.js'
 import { scanRecordsV1 } from './scan-v1.js'
 
@@ -34,7 +34,7 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
     bytes,
     data: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
     length: Math.max(options.wireLength ?? 0, bytes.length),
-    strict: options.flagChecks !== 'legacy',
+    checks: checksOf(options.flagChecks),
     engines: options.engines ?? KNOWN_ENGINES,
     findings: new Findings(),
     runs: []

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FLAG } from './constants.js'
+import { CHECK, FLAG } from './constants.js'
 import { flagNames } from './flags.js'
 import { protocolName, stateCount } from './protocols.js'
 import type { Run, ScanState } from './scan-state.js'
@@ -31,14 +31,14 @@ export interface Judged {
  *
  * @returns Whether it does.
  */
-export function refuse({ strict, findings }: ScanState, { flags, protocol, state, at, index }: Judged): boolean {
+export function refuse({ checks, findings }: ScanState, { flags, protocol, state, at, index }: Judged): boolean {
   const isTemplate = (flags & FLAG.TEMPLATE) !== 0
-  if (strict && (flags & FLAG.ONE_PACKET || (isTemplate && flags & FLAG.NO_CPORT))) {
+  if (checks & CHECK.FLAGS && (flags & FLAG.ONE_PACKET || (isTemplate && flags & FLAG.NO_CPORT))) {
     const names = flagNames(flags & (FLAG.ONE_PACKET | FLAG.TEMPLATE | FLAG.NO_CPORT)).join(' with ')
     return !findings.add('FLAGS_REFUSED', at, `receivers refuse ${names}`, index)
   }
   if (isTemplate) {
-    if (!strict || state <= 1) return false
+    if ((checks & CHECK.TEMPLATE_STATE) === 0 || state <= 1) return false
     return !findings.add('TEMPLATE_STATE', at, `a template's state is 0 or 1, not ${state}`, index)
   }
   const states = stateCount(protocol)

@@ -3,23 +3,7 @@
  *
  * @module
  */
-import type { FlagChecks } from './constants.js'
 import type { Findings } from './findings.js'
-
-/** How a message is decoded. */
-export interface DecodeOptions {
-  /** Which generation of receiver judges; `strict` unless told otherwise. */
-  readonly flagChecks?: FlagChecks
-  /** Byte order of version 0's sequence data, which a kernel writes in its own; `little` unless told otherwise. */
-  readonly sequenceByteOrder?: 'little' | 'big'
-  /** Names of the persistence engines that the receiver knows; `sip` alone unless told otherwise. */
-  readonly engines?: readonly string[]
-  /**
-   * How many bytes the datagram had, where a capture kept only the first of them. The records that are whole are shown,
-   * and `MESSAGE_SNAPPED` says that there were more.
-   */
-  readonly wireLength?: number
-}
 
 /** Records of one kind, back to back: `parameters` is a single record that has some. */
 export interface Run {
@@ -38,7 +22,8 @@ export interface ScanState {
   readonly data: DataView
   /** Bytes that the datagram had: as many as there are, or more where the capture cut it. */
   readonly length: number
-  readonly strict: boolean
+  /** Checks of the receiver's generation: bits of `CHECK`. */
+  readonly checks: number
   readonly engines: readonly string[]
   readonly findings: Findings
   readonly runs: Run[]

@@ -276,7 +276,7 @@ t.test('JSON Lines: connections, messages of decode, ends passed over, and what 
   t.match(output, /^3 connections \(0 templates/)
   const wrong: [string, number, RegExp][] = [
     ['{"a":', 2, /standard input:1: not JSON/],
-    ['\n{"family":"ipv4"}', 2, /standard input:2.protocol: expected text, got nothing/],
+    ['\n{"family":"ipv4"}', 2, /standard input:2.(protocol|family)/],
     [JSON.stringify(make(1, { state: 'SLEEPING' })), 2, /standard input:1.state/],
     ['hello', 3, /--source standard input: neither JSON Lines of connections, nor a table/]
   ]

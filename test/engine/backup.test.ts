@@ -249,14 +249,18 @@ t.test('a record without a timeout takes its state’s own, as an administrator 
 t.test(
   'the oldest receivers: ONE_PACKET in version 0 is applied and never seen, in version 1 it is masked and seen',
   async (t) => {
-    const legacy = new Bench({ flagChecks: 'legacy' })
-    legacy.send(message0(ONE_PACKET))
-    t.strictSame(legacy.all, [])
-    t.equal(legacy.engine.counters().applied, 1)
-    legacy.send(message0(0x4000 | 0x40 | 3, { clientPort: 1 }))
-    t.strictSame(legacy.only.flags, ['SYNC', '0x4000'])
-    legacy.send(message0(ONE_PACKET, { clientPort: 1, destination: 9 }))
-    t.strictSame(legacy.all, [], 'it takes the place of one with another destination, and is not seen')
+    for (const flagChecks of ['legacy', 'middle'] as const) {
+      const older = new Bench({ flagChecks })
+      older.send(message0(ONE_PACKET))
+      t.strictSame(older.all, [])
+      t.equal(older.engine.counters().applied, 1)
+      older.send(message0(0x4000 | 0x40 | 3, { clientPort: 1 }))
+      t.strictSame(older.only.flags, ['SYNC', '0x4000'])
+      older.send(message0(ONE_PACKET, { clientPort: 1, destination: 9 }))
+      t.strictSame(older.all, [], 'it replaces an entry with another destination, and is not shown')
+    }
+    const middle = new Bench({ flagChecks: 'middle' }).give({ flags: TEMPLATE, state: 7 })
+    t.strictSame([middle.all, middle.told()], [[], ['TEMPLATE_STATE']])
 
     const masked = new Bench({ flagChecks: 'legacy' }).give({ flags: ONE_PACKET | 0x10000 | TEMPLATE, state: 7 })
     t.strictSame([masked.only.flags, masked.only.state], [['SYNC', 'TEMPLATE'], '7'])

@@ -210,12 +210,12 @@ t.test('what a caller without types leaves out or takes for a number is told by 
       return `${(error as IpvsSyncError).code} ${(error as IpvsSyncError).message}`
     }
   }
-  t.equal(given({ protocol: 'TCP' }), 'ERR_USAGE protocol: expected a number, got "TCP"')
+  t.equal(given({ protocol: 'TCP' }), 'ERR_USAGE protocol: expected a number, got the string "TCP"')
   t.equal(given({ timeoutMs: 900n }), 'ERR_USAGE timeoutMs: expected a number, got 900n')
-  t.equal(given({ endTimeMs: undefined }), 'ERR_USAGE endTimeMs: expected a number, got nothing')
+  t.equal(given({ endTimeMs: undefined }), 'ERR_USAGE endTimeMs: expected a number, got undefined')
   t.equal(given({ state: NaN }), 'ERR_USAGE state: expected a number, got NaN')
   t.equal(given({ state: () => 1 }), 'ERR_USAGE state: expected a number, got a function')
-  t.equal(given({}, []), 'ERR_CONFIG sync_threshold is undefined: it takes two whole numbers ≥ 0')
+  t.equal(given({}, []), 'ERR_USAGE settings: expected an object, got []')
   t.throws(() => decideSync(idle, 3, 20_000, undefined as never), { code: 'ERR_USAGE', field: 'settings' })
   for (const syncPersistMode of [false, undefined, 0])
     t.not(given({ underTemplate: true }, { ...byCount, syncPersistMode }), 'under-template', 'off')

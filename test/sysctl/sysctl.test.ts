@@ -9,7 +9,6 @@ import {
   printSysctls,
   readSysctls,
   shortName,
-  suggest,
   SYSCTL_DEFINITIONS,
   sysctlDefaults,
   verifySysctls,
@@ -64,6 +63,26 @@ const BOUNDARIES: Readonly<Record<string, readonly [taken: readonly string[], re
   debug_level: [
     ['0x10', '010', '-0x1'],
     ['09', '0x', '+1', '1 2', '--1']
+  ],
+  est_cpulist: [
+    ['', '0', '0-3,6', '0-7:2/4'],
+    ['x', '3-1', '0-', '1,', '-1', '0-7:2/0']
+  ],
+  est_nice: [
+    ['-20', '19'],
+    ['-21', '20', '']
+  ],
+  conn_lfactor: [
+    ['-8', '8'],
+    ['-9', '9']
+  ],
+  svc_lfactor: [
+    ['-8', '8'],
+    ['-9', '9']
+  ],
+  conn_max: [
+    ['0', '1073741824'],
+    ['-1', '1073741825']
   ]
 }
 
@@ -82,13 +101,13 @@ t.test('boundary values are taken and refused as a kernel does', async (t) => {
 
 t.test('a refusal says what is accepted', async (t) => {
   t.throws(() => applySysctl(sysctlDefaults, 'sync_retries', '7'), {
-    message: 'sync_retries = "7" is not accepted: it takes 0, 1, 2 or 3'
+    message: 'sync_retries: expected 0, 1, 2 or 3, got "7"'
   })
   t.throws(() => applySysctl(sysctlDefaults, 'sync_treshold', '3 50'), {
-    message: 'net.ipv4.vs has no variable "sync_treshold"; did you mean sync_threshold?',
+    message: /unknown to this version.*did you mean sync_threshold\?$/,
     field: 'sync_treshold'
   })
-  t.throws(() => applySysctl(sysctlDefaults, 'net.ipv4.vs.colour', '1'), { message: /"ipvs-sync sysctl" lists them/ })
+  t.throws(() => applySysctl(sysctlDefaults, 'net.ipv4.vs.colour', '1'), { message: /"ipvs-sync sysctl" lists/ })
 })
 
 t.test('numbers are read as the kernel reads them', async (t) => {
@@ -116,7 +135,10 @@ t.test('settings made by hand are verified and completed', async (t) => {
     [{ syncThreshold: 3 as unknown as [number, number] }, 'sync_threshold'],
     [{ syncPorts: NaN }, 'sync_ports'],
     [{ syncQlenMax: -1 }, 'sync_qlen_max'],
-    [{ syncVersion: [1, 1] as unknown as number }, 'sync_version']
+    [{ syncVersion: [1, 1] as unknown as number }, 'sync_version'],
+    [{ syncThreshold: '3 50' as unknown as [number, number] }, 'sync_threshold'],
+    [{ estCpulist: 3 as unknown as string }, 'est_cpulist'],
+    [{ estCpulist: '3-1' }, 'est_cpulist']
   ]
   for (const [settings, field] of wrong) t.throws(() => verifySysctls(settings), { code: 'ERR_CONFIG', field }, field)
 })
@@ -176,12 +198,12 @@ t.test('wrong lines are found with their numbers; the rest holds', async (t) => 
     'sync_ports = 3\n\nsync_version\n= 5\nsync_retries = 1\nsync threshold = 3\n'
   )
   t.strictSame(
-    findings.map(({ line, error }) => [line, error.field]),
+    findings.map(({ code, line, error }) => [code, line, error.field]),
     [
-      [1, 'sync_ports'],
-      [3, 'sync_version'],
-      [4, undefined],
-      [6, undefined]
+      ['SYSCTL_REFUSED', 1, 'sync_ports'],
+      ['SYSCTL_SYNTAX', 3, 'sync_version'],
+      ['SYSCTL_SYNTAX', 4, undefined],
+      ['SYSCTL_SYNTAX', 6, undefined]
     ]
   )
   t.equal(settings.syncRetries, 1)
@@ -198,11 +220,15 @@ t.test('a name or a value that is none is told, not passed over', async (t) => {
       return (error as Error).message
     }
   }
-  t.equal(told({ sync_ports: 4 }), 'there is no sysctl "sync_ports"; did you mean syncPorts?')
-  t.equal(told({ syncPort: 4 }), 'there is no sysctl "syncPort"; did you mean syncPorts?')
-  t.equal(told({ portsOfSync: 4 }), 'there is no sysctl "portsOfSync"')
-  t.match(told({ syncPorts: '4' }), /^sync_ports = "4" is not accepted/)
-  t.match(told({ syncThreshold: ['3', 50] }), /^sync_threshold = "\["3",50\]" is not accepted/)
+  t.equal(told({ sync_ports: 4 }), 'unknown sysctl sync_ports; did you mean syncPorts?')
+  t.equal(told({ syncPort: 4 }), 'unknown sysctl syncPort; did you mean syncPorts?')
+  t.equal(told({ portsOfSync: 4 }), 'unknown sysctl portsOfSync')
+  t.match(told({ syncPorts: '4' }), /^sync_ports: expected a power of two .*, got the string "4"$/)
+  t.match(
+    told({ syncThreshold: '3 50' }),
+    /^sync_threshold: expected an array of two integers.*, got the string "3 50"$/
+  )
+  t.match(told({ syncThreshold: ['3', 50] }), /got \["3",50\]$/)
   t.equal(told({ syncPorts: undefined }), undefined)
   t.throws(() => verifySysctls(null as never), { code: 'ERR_USAGE', field: 'sysctls' })
   t.throws(() => parseSysctls(undefined as never), { code: 'ERR_USAGE', field: 'text' })
@@ -216,7 +242,7 @@ t.test('printing is read back, and /proc has a tab between two numbers', async (
   t.equal(printProc(settings, 'syncRefreshPeriod'), '60\n')
 })
 
-t.test('names: prefixes off, and the nearest one for a slip', async (t) => {
+t.test('a name loses its prefix', async (t) => {
   t.strictSame(['net.ipv4.vs.a', 'net/ipv4/vs/a', '/proc/sys/net/ipv4/vs/a', 'a', 'net.ipv4/vs.a'].map(shortName), [
     'a',
     'a',
@@ -224,8 +250,53 @@ t.test('names: prefixes off, and the nearest one for a slip', async (t) => {
     'a',
     'net.ipv4/vs.a'
   ])
+})
+
+t.test('limits of seconds depend on the clock of the kernel', async (t) => {
+  const most = { 100: 21474836, 250: 8589934, 1000: 2147483 }
+  for (const [hz, seconds] of Object.entries(most).map(([key, value]) => [Number(key), value] as const)) {
+    for (const name of ['sync_refresh_period', 'lblc_expiration', 'lblcr_expiration']) {
+      t.doesNotThrow(() => applySysctl(sysctlDefaults, name, String(seconds), { hz }))
+      t.throws(() => applySysctl(sysctlDefaults, name, String(seconds + 1), { hz }), {
+        code: 'ERR_CONFIG',
+        field: name
+      })
+    }
+    t.doesNotThrow(() => verifySysctls({ lblcExpiration: -seconds }, { hz }))
+    t.throws(() => verifySysctls({ lblcExpiration: -seconds - 1 }, { hz }), {
+      code: 'ERR_CONFIG',
+      field: 'lblc_expiration'
+    })
+    const text = `sync_refresh_period = ${seconds + 1}`
+    t.strictSame(
+      readSysctls(text, sysctlDefaults, { hz }).findings.map(({ code }) => code),
+      ['SYSCTL_REFUSED'],
+      `HZ ${hz}`
+    )
+  }
+})
+
+t.test('variables of newer kernels are known, with the release that has them', async (t) => {
+  const newer = SYSCTL_DEFINITIONS.filter(({ since }) => since !== undefined).map(({ name, since }) => [name, since])
+  t.strictSame(newer, [
+    ['est_cpulist', '6.2'],
+    ['est_nice', '6.2'],
+    ['conn_lfactor', '7.1'],
+    ['svc_lfactor', '7.1'],
+    ['conn_max', '7.2']
+  ])
+  const text = 'est_cpulist = \nest_nice = -5\nconn_lfactor=-2\nsvc_lfactor=-3\nconn_max=1000\n'
+  const { settings, findings } = readSysctls(text)
+  t.strictSame(findings, [])
+  t.match(settings, { estCpulist: '', estNice: -5, connLfactor: -2, svcLfactor: -3, connMax: 1000 })
+})
+
+t.test('an unknown variable is a finding of its own kind, and the other lines apply', async (t) => {
+  const { settings, findings, assignments } = readSysctls('net.ipv4.vs.est_nicer = 1\nsync_ports = 4\n-no_such = 1\n')
   t.strictSame(
-    [suggest('decod', ['decode', 'master']), suggest('x', ['decode', 'master']), suggest('x', [])],
-    ['decode', undefined, undefined]
+    findings.map(({ code, line, error }) => [code, line, error.code, error.field]),
+    [['SYSCTL_UNKNOWN', 1, 'ERR_CONFIG', 'est_nicer']]
   )
+  t.match(findings[0]!.error.message, /unknown to this version.*did you mean est_nice\?$/)
+  t.strictSame([settings.syncPorts, assignments], [4, 1])
 })

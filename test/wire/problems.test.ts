@@ -1,5 +1,6 @@
 import t from 'tap'
-import { decodeMessage, problemsOf, type DecodeOptions } from '../../src/wire/decode-message.js'
+import { decodeMessage, problemsOf } from '../../src/wire/decode-message.js'
+import type { DecodeOptions } from '../../src/wire/options.js'
 import { PROBLEMS } from '../../src/wire/problems.js'
 import { agreement } from '../fixtures/support/agreement.js'
 import { be16, bytes } from '../fixtures/support/packets.js'
@@ -100,14 +101,15 @@ t.test('a problem says what was expected and what was there', async (t) => {
   t.notMatch(problemsOf(v1(1, TCP, '00'))[0]?.message, /look like/)
 })
 
-t.test('the oldest receivers take flags and template states as they come', async (t) => {
+t.test('each generation of receivers has its own checks of flags and template states', async (t) => {
   const refused = v1(
     3,
     ...['00002000 0001', '00001800 0001', '00001000 0007'].map((now) => `0006 0024 ${now} ${TCP.slice(24)}`)
   )
   t.strictSame(brief(refused), ['FLAGS_REFUSED @8 #0', 'FLAGS_REFUSED @44 #1', 'TEMPLATE_STATE @80 #2'])
+  t.strictSame(brief(refused, { flagChecks: 'middle' }), ['TEMPLATE_STATE @80 #2'])
   t.strictSame(brief(refused, { flagChecks: 'legacy' }), [])
-  agreement(wire, { flagChecks: 'legacy' })(refused)
+  for (const flagChecks of wire.FLAG_CHECKS) agreement(wire, { flagChecks })(refused)
 })
 
 t.test('which engines a receiver knows is the caller’s to say', async (t) => {

@@ -4,12 +4,13 @@ import { IpvsSyncError } from '../../src/errors.js'
 import type { Connection, SyncMessage } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
 import { labelBytes } from '../../src/wire/dump-message.js'
-import { encodeMessage, encodeMessages, type EncodeOptions } from '../../src/wire/encode-message.js'
+import { encodeMessage, encodeMessages } from '../../src/wire/encode-message.js'
 import { flagBits, flagNames, forwardingName, forwardingNumber } from '../../src/wire/flags.js'
 import { formatMessage } from '../../src/wire/format-message.js'
 import { fromHex, fromText } from '../../src/wire/hex.js'
 import { MessageReader } from '../../src/wire/message-reader.js'
 import { MessageWriter } from '../../src/wire/message-writer.js'
+import type { EncodeOptions } from '../../src/wire/options.js'
 import { protocolName, protocolNumber, stateName, stateNumber, stateTimeout } from '../../src/wire/protocols.js'
 import { rowFromConnection } from '../../src/wire/row-values.js'
 import { createRows, ROW } from '../../src/wire/rows.js'
@@ -210,7 +211,9 @@ t.test('what a kernel would refuse or a field cannot hold is not written, and th
     fieldOf(() => encodeMessage({ ...message(1), version: 2 as 1 })),
     'ERR_ENCODE version'
   )
-  t.throws(() => encodeMessage(message(1, { ...TCP, state: 'OPEN' })), { message: /^connections\[0\]\.state: "OPEN"/ })
+  t.throws(() => encodeMessage(message(1, { ...TCP, state: 'OPEN' })), {
+    message: /^connections\[0\]\.state: expected NONE, .*, got "OPEN"$/
+  })
   const pis = message(1, { ...SIP, engine: { name: 'pis', data: '00' } })
   t.equal(decodeMessage(encodeMessage(pis, { engines: ['pis'] }), { engines: ['pis'] }).problems.length, 0)
 })
@@ -524,4 +527,61 @@ t.test('what a receiver does not read is labelled so', async (t) => {
   t.strictSame(broken.slice(-1), ['80 - not read: the receiver gives up at byte 81, PARAMETER_LENGTH'])
   const stray = labels(`00 07 0031 01 01 0000 00 06 0029 ${head.slice(11)} ${'00'.repeat(12)} 01 03 000102`)
   t.strictSame(stray.slice(-3), ['44 0 parameter 1, sequence data', '45 0 length 3', '46 0 sequence data 3 bytes'])
+})
+
+t.test('a value of another shape is refused by the name of what is wrong', async (t) => {
+  const rows = createRows(1)
+  const convert = (value: unknown): void => rowFromConnection(value as Connection, rows, 0, 'line')
+  const sequence = { initial: 1, delta: 2, previousDelta: 3 }
+  const full = { ...TCP, inSequence: sequence, outSequence: sequence, engine: { name: 'sip', data: '61' } }
+  for (const value of [TCP, full, { ...TCP, more: 1 }]) t.doesNotThrow(() => convert(value))
+  const cases: [value: unknown, field: string][] = [
+    [undefined, 'line'],
+    [null, 'line'],
+    [[], 'line'],
+    ['text', 'line'],
+    [{ ...TCP, family: 4 }, 'line.family'],
+    [{ ...TCP, protocol: undefined }, 'line.protocol'],
+    [{ ...TCP, forwarding: 0 }, 'line.forwarding'],
+    [{ ...TCP, client: '10.0.0.1' }, 'line.client'],
+    [{ ...TCP, client: { port: 1 } }, 'line.client.address'],
+    [{ ...TCP, flags: 'TEMPLATE' }, 'line.flags'],
+    [{ ...TCP, flags: [1] }, 'line.flags'],
+    [{ ...TCP, inSequence: 7 }, 'line.inSequence'],
+    [{ ...TCP, engine: null }, 'line.engine'],
+    [{ ...TCP, engine: { name: 'sip' } }, 'line.engine.data']
+  ]
+  for (const [value, field] of cases)
+    t.throws(() => convert(value), { code: 'ERR_ENCODE', field, name: 'IpvsSyncError' })
+})
+
+t.test('an unknown name is refused with what is accepted, and the nearest', async (t) => {
+  const rows = createRows(1)
+  const messageOf = (change: object): string => {
+    try {
+      rowFromConnection({ ...TCP, ...change }, rows, 0)
+    } catch (error) {
+      return (error as Error).message
+    }
+    return ''
+  }
+  const cases: [object, string | RegExp][] = [
+    [{ state: undefined }, 'connection.state: expected a string, got undefined'],
+    [
+      { forwarding: 'NAT' },
+      'connection.forwarding: expected MASQ, LOCALNODE, TUNNEL, DROUTE, BYPASS or 0…7, got "NAT"'
+    ],
+    [{ forwarding: 'masq' }, /, got "masq"; did you mean MASQ\?$/],
+    [{ protocol: 'tcp' }, /expected IP, ICMP, TCP.* or 0…255, got "tcp"; did you mean TCP\?$/],
+    [{ flags: ['INACTIV'] }, /INACTIVE.* or a number such as 0x4000, got "INACTIV"; did you mean INACTIVE\?$/],
+    [{ state: 'UDP' }, /expected NONE, ESTABLISHED, .* or 0…65535, got "UDP"$/],
+    [{ state: 'X', flags: ['TEMPLATE'] }, 'connection.state: expected NONE, ASSURED or 0…65535, got "X"'],
+    [{ state: 'X', protocol: '99' }, 'connection.state: expected 0…65535, got "X"'],
+    [
+      { client: { address: '10.0.0.1', port: '80' } },
+      'connection.client.port: expected an integer 0…65535, got the string "80"'
+    ],
+    [{ client: { address: 'fe80::1', port: 1 } }, 'connection.client.address: expected an IPv4 address, got "fe80::1"']
+  ]
+  for (const [change, wanted] of cases) t.match(messageOf(change), wanted)
 })

@@ -5,7 +5,7 @@
  */
 
 import type { CapturedDatagram } from '../../capture/items.js'
-import type { DecodeOptions } from '../../wire/decode-message.js'
+import type { DecodeOptions } from '../../wire/options.js'
 import { formatMessage } from '../../wire/format-message.js'
 import type { Problem } from '../../wire/problems.js'
 import { endpointText } from '../../wire/terminal-text.js'

@@ -7,7 +7,7 @@
 import type { CapturedDatagram } from '../../capture/items.js'
 import type { Endpoint } from '../../wire/connection.js'
 import type { Problem } from '../../wire/problems.js'
-import type { DecodeOptions } from '../../wire/decode-message.js'
+import type { DecodeOptions } from '../../wire/options.js'
 import type { Output } from './output.js'
 import { PlainJson } from './plain-json.js'
 import type { Printer } from './printer.js'

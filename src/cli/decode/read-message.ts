@@ -6,7 +6,8 @@
 
 import type { CapturedDatagram } from '../../capture/items.js'
 import type { DecodedMessage } from '../../wire/connection.js'
-import { decodeMessage, type DecodeOptions } from '../../wire/decode-message.js'
+import { decodeMessage } from '../../wire/decode-message.js'
+import type { DecodeOptions } from '../../wire/options.js'
 import type { Problem } from '../../wire/problems.js'
 
 /** A message and everything that is wrong with it and with the packet that it came in. */

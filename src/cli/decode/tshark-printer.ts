@@ -6,7 +6,7 @@
 
 import type { CapturedDatagram } from '../../capture/items.js'
 import { MessageReader } from '../../wire/message-reader.js'
-import type { ReadOptions } from '../../wire/message-view.js'
+import type { ReadOptions } from '../../wire/options.js'
 import type { Problem } from '../../wire/problems.js'
 import type { Printer, Write } from './printer.js'
 import type { ReadMessage } from './read-message.js'

@@ -75,7 +75,7 @@ export class BackupEngine {
   readonly #events: EventQueue
   readonly #tally = new BackupTally()
   readonly #senders: SenderBook
-  readonly #legacy: boolean
+  readonly #keepsUnknownFlags: boolean
   readonly #expires: boolean
   #tellsChanges: boolean
   readonly #onExpired = (slot: number): false => this.#expire(slot)
@@ -101,7 +101,7 @@ export class BackupEngine {
     this.#reader = new MessageReader(options)
     this.#events = new EventQueue(options.maxEvents)
     this.#senders = new SenderBook(options.maxSenders ?? 1024)
-    this.#legacy = flagChecks === 'legacy'
+    this.#keepsUnknownFlags = flagChecks !== 'strict'
     this.#expires = options.expires ?? true
     this.#tellsChanges = options.connectionEvents ?? false
     this.#run.packets = thresholdOf(settings)
@@ -230,7 +230,7 @@ export class BackupEngine {
 
   #apply(rows: Rows, version: 0 | 1, from: From): void {
     const { words, count } = rows
-    const mask = version === 0 && this.#legacy ? LEGACY_V0_MASK : BACKUP_MASK
+    const mask = version === 0 && this.#keepsUnknownFlags ? LEGACY_V0_MASK : BACKUP_MASK
     this.#run.syncid = this.#reader.view.syncid
     for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
       const verdict = words[i * ROW_WORDS + ROW_VERDICT]!

@@ -5,11 +5,10 @@
  */
 
 import { parseNetwork, type Network } from '../../addresses.js'
-import { demandObject, misuse, shown } from '../../demand.js'
-import { IpvsSyncError } from '../../errors.js'
+import { demandArray, demandInteger, demandObject, demandOneOf, misuse } from '../../demand.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Bytes, Seconds } from '../../units.js'
-import type { FlagChecks } from '../../wire/constants.js'
+import { FLAG_CHECKS, type FlagChecks } from '../../wire/constants.js'
 import type { From } from '../events.js'
 
 /** What `ipvsadm --set` changes. */
@@ -68,16 +67,13 @@ export interface BackupEngineOptions {
 export const DEFAULT_MAX_CONNECTIONS = 1_000_000
 
 /**
- * Refuses options that are no object, and a generation that is none.
+ * Refuses options that are not an object, and an unknown generation.
  *
  * @throws IpvsSyncError `ERR_USAGE` or `ERR_CONFIG`; `field` names the option.
  */
 export function demandOptions(options: BackupEngineOptions): void {
   demandObject('options', options)
-  const given: unknown = options.flagChecks
-  if (given === undefined || given === 'strict' || given === 'legacy') return
-  const message = `flagChecks is ${shown(given)}: it takes "strict" or "legacy"`
-  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'flagChecks' })
+  if (options.flagChecks !== undefined) demandOneOf('flagChecks', options.flagChecks, FLAG_CHECKS)
 }
 
 /** @throws IpvsSyncError `ERR_USAGE` for what is no datagram, or has no sender. What is in it is never refused. */
@@ -88,31 +84,23 @@ export function demandDatagram(bytes: unknown, from: Partial<From> | undefined):
 
 /** @throws IpvsSyncError `ERR_CONFIG` for a syncid that is not 0…255. */
 export function demandSyncid(syncid: number): number {
-  if (Number.isInteger(syncid) && syncid >= 0 && syncid <= 255) return syncid
-  throw new IpvsSyncError('ERR_CONFIG', `syncid is ${String(syncid)}: it takes a whole number, 0…255`, {
-    field: 'syncid'
-  })
+  demandInteger('syncid', syncid, 0, 255)
+  return syncid
 }
 
 /** @throws IpvsSyncError `ERR_CONFIG` for a threshold that is no counter. */
 export function thresholdOf({ syncThreshold = [3, 50] }: BackupSettings): number {
   const [threshold] = syncThreshold
-  if (Number.isInteger(threshold) && threshold >= 0 && threshold < 2 ** 31) return threshold
-  const message = `sync_threshold begins with ${String(threshold)}: it takes a whole number, 0…2147483647`
-  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'sync_threshold' })
+  demandInteger('sync_threshold', threshold, 0, 2 ** 31 - 1)
+  return threshold
 }
 
 /** @throws IpvsSyncError `ERR_CONFIG` for what is not an address with or without a prefix length. */
 export function parseAccepted(accept: readonly string[]): readonly Network[] {
-  if (!Array.isArray(accept)) {
-    throw new IpvsSyncError('ERR_CONFIG', `accept: expected a list of networks, got ${shown(accept)}`, {
-      field: 'accept'
-    })
-  }
+  demandArray('accept', accept, 'an array of networks')
   return accept.map((text: unknown) => {
     const network = typeof text === 'string' ? parseNetwork(text) : undefined
     if (network !== undefined) return network
-    const message = `accept has ${shown(text)}: it takes networks such as 10.0.0.0/24, fd00::/64 or 10.0.0.1`
-    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'accept' })
+    throw misuse('accept', 'networks such as 10.0.0.0/24, fd00::/64 or 10.0.0.1', text, 'ERR_CONFIG')
   })
 }

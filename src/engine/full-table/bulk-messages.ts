@@ -6,7 +6,7 @@
 import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Bytes } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
-import { FLAG } from '../../wire/constants.js'
+import { checksOf, FLAG } from '../../wire/constants.js'
 import { judge } from '../../wire/judge.js'
 import { MessageWriter } from '../../wire/message-writer.js'
 import { rowFromConnection } from '../../wire/row-values.js'
@@ -101,7 +101,7 @@ export class BulkMessages {
     const flags = words[ROW.FLAGS]!
     const template = (flags & FLAG.TEMPLATE) !== 0
     if (version === 0 && words[ROW.FAMILY] === 6) this.counts.ipv6++
-    else if (judge(flags, words[ROW.PROTOCOL]!, words[ROW.STATE]!, true) !== 0) this.counts.refused++
+    else if (judge(flags, words[ROW.PROTOCOL]!, words[ROW.STATE]!, checksOf('strict')) !== 0) this.counts.refused++
     else {
       this.counts.connections++
       if (template) this.counts.templates++

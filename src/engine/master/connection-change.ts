@@ -4,8 +4,7 @@
  * @module
  */
 
-import { demandObject, shown } from '../../demand.js'
-import { IpvsSyncError } from '../../errors.js'
+import { demandInteger, demandObject, demandOneOf } from '../../demand.js'
 import type { Connection, Endpoint, PersistenceEngine } from '../../wire/connection.js'
 import { FLAG } from '../../wire/constants.js'
 import { stateTimeout } from '../../wire/protocols.js'
@@ -51,8 +50,9 @@ export class ChangeReader {
   read(change: ConnectionChange): void {
     const { words } = this.rows
     demandObject('connection', change)
-    demandEvent(change.event)
-    demandPackets(change.packets)
+    const { event, packets } = change
+    if (event !== undefined) demandOneOf('event', event, ['packet', 'expire'], 'ERR_USAGE')
+    if (packets !== undefined) demandInteger('packets', packets, 0, 0xffffffff, 'ERR_USAGE')
     rowFromConnection(change, this.rows, ChangeReader.CONNECTION)
     if (words[ROW.TIMEOUT] === 0) {
       const template = (words[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
@@ -66,18 +66,4 @@ export class ChangeReader {
     const rest = { family, destination: key.virtual, forwarding: 'MASQ', flags: ['TEMPLATE'], state: 'NONE' } as const
     rowFromConnection({ ...key, ...rest }, this.rows, ChangeReader.CONTROLLER, 'controlledBy')
   }
-}
-
-function demandEvent(event: unknown): void {
-  if (event === undefined || event === 'packet' || event === 'expire') return
-  throw new IpvsSyncError('ERR_USAGE', `event is ${shown(event)}: it takes "packet" or "expire"`, {
-    field: 'event'
-  })
-}
-
-function demandPackets(packets: unknown): void {
-  const whole = typeof packets === 'number' && Number.isInteger(packets) && packets >= 0 && packets <= 0xffffffff
-  if (packets === undefined || whole) return
-  const message = `packets is ${shown(packets)}: it takes a whole number, 0…4294967295`
-  throw new IpvsSyncError('ERR_USAGE', message, { field: 'packets' })
 }

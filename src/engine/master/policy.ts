@@ -4,8 +4,7 @@
  * @module
  */
 
-import { demandObject } from '../../demand.js'
-import { IpvsSyncError } from '../../errors.js'
+import { demandObject, misuse } from '../../demand.js'
 import type { Milliseconds } from '../../units.js'
 
 /** The sysctls that `decideSync` reads; any full set of sysctls will do. */
@@ -44,14 +43,19 @@ export function createPolicy(settings: PolicySettings): Policy {
   demandObject('settings', settings)
   const given: unknown = settings.syncThreshold
   const [threshold, period] = Array.isArray(given) ? settings.syncThreshold : [NaN, NaN]
-  demand(isCount(threshold) && isCount(period), 'sync_threshold', 'two whole numbers ≥ 0', settings.syncThreshold)
+  demand(isCount(threshold) && isCount(period), 'sync_threshold', 'two integers ≥ 0', settings.syncThreshold)
   demand(
     period === 0 || threshold < period,
     'sync_threshold',
     'a threshold below the period, or period 0',
     settings.syncThreshold
   )
-  demand(isCount(settings.syncRefreshPeriod), 'sync_refresh_period', 'whole seconds ≥ 0', settings.syncRefreshPeriod)
+  demand(
+    isCount(settings.syncRefreshPeriod),
+    'sync_refresh_period',
+    'an integer ≥ 0, in seconds',
+    settings.syncRefreshPeriod
+  )
   demand(isCount(settings.syncRetries) && settings.syncRetries <= 3, 'sync_retries', '0…3', settings.syncRetries)
   return {
     threshold,
@@ -69,5 +73,5 @@ function isCount(value: number): boolean {
 
 function demand(good: boolean, field: string, accepted: string, value: unknown): void {
   if (good) return
-  throw new IpvsSyncError('ERR_CONFIG', `${field} is ${String(value)}: it takes ${accepted}`, { field })
+  throw misuse(field, accepted, value, 'ERR_CONFIG')
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { IpvsSyncError } from '../../errors.js'
+import { demandInteger, misuse } from '../../demand.js'
 import type { Bytes } from '../../units.js'
 import { MAX_PAYLOAD } from '../../wire/constants.js'
 import type { ChannelLimits } from './channel.js'
@@ -44,20 +44,11 @@ const MAXLEN: readonly [Bytes, Bytes] = [1, MAX_PAYLOAD]
 export function planMaster(settings: MasterSettings, syncid: number, maxlen: Bytes): MasterPlan {
   const { syncVersion, syncPorts, syncQlenMax } = settings
   const ports = Number.isSafeInteger(syncPorts) && syncPorts >= 1 && Number.isInteger(Math.log2(syncPorts))
-  if (syncVersion !== 0 && syncVersion !== 1) throw refusal('sync_version', syncVersion, '0 or 1')
-  if (!ports) throw refusal('sync_ports', syncPorts, 'a power of two ≥ 1')
-  demandRange('sync_qlen_max', syncQlenMax, 0, Number.MAX_SAFE_INTEGER)
-  demandRange('syncid', syncid, 0, 255)
-  demandRange('sync_maxlen', maxlen, ...MAXLEN)
+  if (syncVersion !== 0 && syncVersion !== 1) throw misuse('sync_version', '0 or 1', syncVersion, 'ERR_CONFIG')
+  if (!ports) throw misuse('sync_ports', 'a power of two ≥ 1', syncPorts, 'ERR_CONFIG')
+  demandInteger('sync_qlen_max', syncQlenMax, 0, Number.MAX_SAFE_INTEGER)
+  demandInteger('syncid', syncid, 0, 255)
+  demandInteger('sync_maxlen', maxlen, ...MAXLEN)
   const limits = { version: syncVersion, syncid, maxlen, qlenMax: syncQlenMax } as const
   return { settings: { ...settings }, policy: createPolicy(settings), limits }
-}
-
-function demandRange(field: string, value: number, low: number, high: number): void {
-  const inside = Number.isInteger(value) && value >= low && value <= high
-  if (!inside) throw refusal(field, value, `a whole number, ${low}…${high}`)
-}
-
-function refusal(field: string, value: unknown, accepted: string): IpvsSyncError {
-  return new IpvsSyncError('ERR_CONFIG', `${field} is ${String(value)}: it takes ${accepted}`, { field })
 }
