@@ -16,7 +16,21 @@ const MAY_IMPORT = {
   trust: ['wire', 'transport'],
   daemon: ['trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs'],
   agent: ['agent/protocol', 'trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon'],
-  cli: ['director', 'agent', 'trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon']
+  relay: ['trust', 'wire', 'transport', 'daemon'],
+  cli: [
+    'relay',
+    'director',
+    'agent',
+    'trust',
+    'wire',
+    'sysctl',
+    'table',
+    'engine',
+    'capture',
+    'transport',
+    'procfs',
+    'daemon'
+  ]
 }
 const PURE = ['wire', 'sysctl', 'table', 'engine', 'capture', 'agent/protocol', 'director']
 const NOT_PURE = 'A pure folder does no I/O and reads no clock: bytes, time and chance are passed in.'

@@ -23,6 +23,7 @@ const RANKS: Readonly<Record<string, number>> = {
   trust: 4.5,
   daemon: 5,
   agent: 6,
+  relay: 6,
   cli: 7
 }
 const PURE = new Set(['.', 'wire', 'sysctl', 'table', 'capture', 'engine', 'agent/protocol', 'director'])

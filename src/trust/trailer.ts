@@ -90,7 +90,9 @@ export function findTrailer(bytes: Uint8Array): Trailer | undefined {
 
 /** Returns the message as it was before it was sealed: a copy of its own, with the size field lowered. */
 export function removeTrailer(bytes: Uint8Array): Uint8Array {
-  const message = bytes.slice(0, bytes.length - TRAILER_LENGTH)
+  // Not slice(): a Buffer's shares memory with the datagram, whose own size field must stay.
+  const message = new Uint8Array(bytes.length - TRAILER_LENGTH)
+  message.set(bytes.subarray(0, message.length))
   new DataView(message.buffer).setUint16(HEADER_V1.SIZE, message.length)
   return message
 }

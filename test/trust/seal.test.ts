@@ -34,6 +34,9 @@ t.test('a sealed message, byte by byte', async (t) => {
   const mac = createHmac('sha256', SECRET).update(Buffer.from(head, 'hex')).digest('hex').slice(0, 32)
   t.equal(Buffer.from(sealed.subarray(-16)).toString('hex'), mac)
   t.same(removeTrailer(sealed), MESSAGE)
+  const pooled = Buffer.from(sealed)
+  t.same(removeTrailer(pooled), MESSAGE)
+  t.same(Uint8Array.from(pooled), sealed, 'a datagram in a Buffer is not changed')
   t.equal(sealed.length, MESSAGE.length + TRAILER_LENGTH)
 })
 

@@ -1,0 +1,34 @@
+/**
+ * The contract of a relay's links: they carry frames between two or more relays, and judge none.
+ *
+ * @module
+ */
+
+import type { IpvsSyncError } from '../errors.js'
+import type { Bytes } from '../units.js'
+
+/** What a link calls. */
+export interface LinkHandlers {
+  /** A frame arrived. `bytes` is the receiver's to keep. */
+  readonly onFrame: (bytes: Uint8Array) => void
+  /** Something that an administrator should know; `code` is stable. */
+  readonly onNotice: (code: string, message: string) => void
+  /** The link failed after the start; it recovers by itself where it can. */
+  readonly onError: (error: IpvsSyncError) => void
+}
+
+/** A link to other sites. */
+export interface Link {
+  /** `udp://10.9.0.2:8850`, `nats://broker:4222`. */
+  readonly description: string
+  /** Largest frame that it carries, in bytes. */
+  readonly maxFrame: Bytes
+  /** Opens the link. Resolves when it may be used; a peer that is away is no failure. */
+  start(handlers: LinkHandlers): Promise<void>
+  /** Sends a frame. Never blocks and never throws: what cannot be sent is dropped and counted. */
+  send(channel: number, frame: Uint8Array): void
+  /** Frames dropped because the link was down or its buffer full. */
+  dropped(): number
+  /** Closes the link. Calling it again does nothing. */
+  close(): Promise<void>
+}
