@@ -75,6 +75,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./wait-ready/command.js')
   },
   {
+    name: 'relay',
+    summary: 'carry the messages of a group to other sites, over encrypted UDP or NATS',
+    load: () => import('./relay/command.js')
+  },
+  {
+    name: 'key',
+    summary: 'print a new key for --key-file',
+    load: () => import('./key/command.js')
+  },
+  {
     name: 'sysctl',
     summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file',
     load: () => import('./sysctl/command.js')

@@ -28,6 +28,10 @@ export const MAX_BATCH_DELAY: Milliseconds = 5
 /** Relays that a frame may pass after the origin's. */
 export const MAX_HOPS = 4
 
+/** A message that this relay delivered is not taken for a local one when the group returns it within this time. */
+const ECHO_TIME: Milliseconds = 2000
+/** Delivered messages whose echoes are recognised. */
+const MAX_ECHOES = 8192
 /** Channels of origins that are remembered. */
 const MAX_ORIGINS = 1024
 /** Messages of one origin that wait for an earlier one, or for their other pieces. */
@@ -54,6 +58,8 @@ export type RelayTransmit =
 export interface RelayCounters {
   /** Messages received from the local group. */
   readonly local: number
+  /** Messages that this relay had delivered and the group returned: loopback, or another relay on the same network. */
+  readonly echoes: number
   /** Messages of other sites delivered to the local group. */
   readonly delivered: number
   /** Messages that arrived again by another way. */
@@ -95,10 +101,11 @@ interface Batch {
 export class RelayEngine {
   readonly #options: RelayEngineOptions
   readonly #origins = new LRUCache<string, Incoming>({ max: MAX_ORIGINS })
+  readonly #echoes = new LRUCache<bigint, TimestampMs>({ max: MAX_ECHOES })
   readonly #batches = new Map<string, Batch>()
   #transmits: RelayTransmit[] = []
   readonly #sequences = new Map<number, number>()
-  #counters = { local: 0, delivered: 0, duplicates: 0, lost: 0, refused: 0 }
+  #counters = { local: 0, echoes: 0, delivered: 0, duplicates: 0, lost: 0, refused: 0 }
 
   constructor(options: RelayEngineOptions) {
     this.#options = options
@@ -111,6 +118,11 @@ export class RelayEngine {
 
   /** Takes a message of the local group. */
   handleLocal(bytes: Uint8Array, channel: number, now: TimestampMs): void {
+    const deliveredAt = this.#echoes.get(digest(bytes))
+    if (deliveredAt !== undefined && now - deliveredAt < ECHO_TIME) {
+      this.#counters.echoes++
+      return
+    }
     this.#counters.local++
     const sequence = (this.#sequences.get(channel) ?? 0) + 1
     this.#sequences.set(channel, sequence)
@@ -215,6 +227,7 @@ export class RelayEngine {
     }
     const bytes = join(pieces as Uint8Array[])
     this.#counters.delivered++
+    this.#echoes.set(digest(bytes), now)
     this.#transmits.push({ to: 'local', channel, bytes })
     if (hops < MAX_HOPS)
       for (const link of this.#options.links.keys())
@@ -248,6 +261,16 @@ export class RelayEngine {
     this.#batches.delete(name)
     this.#transmits.push({ to: link, channel: flow.channel, bytes: encodeFrame({ ...flow, items }) })
   }
+}
+
+/** Two independent 32-bit FNV-1a sums in one 64-bit value: no attacker chooses it, since links are authenticated. */
+function digest(bytes: Uint8Array): bigint {
+  let [low, high] = [0x811c9dc5, 0x050c5d1f]
+  for (const byte of bytes) {
+    low = Math.imul(low ^ byte, 0x01000193)
+    high = Math.imul(high ^ (byte + 1), 0x01000193)
+  }
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
 }
 
 function isComplete({ pieces }: Waiting): boolean {

@@ -112,7 +112,10 @@ t.test('messages share a frame for at most 5 ms, or until it is full; a large on
   t.ok(frames.every(({ bytes }) => bytes.length <= 100))
   for (const { bytes } of frames.reverse()) receiver.handleFrame(0, bytes, 10)
   t.same(drain(receiver)[0]?.bytes, large, 'whole again, in whatever order the pieces arrive')
-  t.same(receiver.counters(), { local: 0, delivered: 3, duplicates: 0, lost: 0, refused: 0 })
+  receiver.handleLocal(large, 0, 20)
+  t.match(receiver.counters(), { local: 0, echoes: 1 }, 'the group returned what was delivered')
+  receiver.handleLocal(large, 0, 2010)
+  t.same(receiver.counters(), { local: 1, echoes: 1, delivered: 3, duplicates: 0, lost: 0, refused: 0 })
 })
 
 t.test('a message waits 20 ms for an earlier one, then goes on without it', async (t) => {

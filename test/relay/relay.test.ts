@@ -163,7 +163,7 @@ t.test('two sites over UDP on loopback: encrypted, forgers refused, errors repor
   const { createSocket } = await import('node:dgram')
   const forger = createSocket('udp4')
   for (let round = 0; round < 4; round++)
-    await new Promise((resolve) => void forger.send(MESSAGE, port, '127.0.0.2', resolve))
+    await new Promise((resolve) => forger.send(MESSAGE, port, '127.0.0.2', resolve))
   await until(() => b.refused('UNSIGNED') === 4, 'refusals')
   forger.close()
   t.same(there.notices, ['LINK_UNSIGNED', 'LINK_UNSIGNED', 'LINK_UNSIGNED'], 'at 1, 2 and 4')
@@ -252,7 +252,7 @@ function fakeNats(): {
         for (const { pattern, callback } of callbacks) if (pattern.test(subject)) callback(null, { subject, data })
       },
       status: () => ({
-        [Symbol.asyncIterator]: () => ({ next: () => new Promise((resolve) => void waiting.push(resolve as never)) })
+        [Symbol.asyncIterator]: () => ({ next: () => new Promise((resolve) => void waiting.push(resolve)) })
       }),
       close: () => {
         for (const end of waiting.splice(0)) end({ done: true })
