@@ -11,7 +11,10 @@ let sink = 0
 function rows(): () => void {
   const reader = new MessageReader()
   return () => {
-    for (const message of messages) sink ^= reader.read(message) + reader.rows.words[10]!
+    for (const message of messages) {
+      reader.read(message)
+      sink ^= reader.rows.count + reader.rows.words[10]!
+    }
   }
 }
 

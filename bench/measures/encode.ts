@@ -12,7 +12,8 @@ function allRows(): Rows {
   const all = createRows(connections)
   const reader = new MessageReader()
   makeMessages(connections).forEach((message, i) => {
-    const count = reader.read(message)
+    reader.read(message)
+    const { count } = reader.rows
     all.words.set(reader.rows.words.subarray(0, count * ROW_WORDS), i * PER_MESSAGE * ROW_WORDS)
   })
   return all

@@ -29,7 +29,8 @@ const engine = new MasterEngine({
 const slots: number[] = []
 const reader = new MessageReader()
 for (const message of makeMessages(connections)) {
-  const count = reader.read(message)
+  reader.read(message)
+  const { count } = reader.rows
   for (let i = 0; i < count; i++) slots.push(table.add(reader.rows, i, 1000))
 }
 // A packet more than the threshold: from here on the answer is always the same.

@@ -34,7 +34,8 @@ function filled(): ConnectionTable {
   const table = empty()
   const reader = new MessageReader()
   for (const message of makeMessages(connections)) {
-    const count = reader.read(message)
+    reader.read(message)
+    const { count } = reader.rows
     for (let i = 0; i < count; i++) table.add(reader.rows, i, NOW)
   }
   return table

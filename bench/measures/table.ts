@@ -47,7 +47,8 @@ function objects(table: Objects): Apply {
   const reader = new MessageReader()
   return (message, now) => {
     const { words } = reader.rows
-    const count = reader.read(message)
+    reader.read(message)
+    const { count } = reader.rows
     for (let i = 0; i < count; i++) table.set(keyOf(words, i * ROW_WORDS), objectOf(words, i * ROW_WORDS, now))
   }
 }
@@ -57,7 +58,8 @@ function inPlace(table: Objects): Apply {
   const reader = new MessageReader()
   return (message, now) => {
     const { words } = reader.rows
-    const count = reader.read(message)
+    reader.read(message)
+    const { count } = reader.rows
     for (let i = 0; i < count; i++) {
       const at = i * ROW_WORDS
       const key = keyOf(words, at)

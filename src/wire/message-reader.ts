@@ -52,54 +52,89 @@ const PLAIN_IPV4 = V1_LENGTH_IPV4
 /** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
 const DOUBTFUL_FLAGS = FLAG_TEMPLATE | FLAG_ONE_PACKET
 
+/** Result of reading a message: its header, and how much of it a receiver reads. */
+export interface ReadResult {
+  /** Version of the format; 0 for a message that is too short to tell. */
+  readonly version: 0 | 1
+  /** 0…255. */
+  readonly syncid: number
+  /** Size field of the header, in bytes. */
+  readonly size: number
+  /** Number of connections that the header counts, 0…255; 0 for a message that is dropped whole. */
+  readonly count: number
+  /** Number of records read into rows: those before the first fault that drops the rest. */
+  readonly records: number
+  /** Byte offset behind the last of them, padding not counted. */
+  readonly end: number
+  /** Number of the problem for which a receiver drops the message or the rest of it, or 0. */
+  readonly fault: number
+  /** Byte offset of that fault. */
+  readonly faultOffset: number
+}
+
 /**
  * Reads messages into rows.
  *
  * @example
  * ```ts
  * const reader = new MessageReader()
- * const count = reader.read(datagram)
- * for (let i = 0; i < count; i++) {
- *   if (reader.rows.words[i * ROW_WORDS + ROW_VERDICT] === 0) apply(reader.rows, i)
+ * const { records } = reader.read(datagram)
+ * for (let i = 0; i < records; i++) {
+ *   if (reader.rows.words[i * ROW_WORDS + ROW.VERDICT] === 0) apply(reader.rows, i)
  * }
  * ```
  */
 export class MessageReader {
-  /** The connections of the last message, those that a receiver skips among them (their `VERDICT` says why). */
+  /** Connections of the last message, with those that a receiver skips (their `VERDICT` names the problem). */
   readonly rows: Rows = createRows()
-  /** The last message's header, and its fault where the receiver gave up. */
-  readonly view: MessageView
-
+  readonly #view: MessageView
   readonly #checks: number
 
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
-    this.view = new MessageView(options)
+    this.#view = new MessageView(options)
     this.#checks = checksOf(options.flagChecks)
   }
 
   /**
    * Reads a message.
    *
-   * @param bytes - One datagram's payload. Engine data in rows are views of it; nothing else is kept.
-   * @returns How many rows were filled: the connections before the first fault that drops the rest.
+   * @param bytes - Payload of one datagram. Engine data in rows are views of it; nothing else is kept.
    */
-  read(bytes: Uint8Array): number {
-    const { rows, view } = this
+  read(bytes: Uint8Array): ReadResult {
+    const { rows } = this
+    const view = this.#view
     rows.count = 0
-    if (!view.reset(bytes)) return 0
+    if (!view.reset(bytes)) return this.#result(0)
     const first = view.version === 1 ? this.#readPlain() : 0
-    if (first === view.count) return first
-    if (first > 0 && !view.seek(first, V1_FIRST + first * V1_LENGTH_IPV4)) return first
-    if (first > 0) this.#copyRow()
-    while (view.next()) this.#copyRow()
-    return rows.count
+    if (first > 0) {
+      const end = V1_FIRST + first * V1_LENGTH_IPV4
+      if (first === view.count || !view.seek(first, end)) return this.#result(end)
+      this.#copyRow()
+    }
+    let { end } = view
+    while (view.next()) {
+      this.#copyRow()
+      end = view.end
+    }
+    return this.#result(end)
+  }
+
+  /** Reads the header alone, for a message whose connections are not needed; `records` is then 0. */
+  readHeader(bytes: Uint8Array): ReadResult {
+    this.rows.count = 0
+    return this.#result(this.#view.reset(bytes) ? this.#view.end : 0)
+  }
+
+  #result(end: number): ReadResult {
+    const { version, syncid, size, count, fault, faultOffset } = this.#view
+    return { version, syncid, size, count, records: this.rows.count, end, fault, faultOffset }
   }
 
   /** Reads plain IPv4 records from the message's start to the first that is something else. */
   #readPlain(): number {
     const { words } = this.rows
-    const { count, data } = this.view
+    const { count, data } = this.#view
     const last = data.byteLength - V1_LENGTH_IPV4
     let i = 0
     for (; i < count; i++) {
@@ -137,7 +172,8 @@ export class MessageReader {
 
   /** Copies the view's connection into the next row. */
   #copyRow(): void {
-    const { rows, view } = this
+    const { rows } = this
+    const view = this.#view
     const { words } = rows
     const to = rows.count * ROW_WORDS
     words[to + ROW_FAMILY] = view.ipv6 ? 6 : 4
@@ -166,11 +202,12 @@ export class MessageReader {
   #copySequence(to: number): void {
     const { words } = this.rows
     words[to + ROW_PRESENT]! |= PRESENT_SEQUENCE
-    for (let i = 0; i < 6; i++) words[to + ROW_SEQUENCE + i] = this.view.sequenceWord(i)
+    for (let i = 0; i < 6; i++) words[to + ROW_SEQUENCE + i] = this.#view.sequenceWord(i)
   }
 
   #copyEngine(to: number): void {
-    const { rows, view } = this
+    const { rows } = this
+    const view = this.#view
     rows.words[to + ROW_PRESENT]! |= PRESENT_ENGINE
     rows.engines[rows.count] = { name: view.engineName(), data: view.engineData() }
   }

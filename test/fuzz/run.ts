@@ -30,7 +30,8 @@ let checked = 0
 function check(bytes: Uint8Array): { connections: number; problems: number } {
   const reader = new MessageReader()
   const { connections, problems } = decodeMessage(bytes)
-  const count = reader.read(bytes)
+  reader.read(bytes)
+  const { count } = reader.rows
   if (count !== connections.length) throw new Error(`rows ${count}, grammar ${connections.length}`)
   JSON.stringify(connections)
   checked += 1

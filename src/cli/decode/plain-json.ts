@@ -45,15 +45,15 @@ export class PlainJson {
    * @returns False where the message is not plain: nothing was printed.
    */
   print(head: string, payload: Uint8Array): boolean {
-    const count = this.#reader.read(payload)
-    const { view, rows } = this.#reader
+    const { version, syncid, size, count, records } = this.#reader.read(payload)
+    const { rows } = this.#reader
     // Each record takes 36 bytes or more: where all together take 36 each, none has parameters, padding or IPv6, and
     // nothing is left over.
     const plainLength = HEADER_V1.LENGTH + count * RECORD_V1.LENGTH_IPV4
-    if (view.version !== 1 || count !== view.count || payload.length !== plainLength) return false
+    if (version !== 1 || records !== count || payload.length !== plainLength) return false
     for (let at = 0; at < count * ROW_WORDS; at += ROW_WORDS) if (rows.words[at + ROW.VERDICT] !== 0) return false
     const out = this.#out
-    out.write(`${head}"version":1,"syncid":${view.syncid},"size":${view.size},"connections":[`)
+    out.write(`${head}"version":1,"syncid":${syncid},"size":${size},"connections":[`)
     out.reserve(MOST)
     if (count > 0) out.put(this.#heads.get(rows.words[ROW.PROTOCOL]!, 0, 0, 0, 0))
     for (let index = 0; index < count; index += 1) {

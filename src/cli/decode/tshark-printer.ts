@@ -28,9 +28,9 @@ export class TsharkPrinter implements Printer {
 
   datagram(datagram: CapturedDatagram): readonly Problem[] {
     this.#heading()
-    this.#reader.read(readable(datagram))
-    const { view, rows } = this.#reader
-    this.#write(`${tsharkValues({ datagram, version: view.version, rows }).join('\t')}\n`)
+    const { version } = this.#reader.read(readable(datagram))
+    const { rows } = this.#reader
+    this.#write(`${tsharkValues({ datagram, version, rows }).join('\t')}\n`)
     return this.#read(datagram).problems
   }
 

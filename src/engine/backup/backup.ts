@@ -8,7 +8,8 @@ import { networkHolds, type Network } from '../../addresses.js'
 import { ConnectionTable } from '../../table/connection-table.js'
 import type { TimestampMs } from '../../units.js'
 import { BACKUP_MASK, BACKUP_UPDATE_MASK, FLAG, MAX_CHANNELS } from '../../wire/constants.js'
-import { MessageReader } from '../../wire/message-reader.js'
+import { MessageReader, type ReadResult } from '../../wire/message-reader.js'
+import { makeProblem, problemCode } from '../../wire/problems.js'
 import { PRESENT, ROW, ROW_WORDS, type Rows } from '../../wire/rows.js'
 import { BackupTally, DROP, SKIP, type BackupCounters } from './counters.js'
 import {
@@ -21,7 +22,7 @@ import {
   type BackupEngineOptions,
   type BackupSettings
 } from './options.js'
-import { isOfOther, problemOf, warningOf } from './problems.js'
+import { isOfOther, warningOf } from './problems.js'
 import { SenderBook, type Sender, type SenderReport } from './senders.js'
 import { defaultTimeout } from './timeouts.js'
 import { EventQueue, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
@@ -190,27 +191,24 @@ export class BackupEngine {
 
   #receive(bytes: Uint8Array, from: From, channel: number): void {
     const other = isOfOther(bytes, this.syncid)
-    if (other) this.#reader.view.reset(bytes)
-    else this.#reader.read(bytes)
-    this.#tally.receive(channel & (MAX_CHANNELS - 1), this.#reader.view.version)
+    const message = other ? this.#reader.readHeader(bytes) : this.#reader.read(bytes)
+    this.#tally.receive(channel & (MAX_CHANNELS - 1), message.version)
     if (other) this.#drop(DROP.OTHER_SYNCID)
-    else this.#process(bytes, from)
+    else this.#process(message, bytes, from)
   }
 
-  #process(bytes: Uint8Array, from: From): void {
-    const { view, rows } = this.#reader
-    const { count } = rows
-    if (count > 0 || view.fault === 0 || view.count > 0) this.#hear(bytes, from, count)
-    if (count > 0) this.#apply(rows, view.version, from)
-    if (view.fault !== 0) this.#tellProblem(view.fault, view.faultOffset, view.count > 0 ? count : -1, from)
-    const warning = warningOf(this.#reader, bytes)
+  #process(message: ReadResult, bytes: Uint8Array, from: From): void {
+    const { count, fault, faultOffset, records } = message
+    if (records > 0 || fault === 0 || count > 0) this.#hear(message, bytes, from)
+    if (records > 0) this.#apply(message, from)
+    if (fault !== 0) this.#tellProblem(fault, faultOffset, count > 0 ? records : -1, from)
+    const warning = warningOf(message, bytes)
     if (warning !== 0) this.#tellProblem(warning, 0, -1, from)
   }
 
-  #hear(bytes: Uint8Array, from: From, count: number): void {
-    const { syncid, version } = this.#reader.view
+  #hear({ syncid, version, records }: ReadResult, bytes: Uint8Array, from: From): void {
     const sender = this.#senders.hear(from, syncid, version, this.#now)
-    sender.connections += count
+    sender.connections += records
     const rival = this.#senders.rivalOf(sender, this.#now)
     if (rival !== undefined) {
       const message = `${from.address} and ${rival} both send with syncid ${syncid}: give each master one of its own`
@@ -228,10 +226,11 @@ export class BackupEngine {
     this.#events.push({ type: 'notice', code: 'MESSAGE_OVER_MAXLEN', message })
   }
 
-  #apply(rows: Rows, version: 0 | 1, from: From): void {
+  #apply({ syncid, version }: ReadResult, from: From): void {
+    const { rows } = this.#reader
     const { words, count } = rows
     const mask = version === 0 && this.#keepsUnknownFlags ? LEGACY_V0_MASK : BACKUP_MASK
-    this.#run.syncid = this.#reader.view.syncid
+    this.#run.syncid = syncid
     for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
       const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
       if (verdict === 0) this.#applyRow(rows, i, mask)
@@ -317,7 +316,11 @@ export class BackupEngine {
     if (this.#events.isFull) this.#events.lost++
     else {
       const { address, port } = from
-      this.#events.push({ type: 'problem', problem: problemOf(number, offset, connection), from: { address, port } })
+      this.#events.push({
+        type: 'problem',
+        problem: makeProblem(problemCode(number), offset, connection),
+        from: { address, port }
+      })
     }
   }
 
