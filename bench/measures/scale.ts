@@ -61,7 +61,7 @@ function messages(now: number): number {
   let made = 0
   const slots: number[] = []
   const announce = (): void => {
-    master.announce(slots, now)
+    master.announceSlots(slots, now)
     slots.length = 0
     while (master.pollTransmit(0) !== undefined) made++
   }

@@ -6,7 +6,7 @@
 
 import { indexesOf, LIST_MESSAGES, messageSum, type Piece } from './protocol/arrival-proof.js'
 import { BulkMessages } from '../engine/full-table/bulk-messages.js'
-import type { Datagram } from '../engine/master/send-queue.js'
+import type { Datagram } from '../engine/engine.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import type { SendingTransport } from '../transport/transport.js'

@@ -4,43 +4,66 @@
  * @module
  */
 
-import { misuse } from '../demand.js'
+import { demandObject, misuse } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
-import { createPolicy, type Policy, type PolicySettings } from './master/policy.js'
+import { PROTOCOL } from '../wire/protocols.js'
 
-/** What the decision reads of a connection. */
+/** The fields of a connection that the decision depends on. */
 export interface SyncSubject {
-  /** IPPROTO number: TCP 6, SCTP 132; every other one is announced whatever its state. */
+  /** IPPROTO number: TCP 6, SCTP 132; any other protocol is announced in every state. */
   readonly protocol: number
   /** It has the TEMPLATE flag. */
   readonly template: boolean
   /** It has the ONE_PACKET flag. */
   readonly onePacket: boolean
-  /** Some connection that controls it, directly or further up, is a template. */
+  /** A connection that controls it, directly or further up, is a template. */
   readonly underTemplate: boolean
   /** The state after this packet, in its protocol's numbering. */
   readonly state: number
-  /** The state when it was last announced; 0 before. */
+  /** The state when it was last announced; 0 before the first announcement. */
   readonly lastSyncedState: number
   /** Its full timeout in milliseconds. */
   readonly timeoutMs: Milliseconds
   /** `now + timeout` of the last announcement; the creation time before the first. */
   readonly endTimeMs: TimestampMs
-  /** Retries counted since the last announcement that was not one: 0…3. */
+  /** Retries since the last announcement that was not a retry: 0…3. */
   readonly retriesUsed: number
 }
 
-/**
- * Why a decision came out as it did; stable.
- *
- * Sent: `state-changed` to a closing state · `packet-count` met the threshold · `template` is not held to packet counts ·
- * `refresh` is due · `retry` within the refresh period.
- * Not sent: `one-packet` · `under-template` with sync_persist_mode on · `state-not-synced` (handshakes) ·
- * `fresh` (announced lately, no retries left) · `retry-too-early` · `packet-count-not-met`.
- */
-export type DecisionReason = (typeof REASONS)[number]
+/** The sysctls that `decideSync` reads; any full set of sysctls is accepted. */
+export interface PolicySettings {
+  /** `sync_threshold` and `sync_period`, in packets: threshold ≥ 0, and below the period unless that is 0. */
+  readonly syncThreshold: readonly [number, number]
+  /** `sync_refresh_period` in seconds, ≥ 0; 0 is off. */
+  readonly syncRefreshPeriod: number
+  /** `sync_retries`, 0…3. */
+  readonly syncRetries: number
+  /** `sync_persist_mode`: any number but 0 is on. */
+  readonly syncPersistMode: number
+}
 
-/** Reasons by {@link DecisionCode}: the first six hold a connection back, the others send it. */
+/** {@link PolicySettings} prepared for {@link decide}. Immutable: a change of settings makes a new one. */
+export interface Policy {
+  /** Packets. */
+  readonly threshold: number
+  /** Packets; 0 is off. */
+  readonly period: number
+  /** Milliseconds; 0 is off. */
+  readonly refreshMs: Milliseconds
+  /** How often a send may be repeated within the refresh period. */
+  readonly retries: number
+  /** Whether connections of a template are left to their template. */
+  readonly persistMode: boolean
+}
+
+/**
+ * Reasons by {@link DecisionCode}; stable. The first six do not send, the others do.
+ *
+ * Not sent: `one-packet` · `under-template` with sync_persist_mode on · `state-not-synced` (handshakes) ·
+ * `fresh` (announced recently, no retries left) · `retry-too-early` · `packet-count-not-met`.
+ * Sent: `state-changed` to a closing state · `packet-count` reached the threshold · `template` needs no packet count ·
+ * `refresh` is due · `retry` within the refresh period.
+ */
 export const REASONS = [
   'one-packet',
   'under-template',
@@ -55,35 +78,51 @@ export const REASONS = [
   'retry'
 ] as const
 
+/** The reason of a decision: one of {@link REASONS}. */
+export type DecisionReason = (typeof REASONS)[number]
+
 /** The number of a reason in {@link REASONS}. */
 export type DecisionCode = number
 
-/** Codes from this one on send. */
-export const FIRST_SEND: DecisionCode = 6
-/** The code of a send that counts as a retry. */
-export const RETRY: DecisionCode = 10
+/** {@link DecisionCode} by name. */
+export const DECISION = {
+  ONE_PACKET: 0,
+  UNDER_TEMPLATE: 1,
+  STATE_NOT_SYNCED: 2,
+  FRESH: 3,
+  RETRY_TOO_EARLY: 4,
+  PACKET_COUNT_NOT_MET: 5,
+  STATE_CHANGED: 6,
+  PACKET_COUNT: 7,
+  TEMPLATE: 8,
+  REFRESH: 9,
+  RETRY: 10
+} as const
 
-/** What `decideSync` answers. */
+/** Codes from this one on send. */
+export const FIRST_SEND: DecisionCode = DECISION.STATE_CHANGED
+
+/** The result of `decideSync`. */
 export interface SyncDecision {
-  /** Whether the connection is to be announced now. */
+  /** Whether the connection is announced now. */
   readonly send: boolean
-  /** Why; stable. */
+  /** The reason; stable. */
   readonly reason: DecisionReason
-  /** To be stored with the connection: `now + timeout` if it is sent, else as it was. */
+  /** Store it with the connection: `now + timeout` if it is sent, else unchanged. */
   readonly endTimeMs: TimestampMs
-  /** To be stored with the connection: one more for a retry, 0 for any other send, else as it was. */
+  /** Store it with the connection: one more for a retry, 0 for any other send, else unchanged. */
   readonly retriesUsed: number
 }
 
 /**
- * Decides whether this packet of a connection announces it. Only packets from the client ask.
+ * Decides whether this packet of a connection announces it. Only packets from the client count.
  *
  * @param subject - The connection after the packet.
  * @param packets - Its counter of packets from the client, this one included.
  * @param nowMs - The time, on the clock of `endTimeMs`.
  * @param settings - Seconds where a sysctl is in seconds.
- * @returns The answer, and what to store with the connection; if it sends, its last synced state becomes `state` too.
- * @throws IpvsSyncError `ERR_CONFIG` for settings that `net.ipv4.vs` would not take, `ERR_USAGE` for what is no number.
+ * @returns The decision, and what to store with the connection; if it is sent, its last synced state becomes `state` too.
+ * @throws IpvsSyncError `ERR_CONFIG` for settings that `net.ipv4.vs` would refuse, `ERR_USAGE` for a field that is not a number.
  *
  * @example
  * ```ts
@@ -100,69 +139,115 @@ export function decideSync(
   nowMs: TimestampMs,
   settings: PolicySettings
 ): SyncDecision {
-  demandNumbers({ ...subject, packets, nowMs })
-  const code = decide(subject, packets, nowMs, createPolicy(settings))
-  const reason = REASONS[code]!
-  if (code < FIRST_SEND) {
-    return { send: false, reason, endTimeMs: subject.endTimeMs, retriesUsed: subject.retriesUsed }
+  const fields: Readonly<Record<string, unknown>> = { ...subject, packets, nowMs }
+  for (const name of NUMBERS) {
+    const value = fields[name]
+    if (typeof value !== 'number' || Number.isNaN(value)) throw misuse(name, 'a number', value)
   }
-  const retriesUsed = code === RETRY ? subject.retriesUsed + 1 : 0
-  return { send: true, reason, endTimeMs: nowMs + subject.timeoutMs, retriesUsed }
-}
-
-function demandNumbers(given: Readonly<Record<string, unknown>>): void {
-  for (const name of NUMBERS)
-    if (typeof given[name] !== 'number' || Number.isNaN(given[name])) throw misuse(name, 'a number', given[name])
+  const code = decide(subject, packets, nowMs, createPolicy(settings))
+  const send = code >= FIRST_SEND
+  return {
+    send,
+    reason: REASONS[code]!,
+    endTimeMs: send ? nowMs + subject.timeoutMs : subject.endTimeMs,
+    retriesUsed: send ? (code === DECISION.RETRY ? subject.retriesUsed + 1 : 0) : subject.retriesUsed
+  }
 }
 
 const NUMBERS = ['protocol', 'state', 'lastSyncedState', 'timeoutMs', 'endTimeMs', 'retriesUsed', 'packets', 'nowMs']
 
-/** The same decision as a code: makes no object, for the engine's hot path. */
+/** {@link decideSync} as a code: makes no object, for the engine's hot path. */
 export function decide(subject: SyncSubject, packets: number, nowMs: TimestampMs, policy: Policy): DecisionCode {
-  if (subject.onePacket) return 0
+  if (subject.onePacket) return DECISION.ONE_PACKET
   if (!subject.template) {
-    if (policy.persistMode && subject.underTemplate) return 1
-    if (!announcesState(subject.protocol, subject.state)) return 2
-    if (isForced(subject)) return 6
+    if (policy.persistMode && subject.underTemplate) return DECISION.UNDER_TEMPLATE
+    if (!isStateSynced(subject.protocol, subject.state)) return DECISION.STATE_NOT_SYNCED
+    if (isStateChangeSent(subject)) return DECISION.STATE_CHANGED
   }
-  return policy.refreshMs === 0 ? byPackets(subject, packets, policy) : byRefresh(subject, packets, nowMs, policy)
+  return policy.refreshMs === 0
+    ? decideByPackets(subject, packets, policy)
+    : decideByTime(subject, packets, nowMs, policy)
 }
 
-/** Bit per state. TCP: ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSE, CLOSE_WAIT. */
-const TCP_STATES = (1 << 1) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7)
-/** SCTP: ESTABLISHED, S-SENT, S-RECEIVED, S-ACK-SENT, CLOSED. */
-const SCTP_STATES = (1 << 8) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 13)
+/** sync_refresh_period is 0: every `period` packets, or once where the period is 0. */
+function decideByPackets(subject: SyncSubject, packets: number, policy: Policy): DecisionCode {
+  if (policy.period === 0) return packets === policy.threshold ? DECISION.PACKET_COUNT : DECISION.PACKET_COUNT_NOT_MET
+  if (subject.template) return DECISION.TEMPLATE
+  return isPacketCountMet(packets, policy) ? DECISION.PACKET_COUNT : DECISION.PACKET_COUNT_NOT_MET
+}
 
-function announcesState(protocol: number, state: number): boolean {
-  if (protocol === 6) return state < 32 && ((TCP_STATES >>> state) & 1) === 1
-  if (protocol === 132) return state < 32 && ((SCTP_STATES >>> state) & 1) === 1
+/** sync_refresh_period is set: when the end time has moved far enough, and `retries` times soon after an announcement. */
+function decideByTime(subject: SyncSubject, packets: number, nowMs: TimestampMs, policy: Policy): DecisionCode {
+  const { timeoutMs, endTimeMs, retriesUsed, template } = subject
+  const { refreshMs, retries } = policy
+  const isCountMet = template || policy.period === 0 || isPacketCountMet(packets, policy)
+  const moved = Math.abs(nowMs + timeoutMs - endTimeMs)
+  if (moved >= Math.min(refreshMs, Math.max(timeoutMs / 2, 10_000)))
+    return isCountMet ? DECISION.REFRESH : DECISION.PACKET_COUNT_NOT_MET
+  if (retriesUsed >= retries) return DECISION.FRESH
+  const announcedAt = endTimeMs - timeoutMs
+  if (nowMs < announcedAt + refreshMs / 8) return DECISION.RETRY_TOO_EARLY
+  return isCountMet ? DECISION.RETRY : DECISION.PACKET_COUNT_NOT_MET
+}
+
+function isPacketCountMet(packets: number, { threshold, period }: Policy): boolean {
+  return packets % period === threshold
+}
+
+const TCP_ESTABLISHED = 1
+const SCTP_ESTABLISHED = 8
+/** A bit for each state that is announced: ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSE, CLOSE_WAIT. */
+const TCP_SYNCED = (1 << TCP_ESTABLISHED) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7)
+/** The same of SCTP: ESTABLISHED, SHUTDOWN_SENT, SHUTDOWN_RECEIVED, SHUTDOWN_ACK_SENT, CLOSED. */
+const SCTP_SYNCED = (1 << SCTP_ESTABLISHED) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 13)
+
+function isStateSynced(protocol: number, state: number): boolean {
+  if (protocol === PROTOCOL.TCP) return state < 32 && ((TCP_SYNCED >>> state) & 1) === 1
+  if (protocol === PROTOCOL.SCTP) return state < 32 && ((SCTP_SYNCED >>> state) & 1) === 1
   return true
 }
 
-/** A new state is told at once, unless it is ESTABLISHED: that one waits for its packet count. */
-function isForced(subject: SyncSubject): boolean {
-  if (subject.state === subject.lastSyncedState) return false
-  if (subject.protocol === 6) return subject.state !== 1
-  return subject.protocol === 132 && subject.state !== 8
+/** A change of state is announced immediately, except for ESTABLISHED, which waits for its packet count. */
+function isStateChangeSent({ protocol, state, lastSyncedState }: SyncSubject): boolean {
+  if (state === lastSyncedState) return false
+  if (protocol === PROTOCOL.TCP) return state !== TCP_ESTABLISHED
+  return protocol === PROTOCOL.SCTP && state !== SCTP_ESTABLISHED
 }
 
-function byRefresh(subject: SyncSubject, packets: number, nowMs: TimestampMs, policy: Policy): DecisionCode {
-  const { timeoutMs, endTimeMs, retriesUsed } = subject
-  const moved = Math.abs(nowMs + timeoutMs - endTimeMs)
-  if (moved >= Math.min(policy.refreshMs, Math.max(timeoutMs / 2, 10_000))) {
-    return mayPass(subject, packets, policy) ? 9 : 5
+/**
+ * Prepares settings for {@link decide}.
+ *
+ * @param settings - Seconds where a sysctl is in seconds.
+ * @throws IpvsSyncError `ERR_CONFIG` for values that `net.ipv4.vs` would refuse (docs/protocol.md section 10).
+ */
+export function createPolicy(settings: PolicySettings): Policy {
+  demandObject('settings', settings)
+  const { syncThreshold, syncRefreshPeriod, syncRetries, syncPersistMode } = settings
+  const [threshold, period] = Array.isArray(syncThreshold) ? syncThreshold : [NaN, NaN]
+  demand(isCount(threshold) && isCount(period), 'sync_threshold', 'two integers ≥ 0', syncThreshold)
+  demand(
+    period === 0 || threshold < period,
+    'sync_threshold',
+    'a threshold below the period, or period 0',
+    syncThreshold
+  )
+  demand(isCount(syncRefreshPeriod), 'sync_refresh_period', 'an integer ≥ 0 (seconds)', syncRefreshPeriod)
+  demand(isCount(syncRetries) && syncRetries <= 3, 'sync_retries', '0…3', syncRetries)
+  return {
+    threshold,
+    period,
+    refreshMs: syncRefreshPeriod * 1000,
+    retries: syncRetries,
+    // Callers without types: undefined and false are off as well.
+    persistMode: Boolean(syncPersistMode)
   }
-  if (retriesUsed >= policy.retries) return 3
-  if (nowMs < endTimeMs - timeoutMs + policy.refreshMs / 8) return 4
-  return mayPass(subject, packets, policy) ? RETRY : 5
 }
 
-function mayPass(subject: SyncSubject, packets: number, policy: Policy): boolean {
-  return policy.period === 0 || subject.template || packets % policy.period === policy.threshold
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
 }
 
-function byPackets(subject: SyncSubject, packets: number, policy: Policy): DecisionCode {
-  if (policy.period === 0) return packets === policy.threshold ? 7 : 5
-  if (subject.template) return 8
-  return packets % policy.period === policy.threshold ? 7 : 5
+function demand(good: boolean, field: string, accepted: string, value: unknown): void {
+  if (good) return
+  throw misuse(field, accepted, value, 'ERR_CONFIG')
 }

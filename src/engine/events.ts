@@ -1,15 +1,16 @@
 /**
- * What the engines tell: event values that both share, and the bounded queue between an engine and whoever drains it.
+ * Events of the engines, and the bounded queue between an engine and its driver.
  *
  * @module
  */
 
+import type { ConnectionTable } from '../table/connection-table.js'
 import type { TableConnection } from '../wire/connection.js'
 import type { Problem } from '../wire/problems.js'
 
-/** Where a datagram came from. */
+/** The sender of a datagram. */
 export interface From {
-  /** As text: IPv4 dotted, IPv6 as RFC 5952. */
+  /** IPv4 dotted, IPv6 as RFC 5952. */
   readonly address: string
   /** UDP port, 0…65535. */
   readonly port: number
@@ -17,77 +18,84 @@ export interface From {
 
 /** A connection of the table changed. */
 export interface ConnectionEvent {
-  /** Tells the events apart. */
+  /** Discriminant. */
   readonly type: 'connection'
   /** `replaced`: the same key now has another destination. */
   readonly change: 'created' | 'updated' | 'replaced' | 'expired'
-  /** As it is after the change; for `expired` as it last was. */
+  /** The connection after the change; for `expired` its last state. */
   readonly connection: TableConnection
 }
 
-/** Something is wrong with a datagram. */
+/** A datagram has a problem. */
 export interface ProblemEvent {
-  /** Tells the events apart. */
+  /** Discriminant. */
   readonly type: 'problem'
-  /** What is wrong, and where. */
+  /** The problem and its place. */
   readonly problem: Problem
-  /** Who sent it. */
+  /** The sender. */
   readonly from: From
 }
 
-/** A master's message was lost because its channel's queue was full (`sync_qlen_max`). */
+/** A master's message was lost because the queue of its channel was full (`sync_qlen_max`). */
 export interface DroppedEvent {
-  /** Tells the events apart. */
+  /** Discriminant. */
   readonly type: 'dropped'
   /** From 0. */
   readonly channel: number
-  /** How many messages this event stands for. */
+  /** Number of messages. */
   readonly messages: number
-  /** How many connections were in them. */
+  /** Number of connections in them. */
   readonly connections: number
 }
 
-/** A thing that a person should know: a setting that takes effect only later, two senders with one syncid. */
+/** Information for a person: a setting that takes effect later, two senders with one syncid. */
 export interface NoticeEvent {
-  /** Tells the events apart. */
+  /** Discriminant. */
   readonly type: 'notice'
   /** Stable. */
   readonly code: string
-  /** What it is about, and what to do. */
+  /** The event and the next step. */
   readonly message: string
 }
 
 /** Everything that an engine's `pollEvent` can return. Values are frozen. */
 export type EngineEvent = ConnectionEvent | ProblemEvent | DroppedEvent | NoticeEvent
 
+/** Returns the notice that a listener of the table's removals threw an error. */
+export function listenerNotice({ listenerErrors, listenerError }: ConnectionTable): NoticeEvent {
+  const text = listenerError instanceof Error ? listenerError.message : String(listenerError)
+  const message = `a listener of table removals failed: ${text} (${listenerErrors} errors so far)`
+  return Object.freeze({ type: 'notice', code: 'LISTENER_FAILED', message })
+}
+
 /**
- * A bounded first-in first-out queue of events. When it is full new events are counted and left out, so that a
- * consumer who does not drain it costs a fixed amount of memory.
+ * A bounded first-in first-out queue of events. While it is full new events are counted and dropped, so that a consumer that
+ * does not drain it costs a fixed amount of memory.
  */
 export class EventQueue<Event extends object = EngineEvent> {
-  /** How many events were left out because the queue was full. */
+  /** Number of events that were dropped because the queue was full. */
   lost = 0
   readonly #limit: number
   readonly #ring: (Event | undefined)[] = []
   #head = 0
   #length = 0
 
-  /** @param limit - Most events held, ≥ 0. With 0 nothing is kept and everything counts as lost. */
+  /** @param limit - Maximum number of events, ≥ 0. With 0 every event is dropped. */
   constructor(limit = 1024) {
     this.#limit = limit
   }
 
-  /** Events waiting. */
+  /** Number of waiting events. */
   get length(): number {
     return this.#length
   }
 
-  /** Whether {@link EventQueue.push} would lose its event: ask before you make one that costs. */
+  /** Whether {@link EventQueue.push} would drop its event: test it before making an expensive one. */
   get isFull(): boolean {
     return this.#length === this.#limit
   }
 
-  /** Adds an event, frozen; returns false, and counts it in {@link EventQueue.lost}, if there is no room. */
+  /** Appends an event, frozen. Returns false, and counts it in {@link EventQueue.lost}, if there is no room. */
   push(event: Event): boolean {
     if (this.isFull) {
       this.lost++
@@ -98,7 +106,7 @@ export class EventQueue<Event extends object = EngineEvent> {
     return true
   }
 
-  /** Takes the oldest event, or nothing. */
+  /** Removes and returns the oldest event. */
   shift(): Event | undefined {
     if (this.#length === 0) return undefined
     const event = this.#ring[this.#head]

@@ -7,7 +7,15 @@ export type { BackupCounters } from './backup/counters.js'
 export type { BackupEngineOptions, BackupSettings, ChangedTimeouts } from './backup/options.js'
 export type { SenderReport } from './backup/senders.js'
 export { BackupEngine } from './backup/backup.js'
-export { decideSync, type DecisionReason, type SyncDecision, type SyncSubject } from './decide-sync.js'
+export {
+  createPolicy,
+  decideSync,
+  type DecisionReason,
+  type Policy,
+  type PolicySettings,
+  type SyncDecision,
+  type SyncSubject
+} from './decide-sync.js'
 export {
   EventQueue,
   type ConnectionEvent,
@@ -31,6 +39,5 @@ export {
   type MasterCounters
 } from './master/counters.js'
 export type { MasterEngineOptions, PacketDetails } from './master/options.js'
-export type { MasterSettings } from './master/settings.js'
+export type { MasterSettings } from './master/options.js'
 export { MasterEngine } from './master/master.js'
-export { createPolicy, type Policy, type PolicySettings } from './master/policy.js'

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demandObject, misuse } from '../demand.js'
+import { demandInteger, demandKnownOptions, demandObject } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { Connection, Endpoint, TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
@@ -25,7 +25,6 @@ import { TableCounts, type TableCount } from './table-count.js'
 import {
   demandLimit,
   fillTimeout,
-  isUint,
   type ConnectionKey,
   type TableOptions,
   type UpsertOutcome,
@@ -87,8 +86,10 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
    * @param options - Limit and seed.
    * @throws {@link IpvsSyncError} `ERR_CONFIG` if the limit is not an integer from 1 to 16,777,215.
    */
-  constructor({ maxConnections = 1_000_000, seed }: TableOptions = {}) {
+  constructor(options: TableOptions = {}) {
     super()
+    demandKnownOptions(options, { maxConnections: true, seed: true })
+    const { maxConnections = 1_000_000, seed } = options
     this.maxConnections = demandLimit(maxConnections)
     this.#hash = new KeyHash(seed)
     this.#index = new SlotIndex(maxConnections, (maxConnections << 1) | 1)
@@ -143,8 +144,8 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const sync = connection.origin === 'SYNC' ? FLAG.SYNC : 0
     if (connection.origin !== undefined) rows.words[ROW.FLAGS] = (rows.words[ROW.FLAGS]! & ~FLAG.SYNC) | sync
     const { expires = rows.words[ROW.TIMEOUT]! >>> 0, syncid = 0 } = connection
-    if (!isUint(expires, 0xffffffff)) throw misuse('connection.expires', 'an integer 0…4294967295', expires)
-    if (!isUint(syncid, 255)) throw misuse('connection.syncid', 'an integer 0…255', syncid)
+    demandInteger('connection.expires', expires, 0, 0xffffffff, 'ERR_USAGE')
+    demandInteger('connection.syncid', syncid, 0, 255, 'ERR_USAGE')
     this.#tick(now)
     this.remove(this.findExact(rows, 0))
     const slot = this.add(rows, 0, now)
@@ -310,7 +311,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
    * @throws {@link IpvsSyncError} `ERR_USAGE` if `words` is not an integer from 1 to 64.
    */
   createRecords(words: number): SlotRecords {
-    if (!Number.isInteger(words) || words < 1 || words > 64) throw misuse('words', 'an integer from 1 to 64', words)
+    demandInteger('words', words, 1, 64, 'ERR_USAGE')
     const records = new SlotRecords(words)
     this.#records.add(records)
     return records

@@ -90,6 +90,11 @@ export abstract class EntryFields {
     return (this.word(slot, ENTRY_FLAGS_STATE) >>> 16) | nfct
   }
 
+  /** Returns whether a connection is a template. */
+  isTemplate(slot: number): boolean {
+    return (this.word(slot, ENTRY_FLAGS_STATE) & TEMPLATE_BIT) !== 0
+  }
+
   /** Returns the state's number, 0…65535. */
   state(slot: number): number {
     return this.word(slot, ENTRY_FLAGS_STATE) & 0xffff

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { IpvsSyncError } from '../errors.js'
+import { demandInteger } from '../demand.js'
 import type { Endpoint, PersistenceEngine } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { stateTimeout } from '../wire/protocols.js'
@@ -55,15 +55,8 @@ export function fillTimeout(rows: Rows, index: number): void {
   words[from + ROW.TIMEOUT] = stateTimeout(words[from + ROW.PROTOCOL]!, template, words[from + ROW.STATE]!)
 }
 
-/** Returns whether a value is an integer from 0 to `most`. */
-export function isUint(value: number, most: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= most
-}
-
 /** Returns a table's limit; throws `ERR_CONFIG` if it is not an integer from 1 to 16,777,215. */
 export function demandLimit(maxConnections: number): number {
-  if (Number.isInteger(maxConnections) && maxConnections >= 1 && maxConnections <= MAX_CONNECTIONS)
-    return maxConnections
-  const message = `maxConnections: expected an integer from 1 to ${MAX_CONNECTIONS}, got ${maxConnections}`
-  throw new IpvsSyncError('ERR_CONFIG', message, { field: 'maxConnections' })
+  demandInteger('maxConnections', maxConnections, 1, MAX_CONNECTIONS)
+  return maxConnections
 }

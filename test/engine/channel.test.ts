@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
-import { Channel, type ChannelLimits } from '../../src/engine/master/channel.js'
-import { SendQueue, type Datagram } from '../../src/engine/master/send-queue.js'
+import { Channel, SendQueue, type ChannelLimits } from '../../src/engine/master/channel.js'
+import type { Datagram } from '../../src/engine/engine.js'
 import { createRows, ROW } from '../../src/wire/rows.js'
 import { marks, PlainWriter } from '../fixtures/support/plain-writer.js'
 

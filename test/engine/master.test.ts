@@ -5,7 +5,7 @@ import { channelOf } from '../../src/engine/channel-of.js'
 import type { ConnectionChange } from '../../src/engine/master/connection-change.js'
 import { Controllers } from '../../src/engine/master/controllers.js'
 import { ANSWER, ANSWERS, type MasterAnswer } from '../../src/engine/master/counters.js'
-import type { MasterSettings } from '../../src/engine/master/settings.js'
+import type { MasterSettings } from '../../src/engine/master/options.js'
 import type { MasterEngineOptions, PacketDetails } from '../../src/engine/master/options.js'
 import { MasterEngine } from '../../src/engine/master/master.js'
 import type { EngineEvent } from '../../src/engine/events.js'
@@ -173,7 +173,7 @@ t.test('version 0: the template only when its connection was just sent', async (
 t.test('version 0 leaves IPv6 out, also when announcing', async (t) => {
   const bench = new Bench({ syncVersion: 0 })
   t.equal(bench.packet({ client: 1, family: 6 }, T0, { packets: 3 }), 'ipv6-in-version-0')
-  t.equal(bench.engine.announce(undefined, T0), 0)
+  t.equal(bench.engine.announceSlots(bench.table.entries.keys(), T0), 0)
   t.strictSame([bench.engine.counters().suppressed, bench.flushed()], [2, []])
 })
 
@@ -273,8 +273,9 @@ t.test('a table is announced without asking: templates first, learned ones with 
   ]
   for (const shape of learned) table.add(rowOf(shape), 0, T0)
   const bench = new Bench({}, { syncMaxlen: 8 + 36 }, table)
-  t.equal(bench.engine.announce(undefined, T0), 2)
-  t.equal(bench.engine.announce([bench.slot({ client: 1 })], T0), 1)
+  bench.engine.announceTable(T0, { rate: 1000 })
+  bench.engine.handleTimeout(T0)
+  t.equal(bench.engine.announceSlots([bench.slot({ client: 1 })], T0), 1)
   bench.engine.close(T0)
   const messages = [bench.engine.pollTransmit(), bench.engine.pollTransmit(), bench.engine.pollTransmit()]
   t.strictSame(
@@ -523,7 +524,9 @@ t.test('over the packed table the same answers and the same bytes as over a plai
             out.push([next.channel, Buffer.from(next.bytes).toString('hex')])
           }
         }
-        return [...out, engine.announce(undefined, now)]
+        engine.announceTable(now)
+        for (let i = 0; i < 10; i++) engine.handleTimeout(++now)
+        return [...out, engine.counters().answers.announced]
       }
       const [packed, plain] = [
         run(new ConnectionTable({ maxConnections: 1_000 })),

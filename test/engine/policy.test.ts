@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { decideSync, type DecisionReason, type SyncSubject } from '../../src/engine/decide-sync.js'
 import { EventQueue } from '../../src/engine/events.js'
 import type { IpvsSyncError } from '../../src/errors.js'
-import type { PolicySettings } from '../../src/engine/master/policy.js'
+import type { PolicySettings } from '../../src/engine/decide-sync.js'
 
 const vectors = new URL('../fixtures/vectors/', import.meta.url)
 

@@ -8,7 +8,7 @@ import { counted } from '../../text.js'
 import type { BulkProgress, Pace } from '../../daemon/bulk-sender.js'
 import type { BulkCounts } from '../../engine/full-table/bulk-messages.js'
 import { receiveBufferHolds } from '../../engine/full-table/pacer.js'
-import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Datagram } from '../../engine/engine.js'
 import { explainNotes, type KernelTableNotes } from '../../procfs/kernel-table.js'
 import type { Bytes, Milliseconds } from '../../units.js'
 

@@ -1,100 +1,51 @@
 /**
- * Announces a whole table, slowly enough that the receivers' buffers and our own queues hold it.
+ * Drives the announcement of a whole table.
  *
  * @module
  */
 
-import { IpvsSyncError } from '../../errors.js'
 import type { MasterEngine } from '../../engine/master/master.js'
-import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Milliseconds } from '../../units.js'
-import { FLAG } from '../../wire/constants.js'
 import type { Clock } from '../clock.js'
 
-/** How to announce a table. */
+/** Options of an announcement. */
 export interface AnnounceOptions {
-  /** Connections a second, > 0. 20,000 by default: 500 full messages, of which a default receive buffer holds those of 180 ms. */
+  /** Connections a second, > 0; by default what a receiver with a default buffer takes without loss (about 18,400). */
   readonly rate?: number
   /** Ends it early when aborted. */
   readonly signal?: AbortSignal
 }
 
-/** What the announcer works with. */
+/** What the announcer needs of its master. */
 export interface AnnouncerParts {
+  /** Announces. */
   readonly engine: MasterEngine
+  /** Its time. */
   readonly clock: Clock
-  /** Takes messages out of the engine. */
+  /** Sends the messages of the engine and arms its timer. */
   readonly settle: () => void
-  /** `sync_qlen_max` now. */
-  readonly qlenMax: () => number
-  /** Whether to go on. */
+  /** Whether the master is running. */
   readonly active: () => boolean
 }
 
-const SLICE: Milliseconds = 10
-/** Connections announced between two looks at the queues, which cost: each can close one message at most. */
-const PIECE: readonly [least: number, most: number] = [8, 1024]
+/** Interval at which the end is tested; the engine's own timer keeps the pace. */
+const CHECK: Milliseconds = 10
 
 /**
  * Announces every connection of the engine's table, templates first.
  *
- * @returns How many were put into messages.
+ * @returns The number of connections that were put into messages.
  * @throws IpvsSyncError `ERR_CONFIG` for a rate that is not above 0.
  */
-export async function announceTable(parts: AnnouncerParts, options: AnnounceOptions = {}): Promise<number> {
-  const { rate = 20_000, signal } = options
-  if (!(rate > 0)) {
-    throw new IpvsSyncError('ERR_CONFIG', `rate is connections a second, above 0, not ${rate}`, { field: 'rate' })
+export async function announceTable(
+  { engine, clock, settle, active }: AnnouncerParts,
+  { rate, signal }: AnnounceOptions = {}
+): Promise<number> {
+  const announcement = engine.announceTable(clock.now(), { rate })
+  settle()
+  while (!announcement.finished) {
+    await new Promise<void>((resolve) => void clock.after(CHECK, resolve))
+    if (!active() || signal?.aborted === true) announcement.stop()
   }
-  const slots = new TemplatesFirst(parts.engine.table)
-  const begin = parts.clock.now()
-  let taken = 0
-  let announced = 0
-  for (;;) {
-    const due = Math.ceil(((parts.clock.now() - begin + SLICE) * rate) / 1000)
-    const most = Math.min(Math.max(Math.floor(parts.qlenMax() / 4), PIECE[0]), PIECE[1])
-    while (taken < due && hasRoom(parts, most)) {
-      const piece = slots.take(Math.min(most, due - taken))
-      if (piece.length === 0) return announced
-      taken += piece.length
-      announced += parts.engine.announce(piece, parts.clock.now())
-      parts.settle()
-    }
-    await new Promise<void>((resolve) => void parts.clock.after(SLICE, resolve))
-    if (!parts.active() || signal?.aborted === true) return announced
-  }
-}
-
-/** With a sync_qlen_max below a piece there is never room for one: then what overflows is lost, as the setting asks. */
-function hasRoom({ engine, qlenMax }: AnnouncerParts, piece: number): boolean {
-  const limit = qlenMax() - piece
-  return limit < 0 || engine.counters().channels.every(({ queued }) => queued <= limit)
-}
-
-/** A connection's template should be there before it: there is no order between channels, but within one there is. */
-class TemplatesFirst {
-  readonly #table: ConnectionTable
-  #slots: Iterator<number>
-  #templates = true
-
-  constructor(table: ConnectionTable) {
-    this.#table = table
-    this.#slots = table.slots()
-  }
-
-  /** The next slots: fewer than that only at the end. */
-  take(count: number): number[] {
-    const table = this.#table
-    const taken: number[] = []
-    while (taken.length < count) {
-      const next = this.#slots.next()
-      if (next.done !== true) {
-        if (((table.flags(next.value) & FLAG.TEMPLATE) !== 0) === this.#templates) taken.push(next.value)
-      } else if (this.#templates) {
-        this.#templates = false
-        this.#slots = table.slots()
-      } else break
-    }
-    return taken
-  }
+  return announcement.announced
 }

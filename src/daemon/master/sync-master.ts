@@ -19,8 +19,6 @@ import type { SendingTransport } from '../../transport/transport.js'
 import { UdpSender } from '../../transport/udp-sender.js'
 import type { Milliseconds } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
-import { createRows, type Rows } from '../../wire/rows.js'
-import { announceConnection } from './announce-connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
 import type { Clock } from '../clock.js'
 import { carryMessages } from '../workers/courier.js'
@@ -83,7 +81,6 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   readonly #started: Sysctls
   #sysctls: Sysctls
   #inputs = 0
-  readonly #row: Rows = createRows(1)
 
   /**
    * @param options - What it is told.
@@ -163,7 +160,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
    * @throws IpvsSyncError `ERR_ENCODE`, whose `field` names what cannot be understood.
    */
   announceConnection(connection: Connection): boolean {
-    const announced = announceConnection(this.#engine, this.#row, connection, this.#clock.now())
+    const announced = this.#engine.announce(connection, this.#clock.now()) === 'announced'
     this.#settle()
     return announced
   }
@@ -185,7 +182,6 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
       engine: this.#engine,
       clock: this.#clock,
       settle: () => this.#runner.settle(),
-      qlenMax: () => this.#sysctls.syncQlenMax,
       active: () => this.listening
     }
     return announceTable(parts, options)

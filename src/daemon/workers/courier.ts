@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Datagram } from '../../engine/engine.js'
 import type { SendingTransport } from '../../transport/transport.js'
 
 /** The outgoing side of a master's engine. */

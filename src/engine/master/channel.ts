@@ -1,5 +1,5 @@
 /**
- * One channel of a master: an open message, the queue of closed ones, and when they may leave
+ * One channel of a master: an open message, the queue of closed ones, and when they may be sent
  * (`ip_vs_sync_conn`, `sb_queue_tail`, `next_sync_buff`, `sync_thread_master`; docs/protocol.md section 9).
  *
  * @module
@@ -7,15 +7,15 @@
 
 import type { Bytes, Milliseconds, TimestampMs } from '../../units.js'
 import type { Rows } from '../../wire/rows.js'
-import { SendQueue, type Datagram } from './send-queue.js'
+import type { Datagram } from '../engine.js'
 
-/** From the first message on an empty queue to the sender's waking. */
+/** From the first message in an empty queue until the sender wakes. */
 const SEND_DELAY: Milliseconds = 20
-/** So many messages queued since then wake it at once. */
+/** Messages queued since then that wake it immediately. */
 const WAKE_AFTER = 8
-/** A sleeping sender looks this often. */
+/** Interval at which a sleeping sender checks. */
 const CHECK_PERIOD: Milliseconds = 1000
-/** An open message of this age leaves at the next look. */
+/** Age at which an open message is sent at the next check. */
 const FLUSH_AGE: Milliseconds = 2000
 
 /** Writes records into one message at a time: `MessageWriter` of `src/wire`. */
@@ -31,21 +31,21 @@ export interface RecordWriter {
   finish(): Uint8Array
 }
 
-/** What a channel takes from the settings; replaced whole when they change. */
+/** The settings of a channel; replaced as a whole when they change. */
 export interface ChannelLimits {
   /** Version of the messages to come: `sync_version`. */
   readonly version: 0 | 1
   /** 0…255. */
   readonly syncid: number
-  /** The largest message, header included. */
+  /** Maximum length of a message, header included. */
   readonly maxlen: Bytes
-  /** The most messages that wait: `sync_qlen_max`. */
+  /** Maximum number of messages that wait: `sync_qlen_max`. */
   readonly qlenMax: number
 }
 
-/** What happened in a channel. Numbers only ever grow. */
+/** Counters of a channel: they only grow. */
 export interface ChannelCounters {
-  /** Messages handed out to be sent. */
+  /** Messages returned to be sent. */
   messagesSent: number
   /** Connections in them. */
   connectionsSent: number
@@ -57,9 +57,56 @@ export interface ChannelCounters {
   connectionsDropped: number
 }
 
-/** A channel's buffer, queue and wake-ups. */
+/** Bounded queue of closed messages between a channel's buffer and its socket (docs/protocol.md section 9). First in, first out, in constant time. */
+export class SendQueue {
+  #items: (Datagram | undefined)[] = []
+  #head = 0
+  #connections = 0
+
+  /** Connections in the messages. */
+  get connections(): number {
+    return this.#connections
+  }
+
+  /** Number of messages. */
+  get length(): number {
+    return this.#items.length - this.#head
+  }
+
+  /** Appends a message. The caller enforces the limit. */
+  push(datagram: Datagram): void {
+    this.#items.push(datagram)
+    this.#connections += datagram.connections
+  }
+
+  /** Removes and returns the oldest message. */
+  shift(): Datagram | undefined {
+    if (this.length === 0) return undefined
+    const datagram = this.#items[this.#head]!
+    this.#connections -= datagram.connections
+    this.#items[this.#head++] = undefined
+    if (this.#head === this.#items.length || this.#head >= 1024) this.#compact()
+    return datagram
+  }
+
+  /** Removes everything. */
+  clear(): void {
+    this.#items = []
+    this.#head = 0
+    this.#connections = 0
+  }
+
+  /** Cutting the emptied front only now and then keeps a removal at constant cost on average. */
+  #compact(): void {
+    if (this.#head < this.#items.length / 2) return
+    this.#items = this.#items.slice(this.#head)
+    this.#head = 0
+  }
+}
+
+/** Buffer, queue and wake-ups of a channel. */
 export class Channel {
-  /** What happened here; read it, do not write it. */
+  /** Counters; read-only for callers. */
   readonly counters: ChannelCounters = {
     messagesSent: 0,
     connectionsSent: 0,
@@ -84,8 +131,8 @@ export class Channel {
   /**
    * @param number - From 0; it is in each datagram.
    * @param writer - This channel's own.
-   * @param limits - To begin with.
-   * @param onDrop - Told of each message that found the queue full.
+   * @param limits - Initial limits.
+   * @param onDrop - Called with each message that does not fit into the queue.
    */
   constructor(number: number, writer: RecordWriter, limits: ChannelLimits, onDrop: (datagram: Datagram) => void) {
     this.#number = number
@@ -109,7 +156,7 @@ export class Channel {
     return this.#open + this.#queue.connections
   }
 
-  /** Whether a full socket holds this channel: it gives out nothing, and its queue may overflow. */
+  /** Whether a full socket holds this channel: it returns nothing, and its queue may overflow. */
   get held(): boolean {
     return this.#held
   }
@@ -118,7 +165,7 @@ export class Channel {
     this.#held = held
   }
 
-  /** Changes the limits. The open message keeps those that it was begun with, except that a new version closes it. */
+  /** Changes the limits. The open message keeps those it was begun with, except that a new version closes it. */
   configure(limits: ChannelLimits): void {
     this.#limits = limits
   }
@@ -140,13 +187,13 @@ export class Channel {
     this.#open = 1
   }
 
-  /** Closes the open message, puts it in the queue and lets everything leave at once, past all limits: the end. */
+  /** Closes and queues the open message and lets everything be sent immediately, regardless of limits: the end. */
   flush(): void {
     if (this.#open > 0) this.#queue.push(this.#finish())
     this.#awake = true
   }
 
-  /** Gives up what is open and queued; returns how many connections that were. */
+  /** Discards the open message and the queue; returns the number of connections in them. */
   discard(): number {
     const connections = this.holding
     this.#queue.clear()
@@ -155,7 +202,7 @@ export class Channel {
     return connections
   }
 
-  /** Takes the next message that may leave now, or nothing. */
+  /** Removes and returns the next message that may be sent now. */
   poll(now: TimestampMs): Datagram | undefined {
     if (this.#held) return undefined
     if (!this.#awake && now < this.nextTimeout()) return undefined
@@ -167,11 +214,11 @@ export class Channel {
     return datagram
   }
 
-  /** When {@link Channel.poll} will next give something: a time, or Infinity. While it is awake with messages, or held, only polling matters. */
+  /** Returns when {@link Channel.poll} will next return a message; 0 while it is awake with messages, Infinity while it is held. */
   nextTimeout(): TimestampMs {
     if (this.#held) return Infinity
     if (this.#queue.length > 0) return this.#awake ? 0 : this.#wakeAt
-    return this.#open > 0 ? this.#firstLookAfter(this.#openedAt + FLUSH_AGE) : Infinity
+    return this.#open > 0 ? this.#firstCheckAfter(this.#openedAt + FLUSH_AGE) : Infinity
   }
 
   #closeOpen(now: TimestampMs): void {
@@ -197,7 +244,7 @@ export class Channel {
     return this.#open > 0 && now >= this.#openedAt + FLUSH_AGE ? this.#finish() : undefined
   }
 
-  /** The queue ran empty: the next message begins a new wait of 20 ms. */
+  /** The queue is empty: the next message begins a new wait of 20 ms. */
   #rest(): void {
     this.#queuedSinceEmpty = 0
     this.#wakeAt = Infinity
@@ -208,10 +255,10 @@ export class Channel {
     this.#sleptAt = now
   }
 
-  /** The sender looks once a second, counted from when it fell asleep. */
-  #firstLookAfter(time: TimestampMs): TimestampMs {
-    const looks = Math.ceil((time - this.#sleptAt) / CHECK_PERIOD)
-    return this.#sleptAt + looks * CHECK_PERIOD
+  /** The sender checks once a second, counted from when it fell asleep. */
+  #firstCheckAfter(time: TimestampMs): TimestampMs {
+    const checks = Math.ceil((time - this.#sleptAt) / CHECK_PERIOD)
+    return this.#sleptAt + checks * CHECK_PERIOD
   }
 
   #countSent(datagram: Datagram): void {

@@ -1,17 +1,16 @@
 /**
- * What a person or a program tells a master about a connection, and how it becomes a row.
+ * The input of a master as a value, and its conversion to a row.
  *
  * @module
  */
 
 import { demandInteger, demandObject, demandOneOf } from '../../demand.js'
+import { fillTimeout } from '../../table/table-options.js'
 import type { Connection, Endpoint, PersistenceEngine } from '../../wire/connection.js'
-import { FLAG } from '../../wire/constants.js'
-import { stateTimeout } from '../../wire/protocols.js'
 import { rowFromConnection } from '../../wire/row-values.js'
-import { createRows, ROW, type Rows } from '../../wire/rows.js'
+import { createRows, type Rows } from '../../wire/rows.js'
 
-/** What names a template: family and destination do not. */
+/** The key of a template: family and destination are not part of it. */
 export interface TemplateKey {
   /** As in {@link Connection}; `IP` for a firewall mark's template. */
   readonly protocol: string
@@ -23,46 +22,42 @@ export interface TemplateKey {
   readonly engine?: PersistenceEngine
 }
 
-/** A connection as it is after a packet from its client, or at its end. Each one counts as one packet. */
+/** A connection after a packet from its client, or at its end. Each one counts as one packet. */
 export interface ConnectionChange extends Connection {
   /** The counter of packets from the client, this one included, 0…4294967295; by default one more than before. */
   readonly packets?: number
-  /** `packet`, the default, or `expire`: the connection is over. */
+  /** `packet`, the default, or `expire`: the connection has ended. */
   readonly event?: 'packet' | 'expire'
-  /** The template that it belongs to. It is in the table already. By default as before. */
+  /** The template that it belongs to, which must be in the table. By default unchanged. */
   readonly controlledBy?: TemplateKey
 }
 
-/** The rows of a change: made once and filled again and again. */
+/** Converts changes to rows; the rows are reused. */
 export class ChangeReader {
-  /** The connection. */
+  /** Row of the connection. */
   static readonly CONNECTION = 0
-  /** The template that controls it. */
+  /** Row of the template that controls it. */
   static readonly CONTROLLER = 1
   /** Filled by {@link ChangeReader.read}. */
   readonly rows: Rows = createRows(2)
 
   /**
-   * Reads a change into {@link ChangeReader.rows}. A timeout that is 0 or not given becomes the state's own.
+   * Reads a change into {@link ChangeReader.rows}. A timeout that is 0 or absent becomes that of the state.
    *
-   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE`; `field` names what cannot be understood.
+   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE`; `field` names what cannot be read.
    */
   read(change: ConnectionChange): void {
-    const { words } = this.rows
     demandObject('connection', change)
     const { event, packets } = change
     if (event !== undefined) demandOneOf('event', event, ['packet', 'expire'], 'ERR_USAGE')
     if (packets !== undefined) demandInteger('packets', packets, 0, 0xffffffff, 'ERR_USAGE')
     rowFromConnection(change, this.rows, ChangeReader.CONNECTION)
-    if (words[ROW.TIMEOUT] === 0) {
-      const template = (words[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
-      words[ROW.TIMEOUT] = stateTimeout(words[ROW.PROTOCOL]!, template, words[ROW.STATE]!)
-    }
+    fillTimeout(this.rows, ChangeReader.CONNECTION)
     if (change.controlledBy) this.#readController(change, change.controlledBy)
   }
 
   #readController({ family }: ConnectionChange, key: TemplateKey): void {
-    // The key alone is looked up: the rest is filled in so that it is a connection.
+    // Only the key is searched; the rest makes it a connection that can be encoded.
     const rest = { family, destination: key.virtual, forwarding: 'MASQ', flags: ['TEMPLATE'], state: 'NONE' } as const
     rowFromConnection({ ...key, ...rest }, this.rows, ChangeReader.CONTROLLER, 'controlledBy')
   }

@@ -5,25 +5,25 @@
  * @module
  */
 
-/** Links from entries to what controls them. Costs nothing for entries that are not linked. */
+/** Links from entries to the entries that control them. Entries without a link cost nothing. */
 export class Controllers {
   readonly #controllerOf = new Map<number, number>()
   readonly #controlled = new Map<number, number>()
 
-  /** The slot that controls this one; 0 if none does. */
+  /** Returns the slot that controls this one, or 0. */
   of(slot: number): number {
     return this.#controllerOf.size === 0 ? 0 : (this.#controllerOf.get(slot) ?? 0)
   }
 
-  /** How many entries this one controls. */
+  /** Returns how many entries this one controls. */
   count(slot: number): number {
     return this.#controlled.get(slot) ?? 0
   }
 
   /**
-   * Puts a slot under a controller, and takes it from the one that it had.
+   * Puts a slot under a controller, instead of the one it had.
    *
-   * @returns false, and nothing changed, if the controller is the slot itself or stands below it.
+   * @returns false, and nothing changed, if the controller is the slot itself or is controlled by it.
    */
   link(slot: number, controller: number): boolean {
     for (let up = controller; up !== 0; up = this.of(up)) if (up === slot) return false
@@ -33,7 +33,7 @@ export class Controllers {
     return true
   }
 
-  /** Takes a slot from its controller, if it has one. */
+  /** Removes a slot's link to its controller. */
   unlink(slot: number): void {
     const controller = this.of(slot)
     if (controller === 0) return
@@ -43,7 +43,7 @@ export class Controllers {
     else this.#controlled.set(controller, left)
   }
 
-  /** Forgets a slot that is gone, on both sides: what it controlled is free. */
+  /** Removes all links of a slot that is removed: what it controlled is free. */
   drop(slot: number): void {
     this.unlink(slot)
     if (!this.#controlled.delete(slot)) return

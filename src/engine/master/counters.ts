@@ -1,17 +1,17 @@
 /**
- * What a master counts: where a kernel is silent, every connection and message has its number.
+ * Counters of a master. A kernel drops silently; here every connection and message is counted.
  *
  * @module
  */
 
-import { FIRST_SEND, REASONS, RETRY } from '../decide-sync.js'
+import { DECISION, FIRST_SEND, REASONS } from '../decide-sync.js'
 import type { ChannelCounters } from './channel.js'
 
 /**
- * What became of an input: the decision's reasons, and those that a master adds.
+ * Outcomes of an input: the reasons of a decision, and those that a master adds.
  *
- * `announced` without asking · `no-real-server` (a persistence engine's data with an unspecified destination) ·
- * `ipv6-in-version-0` · `table-full` · `expired` · `extended` (it controls others: 60 s more) · `not-in-table`.
+ * `announced` without a decision · `no-real-server` (a persistence engine's data with an unspecified destination) ·
+ * `ipv6-in-version-0` · `table-full` · `expired` · `extended` (it controls others: kept for 60 s) · `not-in-table`.
  */
 export const ANSWERS = [
   ...REASONS,
@@ -30,51 +30,51 @@ export type MasterAnswer = (typeof ANSWERS)[number]
 /** The number of an answer in {@link ANSWERS}. */
 export type AnswerCode = number
 
-/** Codes that a master adds to a decision's. */
+/** Codes of the outcomes that a master adds. */
 export const ANSWER = {
-  ANNOUNCED: RETRY + 1,
-  NO_REAL_SERVER: RETRY + 2,
-  IPV6_IN_VERSION_0: RETRY + 3,
-  TABLE_FULL: RETRY + 4,
-  EXPIRED: RETRY + 5,
-  EXTENDED: RETRY + 6,
-  NOT_IN_TABLE: RETRY + 7
+  ANNOUNCED: DECISION.RETRY + 1,
+  NO_REAL_SERVER: DECISION.RETRY + 2,
+  IPV6_IN_VERSION_0: DECISION.RETRY + 3,
+  TABLE_FULL: DECISION.RETRY + 4,
+  EXPIRED: DECISION.RETRY + 5,
+  EXTENDED: DECISION.RETRY + 6,
+  NOT_IN_TABLE: DECISION.RETRY + 7
 } as const
 
-/** Whether an answer put a record into a message. */
+/** Returns whether an outcome put a record into a message. */
 export function isSent(code: AnswerCode): boolean {
   return code >= FIRST_SEND && code <= ANSWER.ANNOUNCED
 }
 
-/** A channel's counters and what it holds at this moment. */
+/** Counters and current content of a channel. */
 export interface ChannelReport extends Readonly<ChannelCounters> {
-  /** Closed messages that wait. */
+  /** Closed messages that wait now. */
   readonly queued: number
-  /** Connections in the open message. */
+  /** Connections in the open message now. */
   readonly open: number
 }
 
-/** A master's counters: numbers only ever grow, but those of what is held at this moment. */
+/** Counters of a master: all but `held` only grow. */
 export interface MasterCounters {
   /** Connections put into messages. */
   readonly sent: number
   /** Connections considered and not put into a message. */
   readonly suppressed: number
-  /** Connections in open and queued messages at this moment. */
+  /** Connections in open and queued messages now. */
   readonly held: number
-  /** Connections lost with their messages in full queues. */
+  /** Connections lost with messages that did not fit into a queue. */
   readonly dropped: number
-  /** Connections given up by a close that was told to. */
+  /** Connections discarded by a close with `discard`. */
   readonly discarded: number
-  /** Events that found their queue full. */
+  /** Events that did not fit into the event queue. */
   readonly eventsLost: number
-  /** How often each answer was given, also to controlling entries. */
+  /** Number of each outcome, those of controlling entries included. */
   readonly answers: Readonly<Record<MasterAnswer, number>>
   /** By channel number. */
   readonly channels: readonly ChannelReport[]
 }
 
-/** Puts a report together: a copy that later counting does not change. */
+/** Returns a copy of the counters. */
 export function summarize(
   byCode: Float64Array,
   channels: readonly ChannelReport[],

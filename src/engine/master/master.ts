@@ -3,18 +3,24 @@
  *
  * @module
  */
+
 import { demandObject } from '../../demand.js'
 import { IpvsSyncError } from '../../errors.js'
-import { sysctlDefaults } from '../../sysctl/settings.js'
 import { ConnectionTable } from '../../table/connection-table.js'
+import type { EntryDescription } from '../../table/entry-fields.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
-import { DEFAULT_MAXLEN_IPV4, FLAG } from '../../wire/constants.js'
+import type { Connection } from '../../wire/connection.js'
+import { FLAG } from '../../wire/constants.js'
 import { MessageWriter } from '../../wire/message-writer.js'
+import { stateTimeout } from '../../wire/protocols.js'
 import { createRows, PRESENT, ROW, type Rows } from '../../wire/rows.js'
+import { presentSequence } from '../announced-row.js'
+import { DECISION, decide, FIRST_SEND, type SyncSubject } from '../decide-sync.js'
+import type { Datagram, Engine } from '../engine.js'
+import { EventQueue, listenerNotice, type EngineEvent } from '../events.js'
+import { safeMessageRate } from '../full-table/pacer.js'
 import { ChangeReader, type ConnectionChange } from './connection-change.js'
 import { Controllers } from './controllers.js'
-import { decide, FIRST_SEND, RETRY, type SyncSubject } from '../decide-sync.js'
-import { EventQueue, type EngineEvent } from '../events.js'
 import {
   ANSWER,
   ANSWERS,
@@ -24,40 +30,36 @@ import {
   type MasterAnswer,
   type MasterCounters
 } from './counters.js'
-import type { MasterEngineOptions, PacketDetails } from './options.js'
-import { planMaster, type MasterPlan, type MasterSettings } from './settings.js'
-import { blankSubject, hasDestination, timeoutIn, type MasterSubject } from './subject.js'
+import {
+  changePlan,
+  planOf,
+  type MasterEngineOptions,
+  type MasterPlan,
+  type MasterSettings,
+  type PacketDetails
+} from './options.js'
 import { Outbox } from './outbox.js'
-import type { Datagram } from './send-queue.js'
+import { TableAnnouncement } from './table-announcement.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
-const { FAMILY: ROW_FAMILY, PRESENT: ROW_PRESENT } = ROW
-const { ENGINE: PRESENT_ENGINE } = PRESENT
-const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
-const {
-  ANNOUNCED: ANSWER_ANNOUNCED,
-  EXPIRED: ANSWER_EXPIRED,
-  EXTENDED: ANSWER_EXTENDED,
-  IPV6_IN_VERSION_0: ANSWER_IPV6_IN_VERSION_0,
-  NOT_IN_TABLE: ANSWER_NOT_IN_TABLE,
-  NO_REAL_SERVER: ANSWER_NO_REAL_SERVER,
-  TABLE_FULL: ANSWER_TABLE_FULL
-} = ANSWER
-
-/** What an entry gets that controls others when its own time is over (`ip_vs_conn_expire`). */
+/** Extra time of an entry that controls others when its own timer fires (`ip_vs_conn_expire`). */
 const EXTENSION: Milliseconds = 60_000
 /** Expired entries handled in one call of handleTimeout. */
 const EXPIRY_BUDGET = 500
+/** Smallest record of version 1, in bytes. */
+const RECORD = 36
+
+/** The fields of a decision; one object is reused for all. */
+type Subject = { -readonly [Field in keyof SyncSubject]: SyncSubject[Field] } & EntryDescription
 
 /**
  * Announces connections as a kernel's master does (`ip_vs_sync_conn`; docs/protocol.md sections 8 and 9).
  *
- * Drive it like this: after each call that takes a time, send what {@link MasterEngine.pollTransmit} gives until it
- * gives nothing; call {@link MasterEngine.handleTimeout} at {@link MasterEngine.nextTimeout}. Times are milliseconds of
- * one clock that starts above 0; one that goes back is held at the last value.
+ * Input: {@link MasterEngine.handleConnection}, {@link MasterEngine.handleRow} and {@link MasterEngine.handlePacket} count a
+ * packet and decide; {@link MasterEngine.announce} and {@link MasterEngine.announceTable} announce without a decision. Output
+ * and time: see `Engine`.
  */
-export class MasterEngine {
-  /** Where the connections live. */
+export class MasterEngine implements Engine<EngineEvent> {
+  /** The connections. */
   readonly table: ConnectionTable
   readonly #outbox: Outbox
   readonly #events: EventQueue
@@ -65,41 +67,54 @@ export class MasterEngine {
   readonly #answers = new Float64Array(ANSWERS.length)
   readonly #row: Rows = createRows(1)
   readonly #changes = new ChangeReader()
-  readonly #subject: MasterSubject = blankSubject()
-  readonly #endListening: () => void
+  readonly #subject: Subject = {
+    protocol: 0,
+    template: false,
+    onePacket: false,
+    underTemplate: false,
+    state: 0,
+    lastSyncedState: 0,
+    timeoutMs: 0,
+    endTimeMs: 0,
+    retriesUsed: 0,
+    packets: 0
+  }
   readonly #expires: boolean
   readonly #ports: number
-  readonly #onExpired = (slot: number): boolean => this.#timeIsOver(slot)
+  readonly #announcements = new Set<TableAnnouncement>()
+  readonly #onExpired = (slot: number): boolean => this.#expire(slot)
+  readonly #endListening: () => void
+  #listenerErrors: number
   #plan: MasterPlan
   #now: TimestampMs = 0
   #closed = false
   #discarded = 0
 
   /**
-   * @param options - What it is made of.
+   * @param options - Syncid, settings and table.
    * @throws IpvsSyncError `ERR_CONFIG`, whose `field` names the setting that is not accepted.
    */
   constructor(options: MasterEngineOptions) {
-    demandObject('options', options)
-    const { settings: given = {}, syncMaxlen = DEFAULT_MAXLEN_IPV4 } = options
-    this.#plan = planMaster({ ...sysctlDefaults, ...given }, options.syncid, syncMaxlen)
+    this.#plan = planOf(options)
     this.table = options.table ?? new ConnectionTable()
+    this.#listenerErrors = this.table.listenerErrors
     this.#endListening = this.table.onRemove((slot) => this.#controllers.drop(slot))
     this.#expires = options.expires ?? true
     this.#events = new EventQueue(options.maxEvents)
     const { settings, limits } = this.#plan
     this.#ports = settings.syncPorts
-    this.#outbox = new Outbox(this.#ports, options.createWriter ?? (() => new MessageWriter()), limits, (lost) =>
-      this.#tellDropped(lost)
+    const createWriter = options.createWriter ?? (() => new MessageWriter())
+    this.#outbox = new Outbox(this.#ports, createWriter, limits, ({ channel, connections }) =>
+      this.#events.push({ type: 'dropped', channel, messages: 1, connections })
     )
   }
 
   /**
-   * A packet of a connection, or its end, as values. Every packet is considered by section 8's rules.
+   * Takes a packet of a connection, or its end, as a value. Every packet is decided by the rules of section 8.
    *
-   * @returns What became of it.
-   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE` for a change that cannot be understood, and nothing has changed;
-   *   `field` names what is wrong.
+   * @returns The outcome.
+   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE` for a change that cannot be read, and nothing has changed; `field` names
+   *   what is wrong.
    *
    * @example
    * ```ts
@@ -111,7 +126,7 @@ export class MasterEngine {
     this.#changes.read(change)
     if (change.event === 'expire') {
       const slot = this.table.find(rows, ChangeReader.CONNECTION)
-      return ANSWERS[slot === 0 ? this.#count(ANSWER_NOT_IN_TABLE) : this.expire(slot, now)]!
+      return ANSWERS[slot === 0 ? this.#count(ANSWER.NOT_IN_TABLE) : this.expire(slot, now)]!
     }
     const details = {
       ...(change.packets !== undefined && { packets: change.packets }),
@@ -121,16 +136,15 @@ export class MasterEngine {
   }
 
   /**
-   * A packet of a connection that may be new: adds it, or brings it up to date, and considers announcing it.
+   * Takes a packet of a connection that may be new: adds it, or brings it up to date, and decides whether to announce it.
    *
-   * The row is as the caller knows the connection after the packet: flags, state and timeout (seconds, not 0) count.
-   *
-   * @returns What became of it: an index of {@link ANSWERS}.
+   * @param rows - The connection after the packet: flags, state and timeout (seconds, not 0) count.
+   * @returns The outcome: an index of {@link ANSWERS}.
    */
   handleRow(rows: Rows, index: number, now: TimestampMs, details: PacketDetails = {}): AnswerCode {
     this.#advance(now)
     const slot = this.#place(rows, index)
-    if (slot === 0) return this.#count(ANSWER_TABLE_FULL)
+    if (slot === 0) return this.#count(ANSWER.TABLE_FULL)
     if (details.controller !== undefined) this.control(slot, details.controller)
     const packets = details.packets ?? this.table.packets(slot) + 1
     this.table.setPackets(slot, packets)
@@ -138,13 +152,13 @@ export class MasterEngine {
   }
 
   /**
-   * A packet of a connection that is in the table: the fast path, which makes no object.
+   * Takes a packet of a connection in the table: the fast path, which makes no object.
    *
    * @param slot - From the table.
    * @param state - The state after the packet.
    * @param now - The time.
-   * @param timeoutMs - The full timeout; by default that of a new state, else as it was.
-   * @returns What became of it: an index of {@link ANSWERS}.
+   * @param timeoutMs - The full timeout; by default that of a new state, else unchanged.
+   * @returns The outcome: an index of {@link ANSWERS}.
    */
   handlePacket(slot: number, state: number, now: TimestampMs, timeoutMs?: Milliseconds): AnswerCode {
     this.#advance(now)
@@ -152,63 +166,110 @@ export class MasterEngine {
     const subject = this.#subject
     table.describe(slot, subject)
     const packets = subject.packets + 1
-    table.takePacket(slot, packets, state, timeoutMs ?? timeoutIn(subject, state), this.#now)
+    const { protocol, template } = subject
+    const usual = subject.state === state ? subject.timeoutMs : stateTimeout(protocol, template, state) * 1000
+    table.takePacket(slot, packets, state, timeoutMs ?? usual, this.#now)
     return this.#considerChain(slot, packets)
   }
 
   /**
    * Puts an entry under another: a connection under its template. A template's timer restarts with each new connection.
    *
-   * @throws IpvsSyncError `ERR_USAGE` if the controller is the entry itself or stands under it.
+   * @throws IpvsSyncError `ERR_USAGE` if the controller is the entry itself or is controlled by it.
    */
   control(slot: number, controller: number): void {
     if (this.#controllers.of(slot) === controller) return
     if (!this.#controllers.link(slot, controller)) {
-      throw new IpvsSyncError('ERR_USAGE', 'an entry cannot be controlled by itself, nor by one that it controls', {
-        field: 'controlledBy'
-      })
+      const message = 'controlledBy: expected another entry, got the entry itself or one that it controls'
+      throw new IpvsSyncError('ERR_USAGE', message, { field: 'controlledBy' })
     }
     this.table.restart(controller, this.table.timeoutMs(controller), this.#now)
   }
 
   /**
-   * A connection is over: removes it, unless it controls others, which gives it 60 s more and an announcement.
+   * Ends a connection: removes it, unless it controls others, which extends it by 60 s and announces it.
    *
-   * @returns What became of it: an index of {@link ANSWERS}.
+   * @returns The outcome: an index of {@link ANSWERS}.
    */
   expire(slot: number, now: TimestampMs): AnswerCode {
     this.#advance(now)
-    if (this.#timeIsOver(slot)) return ANSWER_EXTENDED
+    if (this.#expire(slot)) return ANSWER.EXTENDED
     this.table.remove(slot)
-    return ANSWER_EXPIRED
+    return ANSWER.EXPIRED
   }
 
   /**
-   * Announces connections without asking whether they are due: after a change of role, or for a backup that joined
-   * late. ONE_PACKET connections are left out, as always. Pace it: what is too much for the queues is lost and counted.
+   * Announces one connection without a decision: for sources that have connections, not packets. It is put into the table, or
+   * brought up to date there. No packet is counted.
    *
-   * @param slots - From the table; by default all of it, templates first.
-   * @param now - The time.
-   * @returns How many were put into messages.
+   * @param connection - A timeout of 0 or none becomes that of its state.
+   * @returns `announced`, or why not: `one-packet`, `table-full`, `no-real-server`, `ipv6-in-version-0`.
+   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE`, whose `field` names what cannot be read.
    */
-  announce(slots: Iterable<number> | undefined, now: TimestampMs): number {
+  announce(connection: Connection, now: TimestampMs): MasterAnswer {
+    demandObject('connection', connection)
+    this.#changes.read(connection)
+    this.#advance(now)
+    const slot = this.#place(this.#changes.rows, ChangeReader.CONNECTION)
+    return ANSWERS[slot === 0 ? this.#count(ANSWER.TABLE_FULL) : this.#announceSlot(slot)]!
+  }
+
+  /**
+   * Announces connections of the table immediately, without a decision and without a pace: what does not fit into the queues
+   * is lost and counted. ONE_PACKET connections are never announced.
+   *
+   * @param slots - From the table.
+   * @param now - The time.
+   * @returns The number of connections that were put into messages.
+   */
+  announceSlots(slots: Iterable<number>, now: TimestampMs): number {
     this.#advance(now)
     let sent = 0
-    for (const slot of slots ?? templatesFirst(this.table)) {
-      const code = this.table.flags(slot) & FLAG_ONE_PACKET ? this.#count(0) : this.#send(slot, ANSWER_ANNOUNCED)
-      if (isSent(code)) sent++
-    }
+    for (const slot of slots) if (isSent(this.#announceSlot(slot))) sent++
     return sent
   }
 
-  /** Time has passed: connections expire, messages become due. Does a bounded amount of work; mind `nextTimeout` after it. */
+  /**
+   * Begins to announce the whole table, templates first, without decisions: after a change of role, or for a backup that
+   * joined late. The pace holds for all of `handleTimeout`; queues that are full are waited for.
+   *
+   * @param now - The time.
+   * @param options - `rate`: connections a second, > 0; by default what a receiver with a default buffer takes without loss.
+   * @returns Its progress.
+   * @throws IpvsSyncError `ERR_CONFIG` for a rate that is not above 0.
+   */
+  announceTable(now: TimestampMs, { rate }: { readonly rate?: number | undefined } = {}): TableAnnouncement {
+    this.#advance(now)
+    const { maxlen } = this.#plan.limits
+    const pace = rate ?? safeMessageRate(maxlen) * Math.max(Math.floor(maxlen / RECORD), 1)
+    if (!(pace > 0)) {
+      const message = `rate: expected connections a second, above 0, got ${String(rate)}`
+      throw new IpvsSyncError('ERR_CONFIG', message, { field: 'rate' })
+    }
+    const outlets = {
+      announce: (slot: number) => isSent(this.#announceSlot(slot)),
+      longestQueue: () => this.#outbox.longestQueue(),
+      qlenMax: () => this.#plan.limits.qlenMax
+    }
+    const announcement = new TableAnnouncement(this.table, outlets, pace, this.#now)
+    announcement.advance(this.#now)
+    if (!announcement.finished) this.#announcements.add(announcement)
+    return announcement
+  }
+
+  /** Takes the time: connections expire, messages become due. */
   handleTimeout(now: TimestampMs): void {
     this.#tick(now)
-    if (this.#expires && !this.#closed) this.table.advance(this.#now, EXPIRY_BUDGET, this.#onExpired)
+    if (this.#closed) return
+    if (this.#expires) this.table.advance(this.#now, EXPIRY_BUDGET, this.#onExpired)
+    for (const announcement of this.#announcements) {
+      announcement.advance(this.#now)
+      if (announcement.finished) this.#announcements.delete(announcement)
+    }
   }
 
   /**
-   * The next message that may leave now, or nothing.
+   * Returns the next message that may be sent now.
    *
    * @param channel - Only this channel's; by default all channels in turn.
    */
@@ -216,53 +277,60 @@ export class MasterEngine {
     return this.#outbox.poll(this.#now, channel)
   }
 
-  /** The socket of a channel is full, or no longer: while it is, `pollTransmit` gives nothing of that channel and its queue may overflow. */
+  /** Holds a channel whose socket is full, or releases it. While it is held its queue may overflow. */
   hold(channel: number, held: boolean): void {
     this.#outbox.channel(channel).held = held
   }
 
-  /** The oldest event that was not yet polled, or nothing. */
+  /** Returns the oldest event. */
   pollEvent(): EngineEvent | undefined {
-    return this.#events.shift()
+    const { listenerErrors } = this.table
+    if (listenerErrors === this.#listenerErrors) return this.#events.shift()
+    this.#listenerErrors = listenerErrors
+    return listenerNotice(this.table)
   }
 
-  /** When to call {@link MasterEngine.handleTimeout} next; Infinity if there is nothing to wait for. Not before the last time given. */
+  /** Returns when to call {@link MasterEngine.handleTimeout} next; not before the latest time given, Infinity for never. */
   nextTimeout(): TimestampMs {
-    const deadline = this.#expires && !this.#closed ? this.table.nextDeadline() : Infinity
-    return Math.max(this.#now, Math.min(this.#outbox.nextTimeout(), deadline))
+    if (this.#closed) return Math.max(this.#now, this.#outbox.nextTimeout())
+    let next = this.#expires ? this.table.nextDeadline() : Infinity
+    for (const announcement of this.#announcements) next = Math.min(next, announcement.nextTimeout(this.#now))
+    return Math.max(this.#now, Math.min(this.#outbox.nextTimeout(), next))
   }
 
   /**
-   * Takes new settings from the next input on, all at once; what is left out keeps its value. A new `sync_ports` waits for the next start, and an event says so.
+   * Changes settings from the next input on, all at once; an omitted one keeps its value. A new `sync_ports` needs a restart,
+   * which a notice says.
    *
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
    */
   configure(changes: Partial<MasterSettings>): void {
-    const before = this.#plan
-    const settings = { ...before.settings, ...changes }
-    this.#plan = planMaster(settings, before.limits.syncid, before.limits.maxlen)
-    this.#outbox.configure(this.#plan.limits)
+    this.#plan = changePlan(this.#plan, changes)
+    const { settings, limits } = this.#plan
+    this.#outbox.configure(limits)
     if (settings.syncPorts === this.#ports) return
-    const message = `sync_ports is read at the start only: still ${this.#ports}, ${settings.syncPorts} after a restart`
+    const message = `sync_ports takes effect at a start only: ${this.#ports} until then, ${settings.syncPorts} after it`
     this.#events.push({ type: 'notice', code: 'SYNC_PORTS_LATCHED', message })
   }
 
   /**
-   * Ends it. What is held leaves at once through `pollTransmit`; no more input is taken.
+   * Ends it. Held messages become due immediately; no more input is accepted.
    *
    * @param now - The time.
-   * @param options - `discard`: give up what is held, as a kernel does.
+   * @param options - `discard`: discard the held messages, as a kernel does.
    */
   close(now: TimestampMs, options: { readonly discard?: boolean } = {}): void {
     if (this.#closed) return
-    this.#advance(now)
+    this.#tick(now)
     this.#closed = true
     this.#endListening()
+    for (const announcement of this.#announcements) announcement.stop()
+    this.#announcements.clear()
     if (options.discard) this.#discarded = this.#outbox.discard()
     else this.#outbox.flush()
   }
 
-  /** What was counted until now: a copy. */
+  /** Returns a copy of the counters. */
   counters(): MasterCounters {
     return summarize(this.#answers, this.#outbox.report(), {
       held: this.#outbox.held(),
@@ -272,7 +340,7 @@ export class MasterEngine {
   }
 
   #advance(now: TimestampMs): void {
-    if (this.#closed) throw new IpvsSyncError('ERR_USAGE', 'this master is closed: make a new one')
+    if (this.#closed) throw new IpvsSyncError('ERR_USAGE', 'the master is closed; create a new one')
     this.#tick(now)
   }
 
@@ -283,9 +351,8 @@ export class MasterEngine {
   #findController(): number {
     const slot = this.table.find(this.#changes.rows, ChangeReader.CONTROLLER)
     if (slot !== 0) return slot
-    throw new IpvsSyncError('ERR_USAGE', 'controlledBy names no template of the table: give the template first', {
-      field: 'controlledBy'
-    })
+    const message = 'controlledBy: expected a template of the table, got an unknown key; announce the template first'
+    throw new IpvsSyncError('ERR_USAGE', message, { field: 'controlledBy' })
   }
 
   /** Brings the row's connection up to date, or adds it as one that was never announced. */
@@ -298,25 +365,21 @@ export class MasterEngine {
     return slot
   }
 
-  /** The connection, then what controls it, and so on up (version 0: only as long as something was sent). */
+  /** Decides for the connection, then for its controller, and so on up (version 0: only while something was sent). */
   #considerChain(slot: number, packets: number): AnswerCode {
     const first = this.#consider(slot, packets)
     let code = first
     let at = this.#controllers.of(slot)
-    while (at !== 0 && this.#goesOn(code)) {
+    while (at !== 0 && code !== ANSWER.NO_REAL_SERVER && (this.#plan.limits.version === 1 || isSent(code))) {
       code = this.#consider(at, this.#packetsOfController(at))
       at = this.#controllers.of(at)
     }
     return first
   }
 
-  #goesOn(code: AnswerCode): boolean {
-    return code !== ANSWER_NO_REAL_SERVER && (this.#plan.limits.version === 1 || isSent(code))
-  }
-
-  /** A template counts its connections' packets as its own; any other controller is held to be at the threshold. */
+  /** A template counts its connections' packets as its own; any other controller counts as being at the threshold. */
   #packetsOfController(slot: number): number {
-    if (!(this.table.flags(slot) & FLAG_TEMPLATE)) return this.#plan.policy.threshold
+    if (!this.table.isTemplate(slot)) return this.#plan.policy.threshold
     const packets = this.table.packets(slot) + 1
     this.table.setPackets(slot, packets)
     return packets
@@ -324,59 +387,52 @@ export class MasterEngine {
 
   #consider(slot: number, packets: number): AnswerCode {
     const { table } = this
-    if (this.#plan.limits.version === 0 && table.family(slot) === 6) return this.#count(ANSWER_IPV6_IN_VERSION_0)
-    const subject = this.#describe(slot)
-    const code = decide(subject, packets, this.#now, this.#plan.policy)
+    const { limits, policy } = this.#plan
+    if (limits.version === 0 && table.family(slot) === 6) return this.#count(ANSWER.IPV6_IN_VERSION_0)
+    const subject = this.#subject
+    table.describe(slot, subject)
+    subject.underTemplate = policy.persistMode && this.#isUnderTemplate(slot)
+    const code = decide(subject, packets, this.#now, policy)
     if (code < FIRST_SEND) return this.#count(code)
-    // Stored before the record is queued: one that is lost later is not tried again until the rules next say yes.
-    const retries = code === RETRY ? subject.retriesUsed + 1 : 0
+    // Stored before the record is queued: one that is lost later is not repeated until the rules allow it.
+    const retries = code === DECISION.RETRY ? subject.retriesUsed + 1 : 0
     table.setSynced(slot, subject.state, this.#now + subject.timeoutMs, retries)
     return this.#send(slot, code)
   }
 
-  #describe(slot: number): SyncSubject {
-    const subject = this.#subject
-    this.table.describe(slot, subject)
-    subject.underTemplate = this.#plan.policy.persistMode && this.#isUnderTemplate(slot)
-    return subject
+  #isUnderTemplate(slot: number): boolean {
+    for (let at = this.#controllers.of(slot); at !== 0; at = this.#controllers.of(at))
+      if (this.table.isTemplate(at)) return true
+    return false
   }
 
-  #isUnderTemplate(slot: number): boolean {
-    for (let at = this.#controllers.of(slot); at !== 0; at = this.#controllers.of(at)) {
-      if (this.table.flags(at) & FLAG_TEMPLATE) return true
-    }
-    return false
+  #announceSlot(slot: number): AnswerCode {
+    if (this.table.flags(slot) & FLAG.ONE_PACKET) return this.#count(DECISION.ONE_PACKET)
+    return this.#send(slot, ANSWER.ANNOUNCED)
   }
 
   #send(slot: number, code: AnswerCode): AnswerCode {
     const { words } = this.#row
     this.table.readRow(slot, this.#row, 0)
-    if (words[ROW_FAMILY] === 6 && this.#plan.limits.version === 0) return this.#count(ANSWER_IPV6_IN_VERSION_0)
-    if (words[ROW_PRESENT]! & PRESENT_ENGINE && !hasDestination(words)) return this.#count(ANSWER_NO_REAL_SERVER)
+    if (words[ROW.FAMILY] === 6 && this.#plan.limits.version === 0) return this.#count(ANSWER.IPV6_IN_VERSION_0)
+    if (words[ROW.PRESENT]! & PRESENT.ENGINE && !hasDestination(words)) return this.#count(ANSWER.NO_REAL_SERVER)
+    presentSequence(words, 0)
     this.#outbox.add(this.#row, 0, this.#now)
     return this.#count(code)
   }
 
-  /** The timer of an entry fired; true if it lives on. */
-  #timeIsOver(slot: number): boolean {
+  /** Handles the end of an entry's time; returns true if it is extended. */
+  #expire(slot: number): boolean {
     if (this.#controllers.count(slot) > 0) {
       this.table.restart(slot, EXTENSION, this.#now)
       this.#considerChain(slot, this.#plan.policy.threshold)
-      this.#count(ANSWER_EXTENDED)
+      this.#count(ANSWER.EXTENDED)
       return true
     }
-    this.#count(ANSWER_EXPIRED)
-    this.#tellExpired(slot)
-    return false
-  }
-
-  #tellExpired(slot: number): void {
+    this.#count(ANSWER.EXPIRED)
     if (this.#events.isFull) this.#events.lost++
     else this.#events.push({ type: 'connection', change: 'expired', connection: this.table.connection(slot) })
-  }
-
-  #tellDropped({ channel, connections }: Datagram): void {
-    this.#events.push({ type: 'dropped', channel, messages: 1, connections })
+    return false
   }
 
   #count(code: AnswerCode): AnswerCode {
@@ -385,7 +441,9 @@ export class MasterEngine {
   }
 }
 
-/** Yields the slots of a table: templates, then the connections that belong to them. */
-function* templatesFirst(table: ConnectionTable): Generator<number> {
-  for (const templates of [true, false]) for (const slice of table.walk({ templates })) yield* slice
+/** Returns whether the address of a row's real server is not the unspecified one. */
+function hasDestination(words: Int32Array): boolean {
+  const end = ROW.DESTINATION + (words[ROW.FAMILY] === 6 ? 4 : 1)
+  for (let at = ROW.DESTINATION; at < end; at++) if (words[at] !== 0) return true
+  return false
 }

@@ -1,5 +1,5 @@
 /**
- * All channels of a master: which one a connection goes to, and what leaves next.
+ * All channels of a master: which one a connection goes to, and which message is sent next.
  *
  * @module
  */
@@ -11,18 +11,18 @@ import type { Rows } from '../../wire/rows.js'
 import { channelOf } from '../channel-of.js'
 import { Channel, type ChannelLimits, type RecordWriter } from './channel.js'
 import type { ChannelReport } from './counters.js'
-import type { Datagram } from './send-queue.js'
+import type { Datagram } from '../engine.js'
 
-/** The channels of one master. Their number is fixed for its life. */
+/** The channels of one master. Their number never changes. */
 export class Outbox {
   readonly #channels: readonly Channel[]
   #next = 0
 
   /**
-   * @param ports - `sync_ports`, a power of two; 64 at most are used.
+   * @param ports - `sync_ports`, a power of two; at most 64 are used.
    * @param createWriter - Makes each channel's writer.
-   * @param limits - To begin with.
-   * @param onDrop - Told of each message that found its queue full.
+   * @param limits - Initial limits.
+   * @param onDrop - Called with each message that does not fit into its queue.
    */
   constructor(
     ports: number,
@@ -44,7 +44,7 @@ export class Outbox {
     this.#channels[channelOf(rows, index, this.#channels.length - 1)]!.add(rows, index, now)
   }
 
-  /** The next message that may leave, of one channel or of all in turn; or nothing. */
+  /** Returns the next message that may be sent, of one channel or of all in turn. */
   poll(now: TimestampMs, only?: number): Datagram | undefined {
     if (only !== undefined) return this.channel(only).poll(now)
     const count = this.#channels.length
@@ -56,39 +56,46 @@ export class Outbox {
     return undefined
   }
 
-  /** When {@link Outbox.poll} will next give something; Infinity if nothing is held, or all that is waits for a socket. */
+  /** Returns when {@link Outbox.poll} will next return a message; Infinity if there is none, or all wait for a socket. */
   nextTimeout(): TimestampMs {
     let earliest = Infinity
     for (const channel of this.#channels) earliest = Math.min(earliest, channel.nextTimeout())
     return earliest
   }
 
-  /** Closes every open message and lets everything leave at once. */
+  /** Closes every open message and lets everything be sent immediately. */
   flush(): void {
     for (const channel of this.#channels) channel.flush()
   }
 
-  /** Gives up everything; returns how many connections that were. */
+  /** Discards everything; returns the number of connections. */
   discard(): number {
     return this.#channels.reduce((sum, channel) => sum + channel.discard(), 0)
   }
 
-  /** A channel by its number. */
+  /** Length of the longest queue, in messages. */
+  longestQueue(): number {
+    let longest = 0
+    for (const { queued } of this.#channels) longest = Math.max(longest, queued)
+    return longest
+  }
+
+  /** Returns a channel by its number; throws `ERR_USAGE` for one that does not exist. */
   channel(number: number): Channel {
     const channel = this.#channels[number]
     if (channel) return channel
     const count = this.#channels.length
-    throw new IpvsSyncError('ERR_USAGE', `there is no channel ${number}: they go from 0 to ${count - 1}`, {
+    throw new IpvsSyncError('ERR_USAGE', `channel: expected 0…${count - 1}, got ${number}`, {
       field: 'channel'
     })
   }
 
-  /** What each channel counted and holds. */
+  /** Returns the counters and the current content of each channel. */
   report(): readonly ChannelReport[] {
     return this.#channels.map((channel) => ({ ...channel.counters, queued: channel.queued, open: channel.open }))
   }
 
-  /** Connections in open and queued messages. */
+  /** Returns the number of connections in open and queued messages. */
   held(): number {
     return this.#channels.reduce((sum, channel) => sum + channel.holding, 0)
   }

@@ -71,7 +71,8 @@ function encode(connections: readonly Connection[], version: 0 | 1): Uint8Array[
     if (rows.words[ROW.TIMEOUT] === 0) rows.words[ROW.TIMEOUT] = timeoutOf(connection)
     table.add(rows, 0, 1)
   }
-  master.announce(undefined, 1)
+  for (const templates of [true, false])
+    for (const slots of master.table.walk({ templates })) master.announceSlots(slots, 1)
   master.close(1)
   const messages: Uint8Array[] = []
   for (let message = master.pollTransmit(); message !== undefined; message = master.pollTransmit())

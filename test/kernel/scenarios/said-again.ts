@@ -164,7 +164,7 @@ async function tell(lab: Lab, ours: BackupEngine, told: readonly Told[]): Promis
 
 function announcement(ours: BackupEngine, version: 0 | 1, slot: number): Uint8Array[] {
   const master = new MasterEngine({ syncid: 7, settings: { ...SETTINGS, syncVersion: version }, table: ours.table })
-  master.announce([slot], Date.now())
+  master.announceSlots([slot], Date.now())
   return transmitted(master)
 }
 
