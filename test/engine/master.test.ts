@@ -10,7 +10,9 @@ import type { MasterEngineOptions, PacketDetails } from '../../src/engine/master
 import { MasterEngine } from '../../src/engine/master/master.js'
 import type { EngineEvent } from '../../src/engine/events.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
+import { decodeMessage } from '../../src/wire/decode-message.js'
 import { createRows, PRESENT, ROW } from '../../src/wire/rows.js'
+import { tcpConnection } from '../fixtures/support/connections.js'
 import { PlainTable } from '../fixtures/support/plain-table.js'
 import { flagsOf, marks } from '../fixtures/support/plain-writer.js'
 
@@ -535,6 +537,123 @@ t.test('over the packed table the same answers and the same bytes as over a plai
       if (packed !== plain) throw new Error(`${String(packed)} is not ${String(plain)}`)
     }),
     { numRuns: 200, ...(process.env['FUZZ_SEED'] === undefined ? {} : { seed: Number(process.env['FUZZ_SEED']) }) }
+  )
+  t.pass('200 runs')
+})
+
+t.test('announce: one connection, whatever the rules say, and no packet is counted', async (t) => {
+  const engine = new MasterEngine({ syncid: 7, settings: usual })
+  const connection = tcpConnection(1, { timeout: 0 })
+  t.equal(engine.announce(connection, T0), 'announced')
+  t.equal(engine.announce(connection, T0), 'announced', 'again, whenever it is asked')
+  const [slot = 0] = engine.table.slots()
+  t.strictSame([engine.table.packets(slot), engine.table.timeoutMs(slot)], [0, 900_000])
+  t.equal(engine.announce({ ...connection, flags: ['ONE_PACKET'] }, T0), 'one-packet')
+  engine.configure({ syncVersion: 0 })
+  t.equal(
+    engine.announce(
+      {
+        ...tcpConnection(2),
+        family: 'ipv6',
+        client: { address: '::1', port: 1 },
+        virtual: { address: '::2', port: 1 },
+        destination: { address: '::3', port: 1 }
+      },
+      T0
+    ),
+    'ipv6-in-version-0'
+  )
+  const full = new MasterEngine({ syncid: 7, table: new ConnectionTable({ maxConnections: 1 }) })
+  full.announce(connection, T0)
+  t.equal(full.announce(tcpConnection(2), T0), 'table-full')
+  t.throws(() => engine.announce(undefined as never, T0), { code: 'ERR_USAGE', field: 'connection' })
+  t.throws(() => new MasterEngine({ syncid: 7, synkid: 1 } as never), { code: 'ERR_CONFIG', field: 'synkid' })
+})
+
+t.test(
+  'a table announced in virtual time: templates first, paced, within the queues, and stopped by a close',
+  async (t) => {
+    const engine = new MasterEngine({ syncid: 7, settings: { ...usual, syncQlenMax: 16 } })
+    for (let i = 0; i < 3000; i++) engine.table.set(tcpConnection(i, { timeout: 60 }), T0)
+    const template = {
+      ...tcpConnection(0),
+      flags: ['TEMPLATE'],
+      state: 'NONE',
+      client: { address: '10.1.0.0', port: 0 }
+    }
+    engine.table.set(template, T0)
+    for (const rate of [0, -1, NaN])
+      t.throws(() => engine.announceTable(T0, { rate }), { code: 'ERR_CONFIG', field: 'rate' })
+    engine.hold(0, true)
+    const announcement = engine.announceTable(T0, { rate: 20_000 })
+    let now = T0
+    for (let i = 0; i < 100; i++) engine.handleTimeout((now = Math.max(now, engine.nextTimeout())))
+    t.equal(engine.counters().dropped, 0, 'full queues are waited for')
+    t.ok(announcement.announced < 1000 && !announcement.finished)
+    engine.hold(0, false)
+    const seen: boolean[] = []
+    for (let i = 0; i < 2000 && !announcement.finished; i++) {
+      for (let next = engine.pollTransmit(); next; next = engine.pollTransmit())
+        seen.push(...decodeMessage(next.bytes).connections.map(({ flags }) => flags.includes('TEMPLATE')))
+      engine.handleTimeout((now = Math.max(now, engine.nextTimeout())))
+    }
+    t.equal(announcement.announced, 3001)
+    t.equal(seen.indexOf(true), 0)
+    const second = engine.announceTable(now, { rate: 100 })
+    engine.table.remove([...engine.table.slots()].at(-1)!)
+    engine.close(now)
+    t.equal(second.finished, true)
+    t.equal(engine.nextTimeout() >= now, true)
+    const idle = new MasterEngine({ syncid: 7 })
+    t.equal(idle.announceTable(T0).finished, true, 'an empty table')
+  }
+)
+
+t.test('a listener of removals that throws is a notice, and the engine goes on', async (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          client: fc.integer({ min: 1, max: 6 }),
+          destination: fc.integer({ min: 1, max: 2 }),
+          wait: fc.integer({ min: 0, max: 5000 })
+        }),
+        { maxLength: 40 }
+      ),
+      fc.infiniteStream(fc.boolean()),
+      (steps, chance) => {
+        const table = new ConnectionTable({ maxConnections: 100, seed: 1 })
+        const plain = new ConnectionTable({ maxConnections: 100, seed: 1 })
+        let failed = 0
+        table.onRemove(() => {
+          if (!chance.next().value) return
+          failed++
+          throw new Error('listener')
+        })
+        const engines = [table, plain].map(
+          (each) => new MasterEngine({ syncid: 7, settings: { ...usual, syncThreshold: [1, 2] }, table: each })
+        )
+        let now = T0
+        let notices = 0
+        for (const { client, destination, wait } of steps) {
+          now += wait
+          const [first, second] = engines.map((engine) => {
+            engine.handleTimeout(now)
+            engine.handleRow(rowOf({ client, destination, timeout: 3 }), 0, now)
+            const sent: string[] = []
+            for (let next = engine.pollTransmit(); next; next = engine.pollTransmit())
+              sent.push(Buffer.from(next.bytes).toString('hex'))
+            for (let event = engine.pollEvent(); event; event = engine.pollEvent())
+              if (event.type === 'notice' && event.code === 'LISTENER_FAILED') notices++
+            return JSON.stringify([sent, engine.nextTimeout(), engine.counters().answers])
+          })
+          if (first !== second) throw new Error(`${String(first)} is not ${String(second)}`)
+        }
+        if (table.listenerErrors !== failed || failed > 0 !== notices > 0)
+          throw new Error(`${failed} failed, ${notices} notices`)
+      }
+    ),
+    { numRuns: 200 }
   )
   t.pass('200 runs')
 })

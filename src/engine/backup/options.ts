@@ -5,7 +5,7 @@
  */
 
 import { parseNetwork, type Network } from '../../addresses.js'
-import { demandArray, demandInteger, demandObject, demandOneOf, misuse } from '../../demand.js'
+import { demandArray, demandInteger, demandKnownOptions, demandOneOf, misuse, type OptionNames } from '../../demand.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Bytes, Seconds } from '../../units.js'
 import { FLAG_CHECKS, type FlagChecks } from '../../wire/constants.js'
@@ -63,7 +63,25 @@ export interface BackupEngineOptions {
   readonly maxSenders?: number
 }
 
-/** The default ceiling of a backup's table. */
+const OPTIONS: OptionNames<BackupEngineOptions> = {
+  syncid: true,
+  flagChecks: true,
+  maxConnections: true,
+  seed: true,
+  accept: true,
+  syncMaxlen: true,
+  settings: true,
+  timeouts: true,
+  sequenceByteOrder: true,
+  engines: true,
+  table: true,
+  expires: true,
+  connectionEvents: true,
+  maxEvents: true,
+  maxSenders: true
+}
+
+/** The default limit of a backup's table. */
 export const DEFAULT_MAX_CONNECTIONS = 1_000_000
 
 /**
@@ -72,7 +90,7 @@ export const DEFAULT_MAX_CONNECTIONS = 1_000_000
  * @throws IpvsSyncError `ERR_USAGE` or `ERR_CONFIG`; `field` names the option.
  */
 export function demandOptions(options: BackupEngineOptions): void {
-  demandObject('options', options)
+  demandKnownOptions(options, OPTIONS)
   if (options.flagChecks !== undefined) demandOneOf('flagChecks', options.flagChecks, FLAG_CHECKS)
 }
 
