@@ -149,8 +149,17 @@ t.test('importing the public face loads neither HTTP nor the metrics library nor
 
 t.test('the package exports what design and README promise, and nothing of it is missing', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> }
-  t.strictSame(Object.keys(manifest.exports), ['.', './wire', './engine', './capture', './agent', './package.json'])
-  for (const entry of ['.', 'wire', 'engine', 'capture', 'agent'])
+  t.strictSame(Object.keys(manifest.exports), [
+    '.',
+    './wire',
+    './engine',
+    './capture',
+    './agent',
+    './relay',
+    './trust',
+    './package.json'
+  ])
+  for (const entry of ['.', 'wire', 'engine', 'capture', 'agent', 'relay', 'trust'])
     t.ok(sources.has(relative('.', join(entry, 'index.ts'))), `${entry} has an index.ts`)
 })
 
