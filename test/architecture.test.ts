@@ -154,12 +154,13 @@ t.test('the package exports what design and README promise, and nothing of it is
     './wire',
     './engine',
     './capture',
+    './director',
     './agent',
     './relay',
     './trust',
     './package.json'
   ])
-  for (const entry of ['.', 'wire', 'engine', 'capture', 'agent', 'relay', 'trust'])
+  for (const entry of ['.', 'wire', 'engine', 'capture', 'director', 'agent', 'relay', 'trust'])
     t.ok(sources.has(relative('.', join(entry, 'index.ts'))), `${entry} has an index.ts`)
 })
 

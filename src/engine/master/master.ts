@@ -13,7 +13,7 @@ import type { Connection } from '../../wire/connection.js'
 import { FLAG } from '../../wire/constants.js'
 import { MessageWriter } from '../../wire/message-writer.js'
 import { stateTimeout } from '../../wire/protocols.js'
-import { createRows, PRESENT, ROW, type Rows } from '../../wire/rows.js'
+import { createRows, PRESENT, ROW, ROW_WORDS, type Rows } from '../../wire/rows.js'
 import { presentSequence } from '../announced-row.js'
 import { DECISION, decide, FIRST_SEND, type SyncSubject } from '../decide-sync.js'
 import type { Datagram, Engine } from '../engine.js'
@@ -255,6 +255,22 @@ export class MasterEngine implements Engine<EngineEvent> {
     announcement.advance(this.#now)
     if (!announcement.finished) this.#announcements.add(announcement)
     return announcement
+  }
+
+  /**
+   * Puts one connection into a message without a decision and without keeping it in the table: for callers that decide and
+   * keep connections themselves, as `ipvs-sync/director` does.
+   *
+   * @param rows - Holds the connection as it is to be sent.
+   * @param index - The row's number.
+   * @returns An index of {@link ANSWERS}: `announced` or `ipv6-in-version-0`.
+   */
+  announceRow(rows: Rows, index: number, now: TimestampMs): AnswerCode {
+    this.#advance(now)
+    const isIpv6 = rows.words[index * ROW_WORDS + ROW.FAMILY] === 6
+    if (isIpv6 && this.#plan.limits.version === 0) return this.#count(ANSWER.IPV6_IN_VERSION_0)
+    this.#outbox.add(rows, index, this.#now)
+    return this.#count(ANSWER.ANNOUNCED)
   }
 
   /** Takes the time: connections expire, messages become due. */

@@ -1,0 +1,20 @@
+/**
+ * A repeatable source of chance.
+ *
+ * @module
+ */
+
+/**
+ * Returns a generator of numbers from 0 up to, not including, 1 (mulberry32).
+ *
+ * @param seed - The same seed gives the same numbers.
+ */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x100000000
+  }
+}
