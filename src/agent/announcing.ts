@@ -5,9 +5,8 @@
  */
 
 import { counted } from '../text.js'
-import { KernelFollower } from '../procfs/follower.js'
+import { FOLLOW_REASON, type KernelFollower } from '../procfs/follower.js'
 import type { Milliseconds } from '../units.js'
-import type { Connection } from '../wire/connection.js'
 import type { Clock } from '../daemon/clock.js'
 import { SyncMaster, type SyncMasterOptions } from '../daemon/master/sync-master.js'
 
@@ -24,7 +23,7 @@ export interface AnnouncingParts {
   readonly clock: Clock
   /** Connections a second where there is no kernel to follow. */
   readonly rate: number | undefined
-  /** Looks at the kernel's table, each of whose connections comes to {@link Announcing.see}; how many there are. */
+  /** Looks at the kernel's table, whose rows come to {@link Announcing.take}; how many there are. */
   readonly look: () => Promise<number>
   readonly onNotice: (text: string) => void
 }
@@ -33,7 +32,7 @@ export interface AnnouncingParts {
 export class Announcing {
   readonly #parts: AnnouncingParts
   #master: SyncMaster | undefined
-  #follower: KernelFollower
+  #follower: KernelFollower | undefined
   #announced = 0
   #wanted = false
   #changing: Promise<void> = Promise.resolve()
@@ -41,7 +40,6 @@ export class Announcing {
   /** @param parts - What it works with. */
   constructor(parts: AnnouncingParts) {
     this.#parts = parts
-    this.#follower = new KernelFollower(0)
   }
 
   /** The master, while the role is held. */
@@ -62,23 +60,22 @@ export class Announcing {
   }
 
   /** A look at the kernel's table begins. */
-  beginLook(): void {
-    this.#follower.begin()
+  beginLook(follower: KernelFollower): void {
+    this.#follower = follower
+    follower.refreshPeriod = this.#master?.sysctls.syncRefreshPeriod ?? 0
   }
 
-  /** A look shows a connection: what is new, or changed, is announced. */
-  async see(connection: Connection): Promise<void> {
+  /** Announces what the last rows of a look show to be new, changed or due. */
+  async take({ slots, reasons, table }: KernelFollower, count: number): Promise<void> {
     const { clock } = this.#parts
-    if (this.#master === undefined || this.#follower.see(connection, clock.now()) === undefined) return
-    this.#master.announceConnection(connection)
-    if (++this.#announced % PORTION !== 0) return
-    do await new Promise<void>((resolve) => void clock.after(BREATH, resolve))
-    while ((this.#master as SyncMaster | undefined) !== undefined && this.#master.pressure > FULL)
-  }
-
-  /** A look was whole. */
-  endLook(): void {
-    this.#follower.end()
+    for (let i = 0; i < count && this.#master !== undefined; i++) {
+      const slot = slots[i]!
+      if (reasons[i] === FOLLOW_REASON.NONE || !table.isUsed(slot)) continue
+      this.#master.announceConnection(table.connection(slot))
+      if (++this.#announced % PORTION !== 0) continue
+      do await new Promise<void>((resolve) => void clock.after(BREATH, resolve))
+      while ((this.#master as SyncMaster | undefined) !== undefined && this.#master.pressure > FULL)
+    }
   }
 
   async #change(): Promise<void> {
@@ -98,7 +95,7 @@ export class Announcing {
     master.on('notice', ({ message }) => onNotice(message))
     master.on('error', ({ message }) => onNotice(message))
     await master.start()
-    this.#follower = new KernelFollower(master.sysctls.syncRefreshPeriod)
+    this.#follower?.forgetAnnouncements(this.#parts.clock.now())
     this.#master = master
     const kernel = await look()
     if (kernel > 0) return

@@ -5,17 +5,14 @@
  */
 
 import { IpvsSyncError } from '../errors.js'
-import { createNotes, explainNotes, readKernelTable, type KernelTableOptions } from '../procfs/kernel-table.js'
+import { KernelFollower } from '../procfs/follower.js'
+import { describeReport, readKernelTable, type KernelTableOptions } from '../procfs/kernel-table.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import type { Milliseconds } from '../units.js'
-import type { Connection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
-import { rowFromConnection } from '../wire/row-values.js'
-import { createRows } from '../wire/rows.js'
 import type { Clock } from '../daemon/clock.js'
 
-/** Connections taken between two turns of the event loop, and those that are only looked up: a few milliseconds' worth. */
-const TAKEN_AT_ONCE = 250
+/** Connections looked up between two turns of the event loop: a few milliseconds' worth. */
 const LOOKED_UP_AT_ONCE = 10_000
 /** What has less time left may be gone there, and not yet here. */
 const LEAST_LEFT: Milliseconds = 10_000
@@ -26,24 +23,25 @@ export interface KernelMirrorParts {
   readonly clock: Clock
   /** Where the kernel's table is, for a test. */
   readonly files: KernelTableOptions
-  /** Hears of each connection that a look shows. */
-  readonly onConnection: (connection: Connection) => Promise<void>
-  /** A look begins; a look was whole. */
-  readonly onLook: (phase: 'begin' | 'end') => void
+  /** A look begins. */
+  readonly onLook: (follower: KernelFollower) => void
+  /** The follower has taken rows: `slots` and `reasons` tell what became of them. */
+  readonly onRows: (follower: KernelFollower, count: number) => Promise<void>
 }
 
 /** Looks at the kernel's table again and again, when it is told to. */
 export class KernelMirror {
   readonly #parts: KernelMirrorParts
-  readonly #rows = createRows(1)
-  #shown = new Set<number>()
   #looking: Promise<number> | undefined
-  /** What was assumed and left out at the last look, a sentence each. */
+  /** Which connections the kernel's table has shown, and what was announced of them. */
+  readonly follower: KernelFollower
+  /** What was assumed and omitted at the last look, a sentence each. */
   notes: readonly string[] = []
 
   /** @param parts - What it works with. */
   constructor(parts: KernelMirrorParts) {
     this.#parts = parts
+    this.follower = new KernelFollower(parts.table, 0)
   }
 
   /**
@@ -69,7 +67,7 @@ export class KernelMirror {
     const absent: number[] = []
     let looked = 0
     for (const slot of table.slots()) {
-      if (!this.#shown.has(slot) && this.#isExpected(slot, unsure, clock.now())) absent.push(slot)
+      if (!this.follower.isShown(slot) && this.#isExpected(slot, unsure, clock.now())) absent.push(slot)
       if (++looked % LOOKED_UP_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     return absent
@@ -82,37 +80,17 @@ export class KernelMirror {
   }
 
   async #look(): Promise<number> {
-    const { files, onConnection, onLook } = this.#parts
-    const notes = createNotes()
-    const seen = new Set<number>()
-    let found = 0
-    onLook('begin')
-    for await (const connection of readKernelTable(files, notes)) {
-      const slot = this.#take(connection)
-      if (slot !== 0) seen.add(slot)
-      await onConnection(connection)
-      if (++found % TAKEN_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+    const { files, clock, onLook, onRows } = this.#parts
+    const { follower } = this
+    const reading = readKernelTable(files)
+    follower.begin()
+    onLook(follower)
+    for await (const rows of reading) {
+      follower.take(rows, clock.now())
+      await onRows(follower, rows.count)
     }
-    this.#forget(seen)
-    onLook('end')
-    this.notes = explainNotes(notes)
-    return found
-  }
-
-  /** A connection that goes to another real server now is another connection. */
-  #take(connection: Connection): number {
-    const { table, clock } = this.#parts
-    rowFromConnection(connection, this.#rows, 0)
-    return table.upsert(this.#rows, 0, clock.now())
-  }
-
-  /** What the kernel no longer has goes, if it came from the kernel alone: what was heard has a time of its own. */
-  #forget(seen: Set<number>): void {
-    const { table } = this.#parts
-    for (const slot of this.#shown) {
-      if (!seen.has(slot) && table.isUsed(slot) && (table.flags(slot) & FLAG.SYNC) === 0) table.remove(slot)
-    }
-    this.#shown = seen
+    this.notes = describeReport(reading.report)
+    return follower.size
   }
 }
 

@@ -63,8 +63,8 @@ export class AgentKernel {
     const { announcing, onNotice } = parts
     const mirror = new KernelMirror({
       ...parts,
-      onConnection: (connection) => announcing.see(connection),
-      onLook: (phase) => (phase === 'begin' ? announcing.beginLook() : announcing.endLook())
+      onLook: (follower) => announcing.beginLook(follower),
+      onRows: (follower, count) => announcing.take(follower, count)
     })
     try {
       await mirror.look()

@@ -7,6 +7,7 @@
 
 import { parseNetwork, type Network } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
+import type { ServiceTimeouts } from '../procfs/services.js'
 
 /** A host and a port, either of which may have been left out by the one who typed them. */
 export interface HostPort {
@@ -67,4 +68,11 @@ export function collectNetwork(option: string): (text: string, before: readonly 
     ...before,
     parseNetwork(text) ?? refuse(option, text, 'an address or a network: 10.0.0.1, 10.0.0.0/24 or fd00::/8')
   ]
+}
+
+/** Reads `TCP,TCPFIN,UDP` in seconds, as `ipvsadm --set` takes them; 0 leaves the kernel's default. */
+export function parseTimeouts(text: string): ServiceTimeouts {
+  const [, tcp, tcpFin, udp] = /^(\d{1,7}),(\d{1,7}),(\d{1,7})$/.exec(text) ?? []
+  if (udp === undefined) return refuse('--timeouts', text, 'TCP,TCPFIN,UDP in seconds: 900,120,300')
+  return { tcp: Number(tcp) || 900, tcpFin: Number(tcpFin) || 120, udp: Number(udp) || 300 }
 }

@@ -1,96 +1,139 @@
 /**
- * What to announce of a kernel's table that is looked at again and again: it shows states, not packets, so the rules of
+ * What to announce of a kernel's table that is read again and again: it shows states, not packets, so the rules of
  * docs/protocol.md section 8 that count packets cannot be followed.
  *
  * @module
  */
 
-import type { Milliseconds, Seconds, TimestampMs } from '../units.js'
-import type { Connection } from '../wire/connection.js'
+import type { ConnectionTable, SlotRecords } from '../table/connection-table.js'
+import type { Seconds, TimestampMs } from '../units.js'
+import { FLAG } from '../wire/constants.js'
+import { PROTOCOL, stateNumber } from '../wire/protocols.js'
+import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 
 /** Why a connection is announced. */
-export type FollowReason = 'new' | 'state' | 'refresh'
+export const FOLLOW_REASON = { NONE: 0, NEW: 1, STATE: 2, REFRESH: 3 } as const
 
-interface Known {
-  state: string
-  destination: string
-  /** undefined until it was in a state that is announced. */
-  announcedAt: TimestampMs | undefined
-  look: number
+/** A connection's record: the look that showed it last, tenths of a second of its announcement (0: never), its state. */
+const RECORD = { LOOK: 0, ANNOUNCED: 1, STATE: 2 } as const
+const RECORD_WORDS = 4
+const TENTH = 100
+const STATES = 16
+
+/** States in which a master announces (`ip_vs_sync_conn_needed`); templates and other protocols announce in every state. */
+const isUnannounced = new Uint8Array(256 * STATES)
+for (const [protocol, states] of [
+  [PROTOCOL.TCP, ['ESTABLISHED', 'FIN_WAIT', 'CLOSE', 'CLOSE_WAIT', 'TIME_WAIT']],
+  [PROTOCOL.SCTP, ['ESTABLISHED', 'S-SENT', 'S-RECEIVED', 'S-ACK-SENT', 'CLOSED']]
+] as const) {
+  isUnannounced.fill(1, protocol * STATES, (protocol + 1) * STATES)
+  for (const state of states) isUnannounced[protocol * STATES + stateNumber(protocol, false, state)!] = 0
 }
 
-/** States in which a master announces (`ip_vs_sync_conn_needed`); other protocols, and templates, have no bad state. */
-const SENDABLE: Readonly<Record<string, readonly string[]>> = {
-  TCP: ['ESTABLISHED', 'FIN_WAIT', 'CLOSE', 'CLOSE_WAIT', 'TIME_WAIT'],
-  SCTP: ['ESTABLISHED', 'S-SENT', 'S-RECEIVED', 'S-ACK-SENT', 'CLOSED']
-}
-
-/** Compares each look at the table with the one before. No I/O: a look is begun, fed line by line, and ended. */
+/**
+ * Brings a table up to date with a kernel's, and compares each look with the one before. A look is begun and given rows.
+ * What it does not show stays: one dump proves no absence, and a connection expires by its own time. No I/O.
+ *
+ * @example
+ * ```ts
+ * follower.begin()
+ * for await (const rows of readKernelTable()) {
+ *   follower.take(rows, now())
+ *   for (let i = 0; i < rows.count; i++) if (follower.reasons[i] !== FOLLOW_REASON.NONE) announce(follower.slots[i])
+ * }
+ * ```
+ */
 export class KernelFollower {
-  /** `sync_refresh_period`: an unchanged connection is announced again after so long; 0 is never. May be changed. */
+  /** `sync_refresh_period` in seconds: an unchanged connection is announced again after it; 0 is never. May be changed. */
   refreshPeriod: Seconds
-  readonly #known = new Map<string, Known>()
+  /** By row of the last `take`: the connection's slot, 0 where the table was full. */
+  readonly slots: Int32Array
+  /** By row of the last `take`: one of {@link FOLLOW_REASON}. */
+  readonly reasons: Uint8Array
+  /** Where the connections are kept. */
+  readonly table: ConnectionTable
+  /** Connections that the current look, or the last one, has shown. */
+  size = 0
+
+  readonly #records: SlotRecords
   #look = 0
+  #since = 0
 
-  /** @param refreshPeriod - Seconds. */
-  constructor(refreshPeriod: Seconds) {
+  /**
+   * @param table - Where the connections are kept.
+   * @param refreshPeriod - Seconds.
+   * @param capacity - Rows that are taken at once at most.
+   */
+  constructor(table: ConnectionTable, refreshPeriod: Seconds, capacity = 255) {
+    this.table = table
     this.refreshPeriod = refreshPeriod
-  }
-
-  /** Connections that the last look showed. */
-  get size(): number {
-    return this.#known.size
+    this.#records = table.createRecords(RECORD_WORDS)
+    this.slots = new Int32Array(capacity)
+    this.reasons = new Uint8Array(capacity)
   }
 
   /** Begins a look at the whole table. */
   begin(): void {
     this.#look++
+    this.size = 0
   }
 
   /**
-   * Takes one connection of the table.
+   * Takes connections that the kernel's table shows: the table is brought up to date, `slots` and `reasons` are filled.
    *
-   * @param connection - Completed: see `Completer`.
+   * @param rows - Completed: see `RowCompleter`.
    * @param now - Never goes back.
-   * @returns Why it is to be announced; undefined if it is not.
    */
-  see(connection: Connection, now: TimestampMs): FollowReason | undefined {
-    const key = keyOf(connection)
-    const destination = `${connection.destination.address} ${connection.destination.port}`
-    const known = this.#known.get(key)
-    const fresh = known?.destination === destination ? known : this.#remember(key, connection.state, destination)
-    const reason = isSendable(connection) ? this.#reasonFor(fresh, connection.state, now) : undefined
-    fresh.look = this.#look
-    fresh.state = connection.state
-    if (reason !== undefined) fresh.announcedAt = now
+  take(rows: Rows, now: TimestampMs): void {
+    const { words, count } = rows
+    const { table } = this
+    const tenths = Math.max(tenthsOf(now), this.#since)
+    for (let i = 0; i < count; i++) {
+      const slot = table.upsert(rows, i, now)
+      this.slots[i] = slot
+      this.reasons[i] = slot === 0 ? FOLLOW_REASON.NONE : this.#compare(slot, words, i * ROW_WORDS, tenths)
+    }
+  }
+
+  /** Forgets what was announced: every connection is new to the next look, and to what is left of the current one. */
+  forgetAnnouncements(now: TimestampMs): void {
+    this.#since = tenthsOf(now) + 1
+  }
+
+  /** Whether the current look, or the last one, has shown a connection. */
+  isShown(slot: number): boolean {
+    return this.#look > 0 && this.#records.get(slot, RECORD.LOOK) === this.#look
+  }
+
+  #compare(slot: number, words: Int32Array, row: number, tenths: number): number {
+    const record = this.#records.chunk(slot)
+    const at = this.#records.base(slot)
+    const state = words[row + ROW.STATE]!
+    const announced = record[at + RECORD.ANNOUNCED]!
+    if (record[at + RECORD.LOOK] !== this.#look) this.size++
+    const reason = isAnnounced(words, row, state)
+      ? this.#reasonFor(announced, record[at + RECORD.STATE] === state, tenths)
+      : 0
+    record[at + RECORD.LOOK] = this.#look
+    record[at + RECORD.STATE] = state
+    if (reason !== FOLLOW_REASON.NONE) record[at + RECORD.ANNOUNCED] = tenths
     return reason
   }
 
-  /** Ends a look: what it did not show is forgotten. */
-  end(): void {
-    for (const [key, { look }] of this.#known) if (look !== this.#look) this.#known.delete(key)
-  }
-
-  #remember(key: string, state: string, destination: string): Known {
-    const known: Known = { state, destination, announcedAt: undefined, look: this.#look }
-    this.#known.set(key, known)
-    return known
-  }
-
-  #reasonFor({ state, announcedAt }: Known, newState: string, now: TimestampMs): FollowReason | undefined {
-    if (announcedAt === undefined) return 'new'
-    if (state !== newState) return 'state'
-    const period: Milliseconds = this.refreshPeriod * 1000
-    return period > 0 && now - announcedAt >= period ? 'refresh' : undefined
+  #reasonFor(announced: number, isSameState: boolean, tenths: number): number {
+    if (announced === 0 || announced < this.#since) return FOLLOW_REASON.NEW
+    if (!isSameState) return FOLLOW_REASON.STATE
+    const period = this.refreshPeriod * 10
+    return period > 0 && tenths - announced >= period ? FOLLOW_REASON.REFRESH : FOLLOW_REASON.NONE
   }
 }
 
-function isSendable({ protocol, flags, state }: Connection): boolean {
-  const states = SENDABLE[protocol]
-  return states === undefined || flags.includes('TEMPLATE') || states.includes(state)
+/** Above 0; 32 bits hold 6 years. */
+function tenthsOf(now: TimestampMs): number {
+  return Math.floor(now / TENTH) + 1
 }
 
-function keyOf({ protocol, client, virtual, flags, engine }: Connection): string {
-  const kind = flags.includes('TEMPLATE') ? 'T' : ''
-  return `${kind}${protocol} ${client.address} ${client.port} ${virtual.address} ${virtual.port} ${engine?.data ?? ''}`
+function isAnnounced(words: Int32Array, row: number, state: number): boolean {
+  if ((words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0) return true
+  return isUnannounced[words[row + ROW.PROTOCOL]! * STATES + Math.min(state, STATES - 1)] === 0
 }

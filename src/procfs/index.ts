@@ -3,20 +3,23 @@
  *
  * @module
  */
-export { Completer, type Assumption, type Completed, type Unsendable } from './complete.js'
-export { connectionParser, isConnectionHeader, type ConnectionParser, type ProcConnection } from './connection-line.js'
-export { KernelFollower, type FollowReason } from './follower.js'
+export { FOLLOW_REASON, KernelFollower } from './follower.js'
 export {
-  completeLines,
-  createNotes,
-  explainNotes,
+  CONNECTIONS_FILE,
+  createReport,
+  describeReport,
+  readConnectionCount,
   readKernelTable,
-  type KernelTableNotes,
-  type KernelTableOptions
+  type KernelTableOptions,
+  type KernelTableReading,
+  type TableReport
 } from './kernel-table.js'
-export { readLines, readProcLines } from './lines.js'
-export { CONNECTIONS_FILE, readConnections } from './read-connections.js'
+export { findKernelTicks, TicksEstimate, USUAL_TICKS } from './kernel-clock.js'
+export { readLines } from './lines.js'
+export { LookPlan, type Look, type LookVerdict } from './look-plan.js'
 export { readLiveSysctls, SYSCTL_FOLDER, type LiveSysctls } from './read-sysctls.js'
+export { readTableFile, readTableStream, type ReadingTime } from './read-table.js'
+export { RowCompleter, type Assumption, type CompletionSource, type Unsendable } from './row-completer.js'
 export {
   parseServices,
   readKernelServices,
@@ -28,5 +31,6 @@ export {
   type ServiceList,
   type ServiceTimeouts
 } from './services.js'
+export { MARK, TABLE_ROW, TableReader } from './table-reader.js'
 export type { UnreadableLine, UnreadableLines } from './unreadable.js'
 export { CONN_SYNC_HEADER, connSyncLine, connSyncLines, type ConnSyncFields } from './write-connections.js'

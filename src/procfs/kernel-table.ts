@@ -4,12 +4,20 @@
  * @module
  */
 
+import { readFile } from 'node:fs/promises'
+import { IpvsSyncError } from '../errors.js'
 import { counted } from '../text.js'
-import type { Connection } from '../wire/connection.js'
-import { Completer, type Assumption, type Unsendable } from './complete.js'
-import { readProcLines } from './lines.js'
-import { CONNECTIONS_FILE, readConnections } from './read-connections.js'
-import { readKernelServices } from './services.js'
+import type { Rows } from '../wire/rows.js'
+import { readTableFile, type ReadingTime } from './read-table.js'
+import { RowCompleter, type CompletionCounts } from './row-completer.js'
+import { readKernelServices, type ServiceTimeouts } from './services.js'
+import { TableReader } from './table-reader.js'
+import type { UnreadableLines } from './unreadable.js'
+
+/** The connections of the process's own network namespace, with persistence engines. */
+export const CONNECTIONS_FILE = '/proc/net/ip_vs_conn'
+/** From Linux 7.1: `Conns:` is the number of connections. */
+export const STATUS_FILE = '/proc/net/ip_vs_status'
 
 /** Where to read; of the process's own network namespace by default. */
 export interface KernelTableOptions {
@@ -17,88 +25,110 @@ export interface KernelTableOptions {
   readonly connections?: string
   /** `/proc/net/ip_vs` by default. */
   readonly services?: string
+  /** `/proc/net/ip_vs_status` by default. */
+  readonly status?: string
   /** The kernel's HZ: 250 by default. */
   readonly ticksPerSecond?: number
+  /** `ipvsadm --set`; left out, the kernel's defaults. */
+  readonly timeouts?: ServiceTimeouts
 }
 
-/** What a reading came upon. Counts only ever grow while it goes on. */
-export interface KernelTableNotes {
-  /** Connections of which something had to be assumed, by what. */
-  readonly assumed: Record<Assumption, number>
-  /** Connections that no message can carry, by reason. */
-  readonly unsendable: Record<Unsendable, number>
-  /** Lines that could not be read. */
-  damaged: number
+/** What a reading met. It grows as the reading goes on. */
+export interface TableReport extends CompletionCounts {
+  readonly unreadable: UnreadableLines
 }
 
-/** Empty notes. */
-export function createNotes(): KernelTableNotes {
-  return {
-    assumed: { forwarding: 0, fwmark: 0, state: 0, timeout: 0 },
-    unsendable: { invalidated: 0, 'other-family': 0 },
-    damaged: 0
-  }
+/** A reading of the kernel's table. Iterate it once. */
+export interface KernelTableReading extends AsyncIterable<Rows> {
+  readonly report: TableReport
+  readonly time: ReadingTime
+  /** Lines read so far, readable or not. */
+  readonly lines: number
 }
 
 /**
  * Reads the kernel's connections with all that a message needs.
  *
- * @param options - Where to read.
- * @param notes - Filled in as the reading goes on.
- * @throws IpvsSyncError while iterating: `ERR_NO_IPVS` where ip_vs is not loaded, `ERR_IO`.
+ * @returns Batches of rows, which the next ones overwrite. Iterating throws IpvsSyncErrors: `ERR_NO_IPVS` where ip_vs is not
+ * loaded, `ERR_IO`.
  * @example
- * for await (const connection of readKernelTable()) send(connection)
+ * ```ts
+ * for await (const rows of readKernelTable()) for (let i = 0; i < rows.count; i++) writer.add(rows, i)
+ * ```
  */
-export async function* readKernelTable(
-  options: KernelTableOptions = {},
-  notes: KernelTableNotes = createNotes()
-): AsyncGenerator<Connection, void, undefined> {
-  const lines = readProcLines(options.connections ?? CONNECTIONS_FILE)
-  const { services } = await readKernelServices(options.services)
-  yield* completeLines(lines, new Completer(services, options.ticksPerSecond), notes)
-}
-
-/**
- * Reads a table's lines with all that a message needs.
- *
- * @param lines - Of `ip_vs_conn` or `ip_vs_conn_sync`, header first.
- * @param completer - Knows the services.
- * @param notes - Filled in as the reading goes on.
- * @throws IpvsSyncError `ERR_IO` while iterating, where the first line is no header.
- */
-export async function* completeLines(
-  lines: AsyncIterable<string>,
-  completer: Completer,
-  notes: KernelTableNotes
-): AsyncGenerator<Connection, void, undefined> {
-  for await (const line of readConnections(lines, () => (notes.damaged += 1))) {
-    const completed = completer.complete(line)
-    if (completed.connection === undefined) notes.unsendable[completed.reason]++
-    else {
-      for (const assumption of completed.assumptions) notes.assumed[assumption]++
-      yield completed.connection
+export function readKernelTable(options: KernelTableOptions = {}): KernelTableReading {
+  const { connections = CONNECTIONS_FILE } = options
+  const reader = new TableReader(connections)
+  const time = { kernelMs: 0 }
+  const report = createReport(reader)
+  let lines = 0
+  return {
+    report,
+    time,
+    get lines() {
+      return lines + reader.unreadable.count
+    },
+    async *[Symbol.asyncIterator]() {
+      const { services } = await readKernelServices(options.services)
+      const completer = new RowCompleter({ ...options, services }, report)
+      try {
+        for await (const rows of readTableFile(connections, reader, time)) {
+          lines += rows.count
+          completer.complete(rows)
+          if (rows.count > 0) yield rows
+        }
+      } catch (error) {
+        throw withoutIpvs(error, connections)
+      }
     }
   }
 }
 
-/** What was assumed and left out, a sentence each; empty where there is nothing to say. */
-export function explainNotes({ assumed, unsendable, damaged }: KernelTableNotes): string[] {
-  const told: [number, string, string][] = [
-    [assumed.forwarding, 'connection', 'with a real server of no known service: forwarding method MASQ assumed'],
+/** An empty report of what a reader and a completer meet. */
+export function createReport({ unreadable }: TableReader): TableReport {
+  return {
+    assumed: { forwarding: 0, fwmark: 0, state: 0, timeout: 0 },
+    unsendable: { invalidated: 0, 'other-family': 0 },
+    unreadable
+  }
+}
+
+/** Reads how many connections the kernel counts; undefined where it does not show it (before 7.1, or without the right). */
+export async function readConnectionCount(path: string = STATUS_FILE): Promise<number | undefined> {
+  const text = await readFile(path, 'latin1').catch(() => '')
+  const [, count] = /^Conns:\s*(\d+)/m.exec(text) ?? []
+  return count === undefined ? undefined : Number(count)
+}
+
+/** Describes what was assumed and left out, a sentence each; empty if there is nothing. */
+export function describeReport({ assumed, unsendable, unreadable }: TableReport): string[] {
+  const found: [number, string, string][] = [
+    [assumed.forwarding, 'connection', 'to a real server of no known service: forwarding method MASQ assumed'],
     [
       assumed.fwmark,
       'connection',
       'to a real server of services by firewall mark: the mark assumed, 0 where there are several'
     ],
-    [assumed.state, 'connection', 'without a known state (ERR!): the first one assumed, ASSURED for templates'],
-    [assumed.timeout, 'template', 'of no known service: timeout 180 s assumed, or what is left if that is more'],
-    [unsendable.invalidated, 'template', 'that is invalidated: left out'],
+    [assumed.state, 'connection', 'without a known state (ERR!): the first state assumed, ASSURED for a template'],
+    [assumed.timeout, 'template', 'of no known service: timeout 180 s assumed, or what remains if that is more'],
+    [unsendable.invalidated, 'invalidated template', 'omitted'],
     [
       unsendable['other-family'],
       'connection',
-      'with a real server of the other address family, which no message can carry: left out'
+      'to a real server of the other address family, which no message can carry: omitted'
     ],
-    [damaged, 'line', 'could not be read: left out']
+    [unreadable.count, 'unreadable line', `omitted${firstOf(unreadable)}`]
   ]
-  return told.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)} ${text}`)
+  return found.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)} ${text}`)
+}
+
+function firstOf({ count, first }: UnreadableLines): string {
+  const named = first.map(({ number, text }) => `line ${number} ${JSON.stringify(text)}`)
+  return count === 0 ? '' : `: ${named.join(', ')}${count > first.length ? ', …' : ''}`
+}
+
+function withoutIpvs(error: unknown, path: string): unknown {
+  const { cause } = error as { cause?: NodeJS.ErrnoException }
+  if (cause?.code !== 'ENOENT') return error
+  return new IpvsSyncError('ERR_NO_IPVS', `${path}: no such file; load IPVS with modprobe ip_vs`, { cause })
 }

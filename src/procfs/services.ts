@@ -10,7 +10,6 @@ import { formatIpv4, formatIpv6, parseAddress } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Endpoint, Forwarding } from '../wire/connection.js'
 import { fileFault } from './file-fault.js'
-import { parseHexAddress } from './connection-line.js'
 import { noteUnreadable, noUnreadableLines, type UnreadableLines } from './unreadable.js'
 
 /** The services of the process's own network namespace. */
@@ -387,4 +386,12 @@ function isSameService(service: OpenService, rule: Rule): boolean {
     identity.virtual?.address === service.virtual?.address &&
     identity.virtual?.port === service.virtual?.port
   )
+}
+
+/** The words of an address as the kernel prints it: 8 hex digits, or 8 groups of 4 in square brackets. */
+function parseHexAddress(text: string): number[] | undefined {
+  if (/^[\dA-F]{8}$/i.test(text)) return [parseInt(text, 16) | 0]
+  const groups = text.replace(/^\[|\]$/g, '').split(':')
+  if (groups.length !== 8 || !groups.every((group) => /^[\da-f]{4}$/i.test(group))) return undefined
+  return [0, 2, 4, 6].map((i) => parseInt(groups[i]! + groups[i + 1]!, 16) | 0)
 }

@@ -263,8 +263,8 @@ t.test('the kernel is followed: what is new and what changed is announced, what 
   await following
   t.strictSame(announced, ['1 ESTABLISHED', '1 FIN_WAIT', '2 ESTABLISHED', '3 ESTABLISHED'])
   t.strictSame(told.slice().sort(), [
-    '1 line could not be read: left out',
-    '2 connections with a real server of no known service: forwarding method MASQ assumed'
+    '1 unreadable line omitted: line 4 "rubbish"',
+    '2 connections to a real server of no known service: forwarding method MASQ assumed'
   ])
 })
 
@@ -272,10 +272,10 @@ t.test('a large table is announced in pieces, and a look is given up when it is 
   const { show, announced, hands, options, master } = kernel()
   show(...Array.from({ length: 2000 }, (_, i) => line(i + 1, 'ESTABLISHED')))
   const following = followKernel(master, options)
-  await until(() => announced.length >= 512)
+  await until(() => announced.length >= 510)
   hands.abort()
   await following
-  t.equal(announced.length, 512)
+  t.equal(announced.length, 510)
 })
 
 t.test('no kernel table at the start is an error; later it is told, and the kernel may come back', async (t) => {

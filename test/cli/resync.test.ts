@@ -1,11 +1,14 @@
 // A whole table sent once: what leaves, in which order, at which pace, and what is said.
+import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
+import { parseTimeouts } from '../../src/cli/parsers.js'
 import { run } from '../../src/cli/run.js'
 import { ProgressBar } from '../../src/cli/resync/progress.js'
-import { readSource } from '../../src/cli/resync/source.js'
-import { StoredTable } from '../../src/cli/resync/stored-table.js'
+import { readSource, type SourceReport } from '../../src/cli/resync/source.js'
 import { sendPlan } from '../../src/cli/resync/send.js'
 import type { ResyncPlan } from '../../src/cli/resync/report.js'
 import { paceFor, sendBulk } from '../../src/daemon/bulk-sender.js'
@@ -13,13 +16,12 @@ import { BulkMessages } from '../../src/engine/full-table/bulk-messages.js'
 import { Pacer, receiveBufferHolds, safeMessageRate } from '../../src/engine/full-table/pacer.js'
 import type { Datagram } from '../../src/engine/engine.js'
 import { IpvsSyncError } from '../../src/errors.js'
-import { createNotes } from '../../src/procfs/index.js'
 import type { SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { writeSnapshot } from '../../src/table/snapshot.js'
 import type { Connection } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
-import { rowFromConnection } from '../../src/wire/row-values.js'
+import { connectionFromRow, rowFromConnection } from '../../src/wire/row-values.js'
 import { createRows } from '../../src/wire/rows.js'
 import { testIo } from '../fixtures/support/test-io.js'
 
@@ -222,9 +224,8 @@ t.test('a person sees bar, notices and result; a refusal of the system is told',
   const plan: ResyncPlan = {
     messages: datagrams(200),
     counts,
-    notes: createNotes(),
+    report: { expired: 0, facts: [] },
     pace: paceFor(1472),
-    over: 0,
     rate: undefined,
     times: 1,
     maxLength: 1472
@@ -259,9 +260,9 @@ t.test('--dry-run counts, prices and says what was assumed', async (t) => {
   const bare = await resync([...saved, '--rate', '10', '--repeat', '3', '--sync-version', '0'])
   t.match(
     bare.output,
-    /, 3 times\n\d+ connections with a real server of no known service: forwarding method MASQ assumed\n/
+    /, 3 times\n.*assumed.*\n\d+ connections to a real server of no known service: forwarding method MASQ assumed\n/
   )
-  t.match(bare.output, /\d+ IPv6 connections, which version 0 cannot carry: left out/)
+  t.match(bare.output, /\d+ IPv6 connections, which version 0 cannot carry: omitted/)
   t.match(bare.output, /pace: 10 connections a second/)
 })
 
@@ -275,10 +276,10 @@ t.test('JSON Lines: connections, messages of decode, ends passed over, and what 
   const { output } = await resync(['--source', '-', '--dry-run'], lines)
   t.match(output, /^3 connections \(0 templates/)
   const wrong: [string, number, RegExp][] = [
-    ['{"a":', 2, /standard input:1: not JSON/],
+    ['{"a":', 2, /standard input:1: expected JSON/],
     ['\n{"family":"ipv4"}', 2, /standard input:2.(protocol|family)/],
     [JSON.stringify(make(1, { state: 'SLEEPING' })), 2, /standard input:1.state/],
-    ['hello', 3, /--source standard input: neither JSON Lines of connections, nor a table/]
+    ['hello', 3, /standard input: expected a header/]
   ]
   for (const [text, code, message] of wrong) {
     const failed = await resync(['--source', '-', '--dry-run'], text)
@@ -299,32 +300,96 @@ t.test("an agent's stored table: what is over stays out, and one that was cut of
   }
   const stored = [...writeSnapshot(table, Date.now() - 120_000)].join('')
   const { code, output } = await resync(['--source', '-', '--dry-run'], stored)
-  t.match(output, /^1 connection .*\n1 connection whose time has been over since the table was stored: left out\n/)
+  t.match(output, /^1 connection .*\n1 connection expired since the store was saved: omitted\n/)
   t.equal(code, 0)
   const torn = await resync(['--source', '-', '--dry-run'], stored.slice(0, stored.lastIndexOf('{')))
   t.equal(torn.code, 2)
-  t.match(torn.errors, /standard input: a stored table that was cut off: .* counts 2 connections/)
+  t.match(torn.errors, /standard input: expected a last line that counts 2 connections, .* the store was cut off/)
 })
 
 t.test('the kernel is read where it has IPVS', async (t) => {
-  const options = { source: 'kernel', hz: 250, stdin: testIo().stdin, services: fixture('udp4/director.ip_vs') }
-  const found: string[] = []
-  const table = readSource(
-    { ...options, connections: fixture('udp4/director.ip_vs_conn') },
-    createNotes(),
-    new StoredTable(0)
-  )
-  for await (const { path } of table) found.push(path)
-  t.equal(found[0], '/proc/net/ip_vs_conn, connection 1')
-  t.equal(found.length, readFileSync(fixture('udp4/director.ip_vs_conn'), 'latin1').trim().split('\n').length - 1)
-  await t.rejects(
-    readSource(
-      { source: 'kernel', hz: 250, stdin: testIo().stdin, services: undefined, connections: '/no/such' },
-      createNotes(),
-      new StoredTable(0)
-    ).next(),
-    { code: 'ERR_NO_IPVS' }
-  )
+  const report: SourceReport = { expired: 0, facts: [] }
+  const options = { source: 'kernel', stdin: testIo().stdin, services: fixture('udp4/director.ip_vs') }
+  let found = 0
+  const connections = fixture('udp4/director.ip_vs_conn')
+  for await (const rows of readSource({ ...options, hz: 250, files: { connections } }, report)) found += rows.count
+  t.equal(found, readFileSync(connections, 'latin1').trim().split('\n').length - 1)
+  t.match(report, { facts: ['HZ 250 (--hz)', /assumed/], table: { assumed: { forwarding: 0 } } })
+  const missing = { source: 'kernel', stdin: testIo().stdin, files: { connections: '/no/such' } }
+  await t.rejects(readSource(missing, { expired: 0, facts: [] }).next(), { code: 'ERR_NO_IPVS' })
+})
+
+const SAVED = `IPVS connection entries
+pro expire state       source             virtual            destination
+TCP 05:10  ESTABLISHED 10.1.0.2:38988     10.1.0.1:80        10.2.0.2:80
+UDP 00:12  UDP         [fd00:1::2]:40000  [fd00:1::1]:53     [fd00:2::2]:53
+TCP 05:59  NONE        10.1.0.2:0         10.1.0.1:80        10.2.0.2:80
+rubbish
+`
+
+t.test('a table that ipvsadm printed is sent with the services that ipvsadm printed', async (t) => {
+  const folder = t.testdir({
+    saved: SAVED,
+    listing:
+      'TCP  10.1.0.1:80 wlc persistent 360\n  -> 10.2.0.2:80 Route 1 0 0\nTimeout (tcp tcpfin udp): 7200 60 300\n',
+    proc: 'TCP  0A010001:0050 wlc persistent 360000 FFFFFFFF\n  -> 0A020002:0050 Route 1 0 0\n',
+    hostname: 'director-1\n',
+    blank: '\n',
+    empty: ''
+  })
+  const file = (name: string): string => join(folder, name)
+  const found = async (...argv: string[]): Promise<number[][]> => {
+    const io = testIo()
+    const report: SourceReport = { expired: 0, facts: [] }
+    const [services, timeouts] = argv
+    const all: number[][] = []
+    const options = { source: file('saved'), stdin: io.stdin, services: services && file(services) }
+    const set = timeouts === undefined ? undefined : parseTimeouts(timeouts)
+    for await (const rows of readSource({ ...options, timeouts: set }, report))
+      for (let i = 0; i < rows.count; i++) {
+        const { timeout = 0, forwarding } = connectionFromRow(rows, i)
+        all.push([timeout, forwarding === 'DROUTE' ? 1 : 0])
+      }
+    return all
+  }
+  t.strictSame(await found(), [[900, 0], [300, 0], [359, 0]]) // prettier-ignore
+  t.strictSame(await found('listing'), [[7200, 1], [300, 0], [360, 1]]) // prettier-ignore
+  t.strictSame(await found('listing', '3600,0,30'), [[3600, 1], [30, 0], [360, 1]]) // prettier-ignore
+  const { output, code } = await resync(['--source', file('saved'), '--services', file('proc'), '--dry-run'])
+  t.equal(code, 0)
+  t.match(output, /^3 connections \(1 template, sent first\)/)
+  t.match(output, "\nHZ 1000 (from the table's templates)\n")
+  t.match(output, /1 unreadable line omitted: line 6 "rubbish"/)
+  const piped = await resync(['--source', '-', '--services', file('proc'), '--dry-run'], `\n${SAVED}`)
+  t.match(piped.output, /^3 connections .*\nHZ 250 assumed; --hz sets it\n/)
+  const given = await resync(['--source', '-', '--services', file('proc'), '--hz', '1000', '--dry-run'], SAVED)
+  t.match(given.output, /\nHZ 1000 \(--hz\)\n/)
+  for (const name of ['hostname', 'empty', 'none']) {
+    const wrong = await resync(['--source', file('saved'), '--services', file(name), '--dry-run'])
+    t.equal(wrong.code, 3, name)
+    t.match(wrong.errors, file(name))
+  }
+  for (const name of ['hostname', 'none', '.']) {
+    const wrong = await resync(['--source', file(name), '--dry-run'])
+    t.equal(wrong.code, 3, name)
+    t.match(wrong.errors, file(name).replace(/\/\.$/, ''))
+  }
+  for (const name of ['blank', 'empty'])
+    t.match((await resync(['--source', file(name), '--dry-run'])).output, /^0 connections/, name)
+  t.match((await resync(['--source', '-', '--dry-run'], '')).output, /^0 connections/)
+  t.match((await resync(['--source', file('saved'), '--timeouts', '900,120', '--dry-run'])).errors, /TCP,TCPFIN,UDP/)
+})
+
+t.test('JSON of more connections than a batch holds; a named pipe', async (t) => {
+  const lines = Array.from({ length: 600 }, (_, i) => JSON.stringify(make(i + 1))).join('\n')
+  t.match((await resync(['--source', '-', '--dry-run'], lines)).output, /^600 connections/)
+  const folder = t.testdir({ table: lines })
+  t.match((await resync(['--source', join(folder, 'table'), '--dry-run'])).output, /^600 connections/)
+  const fifo = join(folder, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const reading = resync(['--source', fifo, '--dry-run'])
+  await writeFile(fifo, SAVED)
+  t.match((await reading).output, /^3 connections/)
 })
 
 t.test('to a peer on this host, everything arrives', async (t) => {

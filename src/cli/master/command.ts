@@ -84,6 +84,7 @@ async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell):
     case 'kernel':
       return followKernel(master, {
         interval: options.interval,
+        maxConnections: options.maxConnections,
         signal,
         tell,
         refreshPeriod: () => master.sysctls.syncRefreshPeriod,

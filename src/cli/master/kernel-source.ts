@@ -7,9 +7,17 @@
  * @module
  */
 
+import { setImmediate } from 'node:timers/promises'
 import { IpvsSyncError } from '../../errors.js'
-import { KernelFollower } from '../../procfs/follower.js'
-import { createNotes, explainNotes, readKernelTable, type KernelTableOptions } from '../../procfs/kernel-table.js'
+import { FOLLOW_REASON, KernelFollower } from '../../procfs/follower.js'
+import { LookPlan, type LookVerdict } from '../../procfs/look-plan.js'
+import {
+  describeReport,
+  readConnectionCount,
+  readKernelTable,
+  type KernelTableOptions
+} from '../../procfs/kernel-table.js'
+import { ConnectionTable } from '../../table/connection-table.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
 import type { Tell } from '../service.js'
@@ -35,51 +43,81 @@ export interface KernelSourceOptions {
   readonly now: () => TimestampMs
   /** Where the table is. */
   readonly files?: KernelTableOptions
+  /** Limit of the connections that are followed; more are not announced. */
+  readonly maxConnections?: number
 }
 
-/** Connections announced between two looks at the queues, and the pause that keeps the first look from being one burst. */
-const CONNECTIONS_A_LOOK = 512
-const BREATH: Milliseconds = 10
+/** Pause behind the rows of a batch that had to be announced (at most 255): keeps the first look from being one burst. */
+const BREATH: Milliseconds = 5
+const EXPIRIES_AT_ONCE = 4096
 
 /**
  * Follows the kernel until the signal is aborted.
  *
- * @throws IpvsSyncError `ERR_NO_IPVS` or `ERR_IO` if the first look fails; later failures are told, and it goes on.
+ * @throws IpvsSyncError `ERR_NO_IPVS` or `ERR_IO` if the first look fails; later failures are reported.
  */
 export async function followKernel(master: ConnectionTaker, options: KernelSourceOptions): Promise<void> {
-  const follower = new KernelFollower(options.refreshPeriod())
+  const { interval, maxConnections, signal, now } = options
+  const table = new ConnectionTable({ ...(maxConnections !== undefined && { maxConnections }) })
+  const follower = new KernelFollower(table, options.refreshPeriod())
+  const plan = new LookPlan(interval)
   const told = new Set<string>()
-  for (let looks = 0; !options.signal.aborted; looks++) {
-    const next = options.now() + options.interval
+  for (let looks = 0; !signal.aborted; looks++) {
+    const begin = now()
     try {
-      await look(master, follower, options, told)
+      await look(master, follower, plan, options, told)
     } catch (error) {
       if (looks === 0 || !(error instanceof IpvsSyncError)) throw error
+      plan.failed(begin, now())
       sayOnce(told, options.tell, error.message)
     }
-    await pause(Math.max(next - options.now(), 1), options.signal)
+    await pause(Math.max(plan.nextLook - now(), 1), signal)
   }
 }
 
+/** Reads the table, again where the kernel counts more connections than it showed. */
 async function look(
   master: ConnectionTaker,
   follower: KernelFollower,
+  plan: LookPlan,
   options: KernelSourceOptions,
   told: Set<string>
 ): Promise<void> {
-  const notes = createNotes()
-  let announced = 0
+  const { files, now, tell, signal } = options
+  while (!follower.table.advance(now(), EXPIRIES_AT_ONCE, () => false)) await setImmediate()
   follower.refreshPeriod = options.refreshPeriod()
-  follower.begin()
-  for await (const connection of readKernelTable(options.files, notes)) {
-    if (options.signal.aborted) return
-    if (follower.see(connection, options.now()) === undefined || !master.announceConnection(connection)) continue
-    if (++announced % CONNECTIONS_A_LOOK !== 0) continue
-    await pause(BREATH, options.signal)
-    await whenThereIsRoom(master, options.signal)
+  for (let verdict: LookVerdict = 'again'; verdict === 'again' && !signal.aborted;) {
+    const begin = now()
+    const before = await readConnectionCount(files?.status)
+    const reading = readKernelTable(files)
+    follower.begin()
+    for await (const rows of reading) {
+      follower.take(rows, now())
+      if (!(await announce(master, follower, rows.count, signal))) return
+    }
+    const after = await readConnectionCount(files?.status)
+    verdict = plan.ended({ begin, end: now(), lines: reading.lines, before, after })
+    for (const note of describeReport(reading.report)) sayOnce(told, tell, note)
+    if (verdict === 'incomplete')
+      sayOnce(told, tell, `the kernel showed ${reading.lines} of ${Math.min(before!, after!)} connections, four times`)
   }
-  follower.end()
-  for (const note of explainNotes(notes)) sayOnce(told, options.tell, note)
+}
+
+/** Announces what the last rows show to be new, changed or due; false where it is to end. */
+async function announce(
+  master: ConnectionTaker,
+  { slots, reasons, table }: KernelFollower,
+  count: number,
+  signal: AbortSignal
+): Promise<boolean> {
+  let announced = 0
+  for (let i = 0; i < count && !signal.aborted; i++) {
+    if (reasons[i] === FOLLOW_REASON.NONE || !table.isUsed(slots[i]!)) continue
+    if (master.announceConnection(table.connection(slots[i]!))) announced++
+  }
+  if (announced > 0) await pause(BREATH, signal)
+  if (announced > 0) await whenThereIsRoom(master, signal)
+  return !signal.aborted
 }
 
 /** Numbers change from look to look, and what they are about does not. */

@@ -6,7 +6,7 @@
 
 import { Option, type Command } from 'commander'
 import type { IpvsSyncError } from '../../errors.js'
-import { integerOption } from '../parsers.js'
+import { integerOption, parseTimeouts } from '../parsers.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { addDaemonOptions, addSysctlOptions, settingsOf, udpOptionsOf } from '../options.js'
@@ -39,10 +39,10 @@ export function configure(command: Command): void {
     .addOption(new Option('--sync-version <version>', 'of the messages (default: sync_version)').choices(['0', '1']))
     .option(
       '--hz <ticks>',
-      "the kernel's clock, in which it shows persistence timeouts",
-      integerOption('--hz', 1, 10_000),
-      250
+      "ticks a second of the kernel's clock, in which /proc/net/ip_vs shows persistence timeouts (default: found, else 250)",
+      integerOption('--hz', 1, 10_000)
     )
+    .option('--timeouts <tcp,tcpfin,udp>', 'full timeouts in seconds, as ipvsadm --set took them', parseTimeouts)
   addNotes(addSysctlOptions(addDaemonOptions(command)), {
     text: [
       "Templates go first. A line's timeout is sent as it is; the kernel's table shows only what is left of it, so the full one is worked out from state and service. What had to be assumed is counted and said.",

@@ -8,15 +8,14 @@
 import { paceFor } from '../../daemon/bulk-sender.js'
 import { linkOf } from '../../daemon/sync-options.js'
 import { BulkMessages } from '../../engine/full-table/bulk-messages.js'
-import { createNotes } from '../../procfs/kernel-table.js'
+import type { ServiceTimeouts } from '../../procfs/services.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'
 import type { Bytes } from '../../units.js'
 import { DEFAULT_MAXLEN_IPV4, MAX_CHANNELS, MAX_PAYLOAD } from '../../wire/constants.js'
 import { udpOptionsOf, type DaemonOptions, type SysctlOptions } from '../options.js'
 import type { ResyncPlan } from './report.js'
-import { readSource } from './source.js'
-import { StoredTable } from './stored-table.js'
+import { readSource, type SourceReport } from './source.js'
 
 /** What `command.opts()` has. */
 export interface ResyncOptions extends DaemonOptions, SysctlOptions {
@@ -26,7 +25,8 @@ export interface ResyncOptions extends DaemonOptions, SysctlOptions {
   readonly repeat: number
   readonly dryRun?: true
   readonly syncVersion?: '0' | '1'
-  readonly hz: number
+  readonly hz?: number
+  readonly timeouts?: ServiceTimeouts
 }
 
 /**
@@ -46,16 +46,13 @@ export async function planResync(
   const maxLength = Math.min(maxLengthOf(options, settings), MAX_PAYLOAD)
   const channels = Math.min(settings.syncPorts, MAX_CHANNELS)
   const bulk = new BulkMessages({ version, syncid: options.syncid, maxLength, channels })
-  const notes = createNotes()
-  const stored = new StoredTable(Date.now())
-  const { source, services, hz, rate, repeat } = options
-  for await (const { connection, path } of readSource({ source, services, hz, stdin }, notes, stored))
-    bulk.add(connection, path)
+  const report: SourceReport = { expired: 0, facts: [] }
+  const { source, services, hz, timeouts, rate, repeat } = options
+  for await (const rows of readSource({ source, services, hz, timeouts, stdin }, report)) bulk.addRows(rows)
   return {
     messages: bulk.finish(),
     counts: bulk.counts,
-    notes,
-    over: stored.over,
+    report,
     pace: paceFor(maxLength, rate),
     rate,
     times: repeat,

@@ -9,16 +9,15 @@ import type { BulkProgress, Pace } from '../../daemon/bulk-sender.js'
 import type { BulkCounts } from '../../engine/full-table/bulk-messages.js'
 import { receiveBufferHolds } from '../../engine/full-table/pacer.js'
 import type { Datagram } from '../../engine/engine.js'
-import { explainNotes, type KernelTableNotes } from '../../procfs/kernel-table.js'
+import { describeReport } from '../../procfs/kernel-table.js'
 import type { Bytes, Milliseconds } from '../../units.js'
+import type { SourceReport } from './source.js'
 
 /** What was asked for and read. */
 export interface ResyncPlan {
   readonly messages: readonly Datagram[]
   readonly counts: BulkCounts
-  readonly notes: KernelTableNotes
-  /** Connections of a stored table whose time is over by now. */
-  readonly over: number
+  readonly report: SourceReport
   readonly pace: Pace
   /** Connections a second, as it was asked for. */
   readonly rate: number | undefined
@@ -37,8 +36,9 @@ export function describePlan(plan: ResyncPlan): string[] {
   const repeats = times === 1 ? '' : `, ${times} times`
   return [
     `${counted(counts.connections, 'connection')} (${counted(counts.templates, 'template')}, sent first) in ${counted(messages.length, 'message')}, ${bytes} bytes${repeats}`,
-    ...explainNotes(plan.notes),
-    ...leftOut(plan),
+    ...plan.report.facts,
+    ...(plan.report.table === undefined ? [] : describeReport(plan.report.table)),
+    ...describeOmissions(plan),
     describePace(plan)
   ]
 }
@@ -68,11 +68,11 @@ function describePace({ pace, rate, maxLength }: ResyncPlan): string {
   return `pace: ${counted(pace.rate, 'message')} a second: half of the ${holds} full datagrams that a receiver's default socket buffer holds, each 100 ms`
 }
 
-function leftOut({ counts: { ipv6, refused }, over }: ResyncPlan): string[] {
-  const told: [number, string, string][] = [
-    [over, 'connection', ' whose time has been over since the table was stored: left out'],
-    [ipv6, 'IPv6 connection', ', which version 0 cannot carry: left out'],
-    [refused, 'connection', ' with a protocol, state or flags that every receiver skips: left out']
+function describeOmissions({ counts: { ipv6, refused }, report: { expired } }: ResyncPlan): string[] {
+  const found: [number, string, string][] = [
+    [expired, 'connection', ' expired since the store was saved: omitted'],
+    [ipv6, 'IPv6 connection', ', which version 0 cannot carry: omitted'],
+    [refused, 'connection', ' with a protocol, state or flags that every receiver skips: omitted']
   ]
-  return told.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)}${text}`)
+  return found.filter(([count]) => count > 0).map(([count, noun, text]) => `${counted(count, noun)}${text}`)
 }

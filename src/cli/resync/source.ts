@@ -1,139 +1,177 @@
 /**
- * Where a resync's connections come from: the kernel, JSON Lines, or a table in the kernel's own form.
+ * Where a resync's connections come from: the kernel, a saved table in the kernel's or ipvsadm's form, JSON Lines.
  *
  * @module
  */
 
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { IpvsSyncError } from '../../errors.js'
-import { Completer } from '../../procfs/complete.js'
-import { isConnectionHeader } from '../../procfs/connection-line.js'
-import { completeLines, readKernelTable, type KernelTableNotes } from '../../procfs/kernel-table.js'
-import { readLines } from '../../procfs/lines.js'
-import { readServices } from '../../procfs/services.js'
-import { fileFault } from '../errors.js'
-import type { Connection } from '../../wire/connection.js'
-import type { StoredTable } from './stored-table.js'
-
-/** A connection, and what to call it when it is wrong. */
-export interface Sourced {
-  readonly connection: Connection
-  /** `table.jsonl:7`. */
-  readonly path: string
-}
+import { fileFault } from '../../procfs/file-fault.js'
+import { findKernelTicks, TicksEstimate, USUAL_TICKS } from '../../procfs/kernel-clock.js'
+import { createReport, readKernelTable, type KernelTableOptions, type TableReport } from '../../procfs/kernel-table.js'
+import { readTableFile, readTableStream } from '../../procfs/read-table.js'
+import { RowCompleter } from '../../procfs/row-completer.js'
+import { readServices, type ServiceList, type ServiceTimeouts } from '../../procfs/services.js'
+import { TableReader } from '../../procfs/table-reader.js'
+import type { Rows } from '../../wire/rows.js'
+import { readJsonRows, type JsonReport } from './json-rows.js'
 
 /** Where from. */
 export interface SourceOptions {
   /** `kernel`, a path, or `-`. */
   readonly source: string
   readonly stdin: AsyncIterable<Uint8Array>
-  /** A file as `/proc/net/ip_vs`, for a table in the kernel's form. */
-  readonly services: string | undefined
-  /** The kernel's HZ. */
-  readonly hz: number
+  /** A file with the services of a saved table. */
+  readonly services?: string | undefined
+  /** The kernel's HZ, where the user gives it. */
+  readonly hz?: number | undefined
+  /** `ipvsadm --set`, where the user gives it. */
+  readonly timeouts?: ServiceTimeouts | undefined
   /** Where the kernel's table is, for a test. */
-  readonly connections?: string
+  readonly files?: KernelTableOptions
+}
+
+/** What a reading met and assumed. */
+export interface SourceReport extends JsonReport {
+  /** For a table of the kernel's or of ipvsadm's form. */
+  table?: TableReport
+  /** Facts about the director that the table does not show, and where they are from: a line each. */
+  readonly facts: string[]
 }
 
 /**
  * Reads connections.
  *
  * @param options - Where from.
- * @param notes - Filled in where a table in the kernel's form had to be completed.
- * @param stored - Looks at each object of JSON, for an agent's stored table.
- * @throws IpvsSyncError while iterating: `ERR_CONFIG` for a line that is no connection, `ERR_IO`, `ERR_NO_IPVS`.
+ * @param report - Filled in as the reading goes on.
+ * @returns Rows with all that a message needs, which the next ones overwrite.
+ * @throws IpvsSyncError while iterating: `ERR_CONFIG` or `ERR_ENCODE` for a line of JSON that is not a connection, `ERR_IO`,
+ * `ERR_NO_IPVS`.
  */
-export async function* readSource(
-  options: SourceOptions,
-  notes: KernelTableNotes,
-  stored: StoredTable
-): AsyncGenerator<Sourced, void, undefined> {
-  const { source, services, hz, connections } = options
-  if (source !== 'kernel') {
-    yield* readText(options, notes, stored)
+export async function* readSource(options: SourceOptions, report: SourceReport): AsyncGenerator<Rows, void, undefined> {
+  const { source, stdin } = options
+  if (source === 'kernel') yield* readKernel(options, report)
+  else if (source === '-') yield* readStream(stdin, options, report)
+  else {
+    try {
+      yield* readFile(options, report)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause
+      throw new IpvsSyncError('ERR_IO', `--source ${source}: ${fileFault(cause)}`, { cause })
+    }
+  }
+}
+
+async function* readKernel(options: SourceOptions, report: SourceReport): AsyncGenerator<Rows, void, undefined> {
+  const { services, hz, timeouts, files } = options
+  const found = hz === undefined ? await findKernelTicks() : undefined
+  report.facts.push(factOfClock(hz, found?.ticksPerSecond, found?.path), factOfTimeouts(timeouts, undefined))
+  const reading = readKernelTable({
+    ...files,
+    ticksPerSecond: hz ?? found?.ticksPerSecond ?? USUAL_TICKS,
+    ...(timeouts !== undefined && { timeouts }),
+    ...(services !== undefined && { services })
+  })
+  report.table = reading.report
+  yield* reading
+}
+
+async function* readFile(options: SourceOptions, report: SourceReport): AsyncGenerator<Rows, void, undefined> {
+  const { source } = options
+  const file = await open(source)
+  const head = Buffer.alloc(4096)
+  const isFile = (await file.stat()).isFile()
+  if (isFile) await file.read(head, 0, head.length, 0)
+  // A named pipe can be opened and read once only.
+  if (!isFile || isJson(head)) {
+    yield* readStream(file.createReadStream(isFile ? { start: 0 } : {}), options, report)
     return
   }
-  const table = readKernelTable(
-    {
-      ticksPerSecond: hz,
-      ...(services !== undefined && { services }),
-      ...(connections !== undefined && { connections })
-    },
-    notes
-  )
-  let number = 0
-  for await (const connection of table) yield { connection, path: `/proc/net/ip_vs_conn, connection ${++number}` }
+  await file.close()
+  const services = await servicesOf(options)
+  const ticks = new TicksEstimate(services.services)
+  if (options.hz === undefined && ticks.isNeeded)
+    for await (const rows of readTableFile(source, new TableReader(source))) ticks.take(rows)
+  const reader = new TableReader(source)
+  const completer = completerOf(options, services, ticks, reader, report)
+  for await (const rows of readTableFile(source, reader)) {
+    completer.complete(rows)
+    yield rows
+  }
 }
 
-/** The first line tells: an object, or a header. */
-async function* readText(
+async function* readStream(
+  source: AsyncIterable<Uint8Array>,
   options: SourceOptions,
-  notes: KernelTableNotes,
-  stored: StoredTable
-): AsyncGenerator<Sourced, void, undefined> {
+  report: SourceReport
+): AsyncGenerator<Rows, void, undefined> {
   const name = options.source === '-' ? 'standard input' : options.source
-  const lines = numbered(readLines(options.source === '-' ? options.stdin : openFile(options.source)))
-  for await (const { line, number } of lines) {
-    if (line.startsWith('{')) {
-      yield* fromJson(line, `${name}:${number}`, stored)
-      continue
-    }
-    if (!isConnectionHeader(line)) {
-      const text = `--source ${name}: neither JSON Lines of connections, nor a table as /proc/net/ip_vs_conn has it`
-      throw new IpvsSyncError('ERR_IO', text)
-    }
-    const table = completeLines(withFirst(line, lines), await completerOf(options), notes)
-    let count = 0
-    for await (const connection of table) yield { connection, path: `${name}, connection ${++count}` }
+  const chunks = source[Symbol.asyncIterator]()
+  const first: Uint8Array[] = []
+  // White space in front of a table is allowed, any amount of it.
+  for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) {
+    first.push(next.value)
+    if (/\S/.test(Buffer.from(next.value).toString('latin1'))) break
   }
-  stored.end(name)
-}
-
-async function completerOf({ services, hz }: SourceOptions): Promise<Completer> {
-  return new Completer(services === undefined ? [] : (await readServices(services)).services, hz)
-}
-
-/** A connection, or a message of `decode --format json` with several. */
-function* fromJson(line: string, path: string, stored: StoredTable): Generator<Sourced, void, undefined> {
-  const value = parse(line, path)
-  if (stored.passesOver(value)) return
-  const connections = Array.isArray(value['connections']) ? (value['connections'] as unknown[]) : [value]
-  // A line of `backup --format json` that tells an end.
-  if (value['change'] === 'expired') return
-  // What they are worth is judged where they are written.
-  for (const connection of connections) yield { connection: connection as Connection, path }
-}
-
-function parse(line: string, path: string): Record<string, unknown> {
-  try {
-    return JSON.parse(Buffer.from(line, 'latin1').toString()) as Record<string, unknown>
-  } catch (cause) {
-    throw new IpvsSyncError('ERR_CONFIG', `${path}: not JSON: ${(cause as Error).message}`, { cause })
+  const all = chain(first, chunks)
+  if (isJson(first.at(-1) ?? new Uint8Array(0))) {
+    yield* readJsonRows(all, name, Date.now(), report)
+    return
+  }
+  const services = await servicesOf(options)
+  const reader = new TableReader(name)
+  const completer = completerOf(options, services, new TicksEstimate(services.services), reader, report)
+  for await (const rows of readTableStream(all, reader)) {
+    completer.complete(rows)
+    yield rows
   }
 }
 
-interface Numbered {
-  readonly line: string
-  readonly number: number
+function completerOf(
+  { hz, timeouts }: SourceOptions,
+  { services, timeouts: listed }: ServiceList,
+  ticks: TicksEstimate,
+  reader: TableReader,
+  report: SourceReport
+): RowCompleter {
+  const concluded = ticks.result()
+  if (ticks.isNeeded) report.facts.push(factOfClock(hz, concluded, "the table's templates"))
+  report.facts.push(factOfTimeouts(timeouts, listed))
+  report.table = createReport(reader)
+  const known = timeouts ?? listed
+  return new RowCompleter(
+    { services, ticksPerSecond: hz ?? concluded ?? USUAL_TICKS, ...(known !== undefined && { timeouts: known }) },
+    report.table
+  )
 }
 
-async function* numbered(lines: AsyncIterable<string>): AsyncGenerator<Numbered, void, undefined> {
-  let number = 0
-  for await (const line of lines) {
-    number++
-    if (line.trim() !== '') yield { line: line.trimStart(), number }
-  }
+async function servicesOf({ services }: SourceOptions): Promise<ServiceList> {
+  return services === undefined
+    ? { services: [], timeouts: undefined, unreadable: { count: 0, first: [] } }
+    : readServices(services)
 }
 
-async function* withFirst(first: string, rest: AsyncIterable<Numbered>): AsyncGenerator<string, void, undefined> {
-  yield first
-  for await (const { line } of rest) yield line
+function factOfClock(given: number | undefined, found: number | undefined, from: string | undefined): string {
+  if (given !== undefined) return `HZ ${given} (--hz)`
+  return found === undefined ? `HZ ${USUAL_TICKS} assumed; --hz sets it` : `HZ ${found} (from ${from!})`
 }
 
-async function* openFile(path: string): AsyncGenerator<Uint8Array, void, undefined> {
-  try {
-    yield* createReadStream(path) as AsyncIterable<Uint8Array>
-  } catch (cause) {
-    throw new IpvsSyncError('ERR_IO', `--source ${path}: ${fileFault(cause)}`, { cause })
-  }
+function factOfTimeouts(given: ServiceTimeouts | undefined, listed: ServiceTimeouts | undefined): string {
+  const known = given ?? listed
+  if (known === undefined)
+    return "full timeouts are the kernel's defaults (TCP 900 s, after a FIN 120 s, UDP 300 s) assumed; --timeouts sets them"
+  const from = given === undefined ? '--services' : '--timeouts'
+  return `timeouts: TCP ${known.tcp} s, after a FIN ${known.tcpFin} s, UDP ${known.udp} s (${from})`
+}
+
+function isJson(head: Uint8Array): boolean {
+  return /^(?:\xef\xbb\xbf)?\s*\{/.test(Buffer.from(head).toString('latin1'))
+}
+
+async function* chain(
+  first: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* first
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
 }

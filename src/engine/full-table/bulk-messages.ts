@@ -10,7 +10,7 @@ import { checksOf, FLAG } from '../../wire/constants.js'
 import { judge } from '../../wire/judge.js'
 import { MessageWriter } from '../../wire/message-writer.js'
 import { rowFromConnection } from '../../wire/row-values.js'
-import { createRows, ROW, type Rows } from '../../wire/rows.js'
+import { createRows, ROW, ROW_WORDS, type Rows } from '../../wire/rows.js'
 import { presentSequence } from '../announced-row.js'
 import { channelOf } from '../channel-of.js'
 import type { Datagram } from '../engine.js'
@@ -67,13 +67,18 @@ export class BulkMessages {
    */
   add(connection: Connection, path?: string): void {
     rowFromConnection(connection, this.#row, 0, path)
-    this.#addRow()
+    this.#addRow(this.#row, 0)
+  }
+
+  /** Adds connections with the timeouts of their rows; flags that the version cannot carry are cleared in the rows. */
+  addRows(rows: Rows): void {
+    for (let i = 0; i < rows.count; i++) this.#addRow(rows, i)
   }
 
   /** Adds a connection of a table, with its full timeout. */
   addSlot(table: ConnectionTable, slot: number): void {
     table.readRow(slot, this.#row, 0)
-    this.#addRow()
+    this.#addRow(this.#row, 0)
   }
 
   /** Removes and returns the messages that are full, templates' first. */
@@ -93,20 +98,22 @@ export class BulkMessages {
     return this.takeFull()
   }
 
-  #addRow(): void {
-    const { words } = this.#row
+  #addRow(rows: Rows, index: number): void {
+    const { words } = rows
+    const from = index * ROW_WORDS
     const { version, channels } = this.#options
-    if (version === 0) words[ROW.FLAGS]! &= 0xffff
-    presentSequence(words, 0)
-    const flags = words[ROW.FLAGS]!
+    if (version === 0) words[from + ROW.FLAGS]! &= 0xffff
+    presentSequence(words, index)
+    const flags = words[from + ROW.FLAGS]!
     const template = (flags & FLAG.TEMPLATE) !== 0
-    if (version === 0 && words[ROW.FAMILY] === 6) this.counts.ipv6++
-    else if (judge(flags, words[ROW.PROTOCOL]!, words[ROW.STATE]!, checksOf('strict')) !== 0) this.counts.refused++
+    if (version === 0 && words[from + ROW.FAMILY] === 6) this.counts.ipv6++
+    else if (judge(flags, words[from + ROW.PROTOCOL]!, words[from + ROW.STATE]!, checksOf('strict')) !== 0)
+      this.counts.refused++
     else {
       this.counts.connections++
       if (template) this.counts.templates++
       const batches = template ? this.#templates : this.#others
-      batches.add(this.#row, channelOf(this.#row, 0, channels - 1))
+      batches.add(rows, index, channelOf(rows, index, channels - 1))
     }
   }
 }
@@ -152,7 +159,7 @@ class Batches {
     this.#options = options
   }
 
-  add(row: Rows, channel: number): void {
+  add(rows: Rows, index: number, channel: number): void {
     const { version, syncid, maxLength } = this.#options
     let writer = this.#writers.get(channel)
     if (writer === undefined) {
@@ -160,9 +167,9 @@ class Batches {
       this.#writers.set(channel, writer)
       writer.begin(version, syncid, maxLength)
     }
-    if (writer.add(row, 0)) return
+    if (writer.add(rows, index)) return
     this.#close(writer, channel)
-    writer.add(row, 0)
+    writer.add(rows, index)
   }
 
   take(): Datagram[] {
