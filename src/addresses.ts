@@ -8,16 +8,27 @@
  * @module
  */
 
-/** Text of every byte, so that an IPv4 address costs one concatenation. */
+/** Text of every byte. */
 const OCTETS: readonly string[] = Array.from({ length: 256 }, (_, value) => String(value))
 
 /** Code of `0`, and what is left of that of `.` without it. */
 const DIGIT_0 = 48
 const DOT = 46 - DIGIT_0
 
-/** Text of an IPv4 address given as one word. */
+/** Texts of the /24 networks used last, such as `10.0.0.`, so that most addresses cost one concatenation. */
+const NETWORKS = 1024
+const networkWords = new Int32Array(NETWORKS)
+const networkTexts = new Array<string>(NETWORKS).fill('0.0.0.')
+
+/** Returns the text of an IPv4 address given as one word. */
 export function formatIpv4(word: number): string {
-  return `${OCTETS[word >>> 24]!}.${OCTETS[(word >>> 16) & 255]!}.${OCTETS[(word >>> 8) & 255]!}.${OCTETS[word & 255]!}`
+  const network = word >>> 8
+  const place = (network ^ (network >>> 10)) & (NETWORKS - 1)
+  if (networkWords[place] !== network) {
+    networkWords[place] = network
+    networkTexts[place] = `${OCTETS[word >>> 24]!}.${OCTETS[(word >>> 16) & 255]!}.${OCTETS[(word >>> 8) & 255]!}.`
+  }
+  return networkTexts[place]! + OCTETS[word & 255]!
 }
 
 /**

@@ -92,19 +92,8 @@ export interface SyncMessage {
   readonly connections: readonly Connection[]
 }
 
-/**
- * A connection of a decoded message. Its fields are read when they are asked for, so addresses cost nothing until then:
- * they are getters, which a spread or `structuredClone` does not copy. `toJSON()` gives a plain object.
- */
-export interface DecodedConnection extends Connection {
-  /** The connection as a plain object: `{ ...connection.toJSON(), state: 'CLOSE' }`. `JSON.stringify` calls it. */
-  toJSON(): Connection
-}
-
 /** A message as it was read from bytes. */
 export interface DecodedMessage extends SyncMessage {
-  /** In their order in the message; 255 at most. */
-  readonly connections: readonly DecodedConnection[]
   /** The header's size field, in bytes; the datagram's length where the header itself was cut off. */
   readonly size: number
   /** What is wrong with it, in the order in which a receiver meets it. Empty for a sound message. */

@@ -3,33 +3,25 @@
  *
  * @module
  */
-import type { DecodedConnection, DecodedMessage } from './connection.js'
-import { PARAMETER } from './constants.js'
-import {
-  PARAMETERS,
-  RECORDS_IPV4,
-  RECORDS_IPV6,
-  RECORDS_V0,
-  SEQUENCE,
-  type List,
-  type ParameterFields
-} from './grammar.js'
-import type { Problem } from './problems.js'
-import { scanMessage } from './scan-message.js'
+import type { Connection, DecodedMessage } from './connection.js'
+import { parseParameters } from './grammar/parameters.js'
+import { RECORDS_IPV4, RECORDS_IPV6, RECORDS_V0, SEQUENCE } from './grammar/parsers.js'
+import type { Run } from './grammar/scan-state.js'
+import { scanMessage } from './grammar/scan.js'
+import { valueIpv4, valueIpv6, valueV0 } from './grammar/values.js'
 import type { DecodeOptions } from './options.js'
-import type { Run } from './scan-state.js'
-import { WireConnection, type AnyRecord, type Parameters } from './wire-connection.js'
+import type { Problem } from './problems.js'
 
 /**
  * Decodes a message of either version.
  *
- * Whatever the bytes, none make it throw. `connections` holds what a receiver reads: also those that it skips (a problem of
- * severity `skip` names each), none from the first fault on that drops the rest.
+ * It does not throw for any bytes. `connections` holds what a receiver reads: also the connections that it skips (a problem
+ * of severity `skip` names each), and none after a problem of severity `drop`.
  *
- * @param bytes - One datagram's payload. Not kept: names and data of persistence engines are copied.
- * @param options - Which receiver judges, and the byte order of version 0's sequence data.
- * @returns The message and everything that is wrong with it.
- * @throws {@link IpvsSyncError} `ERR_USAGE` for what is no Uint8Array, and for options that mean nothing.
+ * @param bytes - Payload of one datagram. Not kept: names and data of persistence engines are copied.
+ * @param options - Generation of the receiver, and the byte order of version 0's sequence data.
+ * @returns The message and all its problems: plain objects, frozen with all that they contain.
+ * @throws {@link IpvsSyncError} `ERR_USAGE` for bytes that are not a Uint8Array, and for an option that is not accepted.
  * @example
  * ```ts
  * const { version, syncid, connections, problems } = decodeMessage(datagram)
@@ -39,85 +31,67 @@ import { WireConnection, type AnyRecord, type Parameters } from './wire-connecti
  */
 export function decodeMessage(bytes: Uint8Array, options: DecodeOptions = {}): DecodedMessage {
   const { header, runs, problems } = scanMessage(bytes, options)
-  const { version, syncid, size } = header ?? noHeader(bytes, options)
-  const connections: WireConnection[] = []
+  const { version, syncid, size } = header ?? {
+    version: 0,
+    syncid: bytes[1] ?? 0,
+    size: options.wireLength ?? bytes.length
+  }
+  const connections: Connection[] = []
   for (const run of runs) readRun(bytes, run, options.sequenceByteOrder ?? 'little', connections)
-  // A connection's optional keys are getters that may give undefined, which exactOptionalPropertyTypes tells from absent.
-  return {
+  for (const problem of problems) Object.freeze(problem)
+  return Object.freeze({
     version,
     syncid,
     size,
-    connections: connections as readonly unknown[] as readonly DecodedConnection[],
-    problems
-  }
+    connections: Object.freeze(connections),
+    problems: Object.freeze(problems)
+  })
 }
 
 /**
- * What is wrong with a message, without its values: for a reader of rows that wants the reasons in words, and the warnings.
+ * Returns the problems of a message without its values: for a reader of rows that needs texts and warnings.
  *
- * @param bytes - One datagram's payload.
- * @param options - As `decodeMessage` takes them.
+ * @param bytes - Payload of one datagram.
+ * @param options - As for `decodeMessage`.
  */
 export function problemsOf(bytes: Uint8Array, options: DecodeOptions = {}): readonly Problem[] {
   return scanMessage(bytes, options).problems
 }
 
-/** What is known of a message whose header is cut off. */
-function noHeader(bytes: Uint8Array, options: DecodeOptions): Pick<DecodedMessage, 'version' | 'syncid' | 'size'> {
-  return { version: 0, syncid: bytes[1] ?? 0, size: options.wireLength ?? bytes.length }
-}
-
-function readRun(bytes: Uint8Array, run: Run, order: 'little' | 'big', connections: WireConnection[]): void {
-  const { kind, from, to } = run
-  if (kind === 'v0-sequence') readSequenceRun(bytes, from, to, order, connections)
-  else if (kind === 'parameters') connections.push(readWithParameters(bytes, run))
-  else {
-    const { items } = PLAIN[kind].parse(bytes.subarray(from, to))
-    for (const record of items) connections.push(new WireConnection(record))
-  }
-}
-
-const PLAIN: Readonly<Record<'v0' | 'ipv4' | 'ipv6', { parse(bytes: Uint8Array): List<AnyRecord> }>> = {
-  v0: RECORDS_V0,
-  ipv4: RECORDS_IPV4,
-  ipv6: RECORDS_IPV6
-}
-
 const RECORD_V0 = 24
 const SEQUENCE_V0 = 24
+const RECORD_IPV4 = 36
+const RECORD_IPV6 = 72
 
-/** Version 0 records that each have sequence data behind them. */
-function readSequenceRun(
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  order: 'little' | 'big',
-  connections: WireConnection[]
-): void {
-  for (let at = from; at < to; at += RECORD_V0 + SEQUENCE_V0) {
-    const middle = at + RECORD_V0
-    const record = RECORDS_V0.parse(bytes.subarray(at, middle)).items[0]!
-    const sequence = SEQUENCE[order].parse(bytes.subarray(middle, middle + SEQUENCE_V0))
-    connections.push(new WireConnection(record, { sequence }))
-  }
-}
-
-/** A version 1 record with parameters, those that a receiver reads. */
-function readWithParameters(bytes: Uint8Array, { from, parametersEnd }: Run): WireConnection {
-  const [grammar, length] = bytes[from] === 0 ? ([RECORDS_IPV4, 36] as const) : ([RECORDS_IPV6, 72] as const)
-  const middle = from + length
-  const record = grammar.parse(bytes.subarray(from, middle)).items[0]!
-  const { items } = PARAMETERS.parse(bytes.subarray(middle, parametersEnd))
-  return new WireConnection(record, parametersOf(items))
-}
-
-function parametersOf(items: readonly ParameterFields[]): Parameters {
-  const find = (type: number): Uint8Array | undefined =>
-    items.find((item) => (item.type & ~PARAMETER.OPTIONAL) === type)?.data.slice()
-  const sequence = find(PARAMETER.SEQUENCE)
-  return {
-    sequence: sequence && SEQUENCE.big.parse(sequence),
-    engineName: find(PARAMETER.ENGINE_NAME),
-    engineData: find(PARAMETER.ENGINE_DATA)
+function readRun(bytes: Uint8Array, run: Run, order: 'little' | 'big', connections: Connection[]): void {
+  const { kind, from, to, parametersEnd } = run
+  switch (kind) {
+    case 'v0':
+      for (const record of RECORDS_V0.parse(bytes.subarray(from, to)).items) connections.push(valueV0(record))
+      return
+    case 'v0-sequence':
+      for (let at = from; at < to; at += RECORD_V0 + SEQUENCE_V0) {
+        const middle = at + RECORD_V0
+        const record = RECORDS_V0.parse(bytes.subarray(at, middle)).items[0]!
+        connections.push(valueV0(record, SEQUENCE[order].parse(bytes.subarray(middle, middle + SEQUENCE_V0))))
+      }
+      return
+    case 'ipv4':
+      for (const record of RECORDS_IPV4.parse(bytes.subarray(from, to)).items) connections.push(valueIpv4(record))
+      return
+    case 'ipv6':
+      for (const record of RECORDS_IPV6.parse(bytes.subarray(from, to)).items) connections.push(valueIpv6(record))
+      return
+    case 'parameters': {
+      const isIpv4 = bytes[from] === 0
+      const middle = from + (isIpv4 ? RECORD_IPV4 : RECORD_IPV6)
+      const fixed = bytes.subarray(from, middle)
+      const parameters = parseParameters(bytes.subarray(middle, parametersEnd))
+      connections.push(
+        isIpv4
+          ? valueIpv4(RECORDS_IPV4.parse(fixed).items[0]!, parameters)
+          : valueIpv6(RECORDS_IPV6.parse(fixed).items[0]!, parameters)
+      )
+    }
   }
 }

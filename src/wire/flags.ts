@@ -27,9 +27,11 @@ export const FLAG_NAME_LIST: readonly string[] = FLAG_NAMES.map(([, name]) => na
 const BITS = new Map(FLAG_NAMES.map(([bit, name]) => [name, bit]))
 const NAME_OF_BIT = new Map(FLAG_NAMES)
 
-/** Lists of names that were asked for: real traffic has a handful of combinations. Frozen, and shared by all who ask. */
+/** Lists of names returned before: real traffic has a handful of combinations. Frozen, and shared. */
 const known = new Map<number, readonly string[]>()
-const MOST_KNOWN = 1024
+const MAX_KNOWN = 1024
+let lastFlags = 0
+let lastNames: readonly string[] = Object.freeze([])
 
 /** A forwarding method's name by the flags that hold it, or its number as text. */
 export function forwardingName(flags: number): string {
@@ -44,12 +46,13 @@ export function forwardingNumber(name: string): number | undefined {
   return /^[0-7]$/.test(name) ? Number(name) : undefined
 }
 
-/** Names of the flags that are set, in bit order, without the forwarding method; unknown bits as `0x4000`. Frozen. */
+/** Returns the names of the flags that are set, in bit order, without the forwarding method; unknown bits as `0x4000`. Frozen. */
 export function flagNames(flags: number): readonly string[] {
-  const found = known.get(flags)
-  if (found !== undefined) return found
-  const names = Object.freeze(listNames(flags))
-  if (known.size < MOST_KNOWN) known.set(flags, names)
+  if (flags === lastFlags) return lastNames
+  const names = known.get(flags) ?? Object.freeze(listNames(flags))
+  if (known.size < MAX_KNOWN) known.set(flags, names)
+  lastFlags = flags
+  lastNames = names
   return names
 }
 

@@ -64,7 +64,7 @@ export const PROTOCOL_NAMES: readonly string[] = [...NAMES.values()]
 
 /** Returns the names of a protocol's states, or a template's, by number; empty for a protocol that receivers do not know. */
 export function stateNames(protocol: number, template: boolean): readonly string[] {
-  return template ? TEMPLATE_STATES : (STATES.get(protocol) ?? []).map(({ name }) => name)
+  return template ? TEMPLATE_STATES : STATE_TABLE[protocol]!
 }
 
 /** How many states a protocol has; 0 for one that receivers do not know. */
@@ -72,9 +72,12 @@ export function stateCount(protocol: number): number {
   return STATE_COUNTS[protocol]!
 }
 
-/** A protocol's name, or its number as text. */
+/** Name of each protocol by number: read for every decoded connection. */
+const NAME_TABLE: readonly string[] = Array.from({ length: 256 }, (_, number) => NAMES.get(number) ?? String(number))
+
+/** Returns a protocol's name, or its number as text. */
 export function protocolName(protocol: number): string {
-  return NAMES.get(protocol) ?? String(protocol)
+  return NAME_TABLE[protocol]!
 }
 
 /** A protocol's number by its name or by its number as text; undefined for what is neither. */
@@ -82,10 +85,14 @@ export function protocolNumber(name: string): number | undefined {
   return NUMBERS.get(name) ?? numberOf(name, 255)
 }
 
-/** A state's name, or its number as text. */
+/** Names of each protocol's states by number. */
+const STATE_TABLE: readonly (readonly string[])[] = Array.from({ length: 256 }, (_, protocol) =>
+  (STATES.get(protocol) ?? []).map(({ name }) => name)
+)
+
+/** Returns a state's name, or its number as text. */
 export function stateName(protocol: number, template: boolean, state: number): string {
-  const name = template ? TEMPLATE_STATES[state] : STATES.get(protocol)?.[state]?.name
-  return name ?? String(state)
+  return (template ? TEMPLATE_STATES : STATE_TABLE[protocol]!)[state] ?? String(state)
 }
 
 /** A state's number by its name or by its number as text; undefined for what is neither. */

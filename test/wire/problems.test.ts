@@ -84,7 +84,7 @@ t.test('a problem says what was expected and what was there', async (t) => {
     {
       code: 'COUNT_WRAPPED',
       severity: 'warning',
-      message: 'the header counts 44 connections, 300 are there: its 8 bits wrapped',
+      message: `${wire.PROBLEMS.COUNT_WRAPPED.text} (the header counts 44, the message has 300)`,
       offset: 1592
     }
   ])
@@ -92,13 +92,13 @@ t.test('a problem says what was expected and what was there', async (t) => {
     {
       code: 'STATE_RANGE',
       severity: 'skip',
-      message: 'connection 1: TCP has states 0 to 10, not 11',
+      message: `connection 1: ${wire.PROBLEMS.STATE_RANGE.text} (TCP has 0…10, got 11)`,
       offset: 44,
       connection: 1
     }
   ])
-  t.match(problemsOf(v1(1, TCP, TCP))[0]?.message, /look like 1 more$/)
-  t.notMatch(problemsOf(v1(1, TCP, '00'))[0]?.message, /look like/)
+  t.match(problemsOf(v1(1, TCP, TCP))[0]?.message, /36 bytes, as long as 1 record\)$/)
+  t.notMatch(problemsOf(v1(1, TCP, '00'))[0]?.message, /as long as/)
 })
 
 t.test('each generation of receivers has its own checks of flags and template states', async (t) => {
@@ -130,7 +130,7 @@ t.test('a message that the capture cut shows what is whole, and no fault that is
   const cut = v1(2, TCP, TCP).subarray(0, 60)
   t.equal(
     problemsOf(cut, { wireLength: 80 })[0]?.message,
-    'the capture kept 60 of 80 bytes; 1 of 2 connections are whole'
+    `${wire.PROBLEMS.MESSAGE_SNAPPED.text} (60 of 80 bytes; 1 of 2 connections)`
   )
   t.strictSame(brief(cut, { wireLength: 81 }), ['SIZE_MISMATCH @2 #-'], 'a wrong size is wrong all the same')
   t.strictSame(brief(v0(2, V0, V0).subarray(0, 40), { wireLength: 52 }), ['MESSAGE_SNAPPED @40 #-'])

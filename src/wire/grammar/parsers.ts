@@ -1,19 +1,18 @@
 /**
- * The format as a grammar: what stands in a message, field by field, in the order of the bytes. docs/protocol.md
- * sections 2 to 4 in a form that runs.
+ * The format as a grammar: the fields of a message in the order of the bytes (docs/protocol.md sections 2 to 4).
  *
- * Who uses these parsers has checked lengths before (`scan-message.ts`): they read whole structures only.
+ * The parsers read complete structures only: `scan.ts` has checked the lengths.
  *
  * @module
  */
 import { Parser } from 'binary-parser'
 
-/** A parser whose result has a type: binary-parser's own is `any`. */
+/** Parser with a typed result: binary-parser's own type is `any`. */
 export interface Grammar<Value> {
   parse(bytes: Uint8Array): Value
 }
 
-/** Version 0's message header, and the beginning of version 1's with the count's place taken by a 0. */
+/** Header of a version 0 message. */
 export interface MessageHeader {
   readonly count: number
   readonly syncid: number
@@ -27,7 +26,7 @@ export const MESSAGE_HEADER_V0: Grammar<MessageHeader> = new Parser()
   .uint8('syncid')
   .uint16('size')
 
-/** Version 1's message header. */
+/** Header of a version 1 message. */
 export interface MessageHeaderV1 extends MessageHeader {
   readonly reserved: number
   readonly version: number
@@ -44,7 +43,7 @@ export const MESSAGE_HEADER_V1: Grammar<MessageHeaderV1> = new Parser()
   .int8('version')
   .uint16('spare')
 
-/** What records of both versions have. 32-bit numbers are signed: unsigned ones would cost a box each. */
+/** Fields of records of both versions. 32-bit numbers are signed: V8 boxes unsigned ones. */
 export interface RecordFields {
   readonly protocol: number
   readonly flags: number
@@ -58,13 +57,13 @@ export interface RecordFields {
   readonly destination: number
 }
 
-/** A version 1 record without its parameters. */
+/** Version 1 record without its parameters. */
 export interface RecordFieldsV1 extends RecordFields {
   readonly fwmark: number
   readonly timeout: number
 }
 
-/** An IPv6 record: the other three words of each address. */
+/** IPv6 record, with the other three words of each address. */
 export interface RecordFieldsIpv6 extends RecordFieldsV1 {
   readonly client1: number
   readonly client2: number
@@ -77,7 +76,7 @@ export interface RecordFieldsIpv6 extends RecordFieldsV1 {
   readonly destination3: number
 }
 
-/** `ip_vs_seq` twice: what came in, what went out. */
+/** `ip_vs_seq` twice: of incoming and of outgoing packets. */
 export interface SequenceFields {
   readonly inInitial: number
   readonly inDelta: number
@@ -87,14 +86,14 @@ export interface SequenceFields {
   readonly outPreviousDelta: number
 }
 
-/** A parameter: `data` is a view of the message. */
+/** Parameter; `data` is a view of the message. */
 export interface ParameterFields {
   readonly type: number
   readonly length: number
   readonly data: Uint8Array
 }
 
-/** Sequence data, 24 bytes: version 1 has them big-endian, version 0 in the sender's own order. */
+/** Sequence data, 24 bytes: big-endian in version 1, in the sender's byte order in version 0. */
 const sequence = (order: 'big' | 'little'): Parser =>
   new Parser()
     .endianness(order)
@@ -151,7 +150,7 @@ const recordIpv6 = (): Parser =>
 
 const parameter = (): Parser => new Parser().uint8('type').uint8('length').buffer('data', { length: 'length' })
 
-/** As many of one kind as there are, back to back. */
+/** Structures of one kind, back to back, to the end of the bytes. */
 const list = (type: Parser): Parser => new Parser().array('items', { type, readUntil: 'eof' })
 
 /** Structures of one kind, back to back. */
