@@ -68,7 +68,10 @@ async function bundle(stage, output) {
   const build = await rollup({
     input: Object.fromEntries(entries(stage).map((name) => [name, join(stage, `${name}.js`)])),
     external: (id) => !id.startsWith('.') && !id.startsWith('/'),
-    plugins: [{ name: 'source-maps', load: (file) => withSourceMap(file, stage) }],
+    plugins: [
+      { name: 'source-maps', load: (file) => withSourceMap(file, stage) },
+      { name: 'places', resolveImportMeta: (property, at) => placeOf(property, at, stage) }
+    ],
     onwarn: (warning) => {
       throw new Error(warning.message)
     }
@@ -93,16 +96,22 @@ function isCore(id, stage, { getModuleInfo }) {
   return importedIds.every((other) => other.startsWith(stage) && isCore(other, stage, { getModuleInfo }))
 }
 
-/** Every entry point of the package, and every module whose own place matters because it reads `import.meta.url`. */
+/** Every entry point of the package, the command's programs and the threads' first modules. */
 function entries(stage) {
   const { exports, bin } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
   const named = [...Object.values(exports).map(({ default: file }) => file), ...Object.values(bin)]
     .filter((file) => file !== undefined)
     .map((file) => file.replace(/^(?:\.\/)?lib\/(.*)\.js$/, '$1'))
-  const modules = readdirSync(stage, { recursive: true }).filter((name) => name.endsWith('.js'))
-  const placed = modules.filter((name) => readFileSync(join(stage, name), 'utf8').includes('import.meta.url'))
-  const threads = modules.filter((name) => name.endsWith('-thread.js'))
-  return [...new Set([...named, ...[...placed, ...threads].map((name) => name.slice(0, -3).split(sep).join('/'))])]
+  const threads = readdirSync(stage, { recursive: true }).filter((name) => name.endsWith('-thread.js'))
+  return [...new Set([...named, 'cli/run', ...threads.map((name) => name.slice(0, -3).split(sep).join('/'))])]
+}
+
+/** `import.meta.url` is the module's own place in lib/, whichever chunk its code is in. */
+function placeOf(property, { chunkId, moduleId }, stage) {
+  if (property !== 'url') return null
+  const module = relative(stage, moduleId).split(sep).join('/')
+  const path = relative(dirname(chunkId), module).split(sep).join('/')
+  return `new URL(${JSON.stringify(path.startsWith('.') ? path : `./${path}`)}, import.meta.url).href`
 }
 
 /** A compiled module with its map, whose sources are named from where they lie in the tree. */

@@ -159,7 +159,7 @@ async function session(t: Test, { body, line }: Block, { page }: { page: string 
 }
 
 /** Needs what a test has not: privileges, a director's interface or kernel, a registry. */
-const NOT_HERE = /\b(eth\d|sync0|kernel|apt-get|npm|ip (link|addr)|sysctl -w|systemctl)\b/
+const NOT_HERE = /\b(eth\d|ivs\d|ipvsadm|sync0|kernel|apt-get|npm|ip (link|addr)|sysctl -w|systemctl)\b/
 
 async function sh(t: Test, { body, line }: Block, { page }: { page: string }): Promise<void> {
   const where = `${page}:${line}`

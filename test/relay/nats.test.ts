@@ -58,7 +58,7 @@ function frame(sequence: number): Uint8Array {
 
 t.test('two sites, a forger, and a server that dies', { skip: missing }, async (t) => {
   const { port, seeds, start } = await setUp(t)
-  let server = start()
+  const server = start()
   const events: string[] = []
   const received: Uint8Array[] = []
   const open = (site: string, seed: string): NatsLink =>
@@ -90,7 +90,7 @@ t.test('two sites, a forger, and a server that dies', { skip: missing }, async (
   await ended
   await until(() => events.includes('a LINK_DOWN') && events.includes('b LINK_DOWN'), 'both links notice')
   for (let sequence = 2; sequence <= 50; sequence++) a.send(0, frame(sequence))
-  server = start()
+  start()
   const ups = (name: string): number => events.filter((event) => event === `${name} LINK_UP`).length
   await until(() => ups('a') === 2 && ups('b') === 2, 'both links are up again')
   t.equal(a.dropped(), 0, 'nothing was dropped meanwhile')
