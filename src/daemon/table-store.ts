@@ -1,58 +1,55 @@
 /**
- * A table on disk: written beside the old file and put in its place whole, read back whole or not at all.
+ * A table on disk: written beside the old file and put in its place as a whole, read as a whole or not at all.
  *
- * The file is a snapshot (JSON Lines, which `ipvs-sync resync --source` takes too) whose last line has a CRC-32 of all
- * that stands before it.
+ * The file is a packed snapshot. Files of version 1 (JSON Lines whose last line has a CRC-32 of everything before it) are
+ * still read.
  *
  * @module
  */
 
 import { createReadStream } from 'node:fs'
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { IpvsSyncError } from '../errors.js'
 import type { ConnectionTable } from '../table/connection-table.js'
-import { SnapshotLoader, writeSnapshot, type SnapshotReport } from '../table/snapshot.js'
+import { isPackedSnapshot, packTable, PackedSnapshotLoader, type RestoreTimes } from '../table/packed-snapshot.js'
+import { SnapshotLoader, type SnapshotReport } from '../table/snapshot.js'
 import type { TimestampMs } from '../units.js'
 
-/** What became of a file. */
+/** The result of reading a file. */
 export interface StoredTable {
-  /** The connections whose time is not over; empty unless the file is `good`. */
+  /** The connections that have not expired; empty unless the file is `good`. */
   readonly table: ConnectionTable
-  /** `absent`: there is no file. `damaged`: it was cut off or changed, and was set aside as `FILE.damaged`. */
+  /** `absent`: there is no file. `damaged`: it was truncated or changed, and was renamed to `FILE.damaged`. */
   readonly state: 'good' | 'absent' | 'damaged'
-  /** What was loaded and left out. */
+  /** Counts of the connections. */
   readonly report: SnapshotReport
 }
 
-/** When it is. */
-export interface StoreTimes {
-  /** The table's clock. */
-  readonly now: TimestampMs
-  /** Milliseconds since 1970: a file's age is counted by it. */
-  readonly wallClock: TimestampMs
-}
+/** The times of a restore. */
+export type StoreTimes = RestoreTimes
 
-const END = '{"format":"ipvs-sync table","end":true'
-/** Some 450 lines: they are taken in one go, and other work waits for a few milliseconds. */
-const READ_BYTES = 1 << 17
-/** A connection's line has some 500 characters; engine data can add 510. */
+/** Last line of a file of version 1. */
+const JSON_END = '{"format":"ipvs-sync table","end":true'
+/** Bytes that are loaded without a pause: about 1 ms for a packed file, a few milliseconds for JSON. */
+const READ_BYTES = 1 << 16
+/** A connection's JSON line has some 500 characters; engine data can add 510. */
 const LONGEST_LINE = 65_536
 
 /**
- * Writes a table. Other work goes on meanwhile; who reads the file sees the old one or the new one.
+ * Writes a table. Other work runs between the blocks; a reader of the file sees the old one or the new one.
  *
  * @param table - May change meanwhile.
- * @param path - Of the file; `PATH.new` is used on the way.
+ * @param path - The file; `PATH.new` is used on the way.
  * @param savedAt - Milliseconds since 1970.
- * @throws IpvsSyncError `ERR_IO`, and the old file stands.
+ * @throws IpvsSyncError `ERR_IO`, and the old file stays.
  */
 export async function saveTable(table: ConnectionTable, path: string, savedAt: TimestampMs): Promise<void> {
   const temporary = `${path}.new`
   try {
     const file = await open(temporary, 'w', 0o600)
     try {
-      await writeAll(file, writeSnapshot(table, savedAt))
+      for (const block of packTable(table, savedAt, crc32)) await file.writeFile(block)
       await file.sync()
     } finally {
       await file.close()
@@ -67,10 +64,10 @@ export async function saveTable(table: ConnectionTable, path: string, savedAt: T
 /**
  * Reads a table.
  *
- * @param path - Of the file.
- * @param createTable - Makes an empty table: a second one if the first was filled from a file that turned out damaged.
- * @param times - When it is.
- * @throws IpvsSyncError `ERR_IO` where the file is there and cannot be read.
+ * @param path - The file.
+ * @param createTable - Makes an empty table: a second one if the first was filled from a file that is damaged.
+ * @param times - The times of the restore.
+ * @throws IpvsSyncError `ERR_IO` if the file exists and cannot be read.
  */
 export async function loadTable(
   path: string,
@@ -78,58 +75,65 @@ export async function loadTable(
   times: StoreTimes
 ): Promise<StoredTable> {
   const table = createTable()
-  const loader = new SnapshotLoader(table, times.now, times.wallClock)
-  const { report } = loader
+  let loader: StoreLoader | undefined
   try {
-    const sound = await readAll(path, loader)
-    if (sound && report.complete && report.faulty === 0) return { table, state: 'good', report }
+    for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
+      const bytes = chunk as Uint8Array
+      loader ??= isPackedSnapshot(bytes) ? new PackedSnapshotLoader(table, times, crc32) : new JsonStore(table, times)
+      if (!loader.push(bytes)) break
+    }
+    loader ??= new JsonStore(table, times)
+    const { report } = loader
+    if (report.complete && report.faulty === 0) return { table, state: 'good', report }
     await rename(path, `${path}.damaged`)
     return { table: createTable(), state: 'damaged', report }
   } catch (cause) {
+    const report = new JsonStore(table, times).report
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { table, state: 'absent', report }
-    throw new IpvsSyncError('ERR_IO', `reading the saved table: ${(cause as Error).message}`, { cause })
+    throw new IpvsSyncError('ERR_IO', `reading the stored table: ${(cause as Error).message}`, { cause })
   }
 }
 
-async function writeAll(file: FileHandle, chunks: Iterable<string>): Promise<void> {
-  let sum = 0
-  for (const chunk of chunks) {
-    const last = chunk.lastIndexOf('\n', chunk.length - 2) + 1
-    const isEnd = chunk.startsWith(END, last)
-    const body = isEnd ? chunk.slice(0, last) : chunk
-    sum = crc32(body, sum)
-    await file.writeFile(isEnd ? body + withSum(chunk.slice(last), sum) : chunk, 'latin1')
+/** Loads a file from its pieces. */
+interface StoreLoader {
+  /** Loads the next piece; returns false if the file is damaged. */
+  push(piece: Uint8Array): boolean
+  /** `complete` is true at the end of a whole file. */
+  readonly report: SnapshotReport
+}
+
+/** Loads a file of version 1. */
+class JsonStore implements StoreLoader {
+  readonly #loader: SnapshotLoader
+  #rest = ''
+  #sum = 0
+  #isSound = false
+
+  constructor(table: ConnectionTable, { now, wallClock }: StoreTimes) {
+    this.#loader = new SnapshotLoader(table, now, wallClock)
   }
-}
 
-function withSum(line: string, sum: number): string {
-  return line.replace(/}\n$/, `,"crc32":${sum}}\n`)
-}
+  get report(): SnapshotReport {
+    const { report } = this.#loader
+    return { ...report, complete: report.complete && this.#isSound && this.#rest === '' }
+  }
 
-/** False for a file that is certainly not what was written. */
-async function readAll(path: string, loader: SnapshotLoader): Promise<boolean> {
-  let rest = ''
-  let sum = 0
-  let stated: number | undefined
-  for await (const chunk of createReadStream(path, { encoding: 'latin1', highWaterMark: READ_BYTES })) {
-    const text = rest + (chunk as string)
+  push(piece: Uint8Array): boolean {
+    const text = this.#rest + Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString('latin1')
     const lines = text.split('\n')
-    rest = lines.pop()!
-    if (rest.length > LONGEST_LINE) return false
-    // All at once, but for the portion with the last line, which counts what stands before it.
-    const isLast = text.includes(END)
-    if (!isLast) sum = crc32(text.slice(0, text.length - rest.length), sum)
+    this.#rest = lines.pop()!
+    if (this.#rest.length > LONGEST_LINE) return false
     for (const line of lines) {
-      if (line.startsWith(END)) stated = statedSum(line) ?? sum
-      else if (isLast) sum = crc32(`${line}\n`, sum)
-      loader.push(line)
+      if (line.startsWith(JSON_END)) this.#isSound = statedSum(line, this.#sum) === this.#sum
+      else this.#sum = crc32(Buffer.from(`${line}\n`, 'latin1'), this.#sum)
+      this.#loader.push(line)
     }
+    return true
   }
-  return rest === '' && stated === sum
 }
 
-/** A snapshot of other hands has no sum. */
-function statedSum(line: string): number | undefined {
+/** Returns the sum of the last line; a snapshot of another origin has none. */
+function statedSum(line: string, otherwise: number): number {
   const digits = /"crc32":(\d+)/.exec(line)?.[1]
-  return digits === undefined ? undefined : Number(digits)
+  return digits === undefined ? otherwise : Number(digits)
 }

@@ -8,7 +8,7 @@
  */
 import { demandInteger, demandKnownOptions, demandObject } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
-import type { Connection, Endpoint, TableConnection } from '../wire/connection.js'
+import type { Connection, TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { connectionFromRow, rowFromConnection, type Mutable } from '../wire/row-values.js'
 import { createRows, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
@@ -19,16 +19,18 @@ import { copyAddresses, copyToRow } from './entry-rows.js'
 import { ENTRY, EXTRA } from './entry.js'
 import { KeyHash } from './hash.js'
 import { hasEngineData, hashEntry, hashRow, isEngineKey, matches, sameBytes } from './key.js'
+import { PackedSnapshotLoader, packTable, type RestoreTimes } from './packed-snapshot.js'
 import { SlotIndex } from './slot-index.js'
 import { SlotRecords } from './slot-records.js'
+import type { SnapshotReport } from './snapshot.js'
 import { TableCounts, type TableCount } from './table-count.js'
 import {
   demandLimit,
   fillTimeout,
+  rowFromKey,
   type ConnectionKey,
   type TableOptions,
-  type UpsertOutcome,
-  type WalkOptions
+  type UpsertOutcome
 } from './table-options.js'
 import { deadlineOf, setDeadline, setEndTime, TimerWheel } from './timer-wheel.js'
 
@@ -148,9 +150,8 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     demandInteger('connection.syncid', syncid, 0, 255, 'ERR_USAGE')
     this.#tick(now)
     this.remove(this.findExact(rows, 0))
-    const slot = this.add(rows, 0, now)
+    const slot = this.add(rows, 0, now, expires * 1000)
     if (slot === 0) return false
-    this.setDeadlineMs(slot, this.#now + expires * 1000)
     this.setSyncid(slot, syncid)
     return true
   }
@@ -173,8 +174,29 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     const value = connectionFromRow(this.#row, 0) as Mutable<TableConnection>
     value.origin = (this.flags(slot) & FLAG.SYNC) === 0 ? 'LOCAL' : 'SYNC'
     value.expires = Math.floor((Math.max(0, this.deadlineMs(slot) - this.#now) % PRINTED_MS) / 1000)
-    value.syncid = this.word(slot, ENTRY.REST) & 0xff
+    value.syncid = this.syncid(slot)
     return Object.freeze(value)
+  }
+
+  /**
+   * Yields a packed snapshot of the table, block by block (see `packTable`). The table may change between two blocks.
+   *
+   * @param savedAt - Milliseconds since 1970.
+   */
+  snapshot(savedAt: TimestampMs): Generator<Uint8Array> {
+    return packTable(this, savedAt)
+  }
+
+  /**
+   * Loads a packed snapshot, in pieces of any length. Connections whose key the table has already stay as they are.
+   *
+   * @param times - The table's time, and the wall-clock time from which the snapshot's age is computed.
+   * @returns Counts; `complete` is false for a snapshot that is damaged or truncated.
+   */
+  restore(pieces: Iterable<Uint8Array>, times: RestoreTimes): SnapshotReport {
+    const loader = new PackedSnapshotLoader(this, times)
+    for (const piece of pieces) if (!loader.push(piece)) break
+    return loader.report
   }
 
   // Slots and rows
@@ -231,9 +253,10 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
    * Engine data of a connection that is not a template are not stored (`ip_vs_conn_new`).
    *
    * @param now - Never goes back: an earlier time counts as the latest one.
+   * @param remainingMs - Time until it expires; by default the timeout.
    * @returns Its slot, or 0 if the table is full.
    */
-  add(rows: Rows, index: number, now: TimestampMs): number {
+  add(rows: Rows, index: number, now: TimestampMs, remainingMs?: Milliseconds): number {
     this.#tick(now)
     const { words } = rows
     const from = index * ROW_WORDS
@@ -269,7 +292,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     }
     this.#counts.add(flags, protocol, 1)
     setEndTime(chunk, base, this.#now)
-    setDeadline(chunk, base, this.#now + (words[from + ROW.TIMEOUT]! >>> 0) * 1000)
+    setDeadline(chunk, base, this.#now + (remainingMs ?? (words[from + ROW.TIMEOUT]! >>> 0) * 1000))
     this.#wheel.insert(slot, this.#now)
     return slot
   }
@@ -320,35 +343,6 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   /** Ends the maintenance of side arrays that are no longer needed. */
   releaseRecords(records: SlotRecords): void {
     this.#records.delete(records)
-  }
-
-  /** Yields the slots of all connections that are not past their deadline. Removals take effect at once; additions may be missed. */
-  *slots(): Generator<number> {
-    for (const slot of this.usedSlots()) if (this.deadlineMs(slot) > this.#now) yield slot
-  }
-
-  /**
-   * Visits the table in slices, so that a caller can do other work between them. A slice costs a bounded amount of work; it
-   * may be empty. Use a slice before the table changes.
-   *
-   * The table may change between two slices. A connection that stays for the whole walk is visited exactly once; one that is
-   * added, removed or expires meanwhile at most once. A connection that is removed and added again is another one.
-   */
-  *walk({ limit = 1024, templates }: WalkOptions = {}): Generator<readonly number[]> {
-    const wanted = templates === undefined ? -1 : templates ? FLAG.TEMPLATE : 0
-    for (const family of [0, 1] as const) {
-      const pool = this.pool(family)
-      for (let number = 1; number <= pool.last;) {
-        const slice: number[] = []
-        const end = Math.min(pool.last, number + limit - 1)
-        for (; number <= end; number++) {
-          const slot = (number << 1) | family
-          if (!pool.isUsed(number) || this.deadlineMs(slot) <= this.#now) continue
-          if (wanted < 0 || (this.flags(slot) & FLAG.TEMPLATE) === wanted) slice.push(slot)
-        }
-        yield slice
-      }
-    }
   }
 
   /** Copies a connection into a row. Engine data are the table's own bytes and must not be changed. */
@@ -451,11 +445,8 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   /** Sets the full timeout (stored in whole seconds) and restarts the timer. */
   restart(slot: number, timeoutMs: Milliseconds, now: TimestampMs): void {
     this.#tick(now)
-    const pool = this.pool(slot)
-    const chunk = pool.chunk(slot >>> 1)
-    const base = pool.base(slot >>> 1)
-    chunk[base + ENTRY_TIMEOUT] = Math.floor(timeoutMs / 1000)
-    this.#wheel.restart(slot, chunk, base, this.#now + timeoutMs)
+    this.setWord(slot, ENTRY_TIMEOUT, Math.floor(timeoutMs / 1000))
+    this.setDeadlineMs(slot, this.#now + timeoutMs)
   }
 
   /** Moves a connection's deadline; its full timeout stays. */
@@ -500,12 +491,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   }
 
   #slotOf(key: ConnectionKey): number {
-    demandObject('key', key)
-    const { protocol, client, virtual, flags = [], engine } = key
-    // Only the key is searched; the rest makes it a connection that can be encoded.
-    const family = key.family ?? (String((client as Endpoint | undefined)?.address).includes(':') ? 'ipv6' : 'ipv4')
-    const rest = { family, destination: virtual, forwarding: 'MASQ', state: '0' } as const
-    rowFromConnection({ protocol, client, virtual, flags, ...rest, ...(engine && { engine }) }, this.#row, 0, 'key')
+    rowFromKey(key, this.#row)
     return this.findExact(this.#row, 0)
   }
 

@@ -7,6 +7,7 @@ import type { Milliseconds, TimestampMs } from '../units.js'
 import { FLAG } from '../wire/constants.js'
 import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import { ENTRY, EntryPool, EXTRA } from './entry.js'
+import type { WalkOptions } from './table-options.js'
 import { deadlineOf, endTimeOf, setEndTime } from './timer-wheel.js'
 
 // Aliases: V8 folds a module's own constants and reads another module's anew at each use.
@@ -51,6 +52,38 @@ export abstract class EntryFields {
   protected readonly ipv4: EntryPool = new EntryPool(1)
   /** IPv6 entries. */
   protected readonly ipv6: EntryPool = new EntryPool(4)
+
+  /** The latest time that the table was given, in milliseconds. */
+  abstract get now(): TimestampMs
+
+  /** Yields the slots of all connections that are not past their deadline. Removals take effect at once; additions may be missed. */
+  *slots(): Generator<number> {
+    for (const slot of this.usedSlots()) if (this.deadlineMs(slot) > this.now) yield slot
+  }
+
+  /**
+   * Visits the table in slices, so that a caller can do other work between them. A slice costs a bounded amount of work; it
+   * may be empty. Use a slice before the table changes.
+   *
+   * The table may change between two slices. A connection that stays for the whole walk is visited exactly once; one that is
+   * added, removed or expires meanwhile at most once. A connection that is removed and added again is another one.
+   */
+  *walk({ limit = 1024, templates }: WalkOptions = {}): Generator<readonly number[]> {
+    const wanted = templates === undefined ? -1 : templates ? FLAG.TEMPLATE : 0
+    for (const family of [0, 1] as const) {
+      const pool = this.pool(family)
+      for (let number = 1; number <= pool.last;) {
+        const slice: number[] = []
+        const end = Math.min(pool.last, number + limit - 1)
+        for (; number <= end; number++) {
+          const slot = (number << 1) | family
+          if (!pool.isUsed(number) || this.deadlineMs(slot) <= this.now) continue
+          if (wanted < 0 || (this.flags(slot) & FLAG.TEMPLATE) === wanted) slice.push(slot)
+        }
+        yield slice
+      }
+    }
+  }
 
   /** Returns whether a slot holds a connection. */
   isUsed(slot: number): boolean {
@@ -108,6 +141,11 @@ export abstract class EntryFields {
   /** Returns the full timeout in milliseconds. */
   timeoutMs(slot: number): Milliseconds {
     return (this.word(slot, ENTRY_TIMEOUT) >>> 0) * 1000
+  }
+
+  /** Returns the syncid of the message that the connection was last received in; 0 for one made here. */
+  syncid(slot: number): number {
+    return this.word(slot, ENTRY_REST) & 0xff
   }
 
   /** Sets the syncid of the message that the connection was last received in; 0 for one made here. */

@@ -1,26 +1,26 @@
 /**
- * A table as JSON Lines and back: a first line that says when, the connections (the JSON of `/connections`), a last line
- * that says how many, so that a file that was cut off is known for one.
+ * A table as JSON Lines and back: a first line with the time, the connections (the JSON of `/connections`), a last line
+ * with their number, by which a truncated file is recognised. Stores of version 1 have this format.
  *
  * @module
  */
 import { IpvsSyncError } from '../errors.js'
-import type { TimestampMs } from '../units.js'
+import type { Milliseconds, TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { rowFromConnection } from '../wire/row-values.js'
 import { createRows, ROW } from '../wire/rows.js'
 import type { ConnectionTable } from './connection-table.js'
 
-/** What the first and the last line say that they belong to. */
+/** `format` of the first and the last line. */
 export const SNAPSHOT_FORMAT = 'ipvs-sync table'
 const LINES_A_CHUNK = 512
 
 /**
- * Writes a table, in chunks of some hundred lines.
+ * Yields a table in chunks of 512 lines.
  *
- * @param table - May change between two chunks: what is gone by then is left out.
- * @param savedAt - Wall-clock time in milliseconds since 1970, by which a reader tells the snapshot's age.
+ * @param table - May change between two chunks: what is removed by then is omitted.
+ * @param savedAt - Wall-clock time in milliseconds since 1970, by which a reader computes the snapshot's age.
  */
 export function* writeSnapshot(table: ConnectionTable, savedAt: TimestampMs): Generator<string> {
   let chunk = `${JSON.stringify({ format: SNAPSHOT_FORMAT, version: 1, savedAt })}\n`
@@ -34,47 +34,43 @@ export function* writeSnapshot(table: ConnectionTable, savedAt: TimestampMs): Ge
   yield `${chunk}${JSON.stringify({ format: SNAPSHOT_FORMAT, end: true, connections })}\n`
 }
 
-/** What became of a snapshot's lines. */
+/** Counts of a snapshot that was loaded. */
 export interface SnapshotReport {
-  /** Connections that stand in the table now. */
+  /** Connections added to the table. */
   loaded: number
-  /** Left out because their time was over. */
+  /** Omitted because they have expired. */
   expired: number
-  /** Left out because the table had their key already. */
+  /** Omitted because the table had their key already. */
   known: number
-  /** Refused by the table: it was full. */
+  /** Refused because the table was full. */
   refused: number
-  /** Lines that are no connection, each with its number (from 1) and what is wrong; the first hundred. */
+  /** Lines that are not a connection, each with its number (from 1) and the fault; the first hundred. */
   readonly faults: { readonly line: number; readonly message: string }[]
-  /** How many lines are no connection. */
+  /** Number of lines that are not a connection. */
   faulty: number
-  /** The age that was taken off every connection's time, in milliseconds. */
+  /** Age that was subtracted from every connection's remaining time, in milliseconds. */
   ageMs: number
-  /** Whether the first and the last line were there and the count was right: false for a file that was cut off. */
+  /** Whether begin and end were found and the count was right: false for a truncated file. */
   complete: boolean
 }
 
-/** The longest timeout there is. */
+/** Returns a report with all counts at 0. */
+export function newReport(): SnapshotReport {
+  return { loaded: 0, expired: 0, known: 0, refused: 0, faults: [], faulty: 0, ageMs: 0, complete: false }
+}
+
+/** Longest timeout. */
 const MOST_SECONDS = 0xffffffff
-/** Faults that are kept word by word. */
+/** Number of faults that are kept. */
 const MOST_FAULTS = 100
 
 /**
- * Reads a snapshot, line by line, into a table. Lines of plain JSON (no first and last line) are taken too; they have no age
- * and the report says that it is not complete.
+ * Loads a snapshot line by line into a table. Plain JSON Lines (no first and last line) are accepted too; they have no age,
+ * and the report says that they are not complete.
  */
 export class SnapshotLoader {
-  /** What has become of the lines so far; `complete` is right once the last was given. */
-  readonly report: SnapshotReport = {
-    loaded: 0,
-    expired: 0,
-    known: 0,
-    refused: 0,
-    faults: [],
-    faulty: 0,
-    ageMs: 0,
-    complete: false
-  }
+  /** Counts so far; `complete` is true once the last line was given. */
+  readonly report: SnapshotReport = newReport()
 
   readonly #table: ConnectionTable
   readonly #now: TimestampMs
@@ -85,7 +81,7 @@ export class SnapshotLoader {
   #begun = false
 
   /**
-   * @param table - Where the connections go; one whose key it has already is left as it is.
+   * @param table - The destination; a connection whose key it has already is left as it is.
    * @param now - The table's time.
    * @param wallClock - Milliseconds since 1970; the snapshot's age is counted from it.
    */
@@ -95,7 +91,7 @@ export class SnapshotLoader {
     this.#wallClock = wallClock
   }
 
-  /** Takes the next line, without its line feed. A fault is noted, never thrown. */
+  /** Loads the next line, without its line feed. A fault is recorded, never thrown. */
   push(text: string): void {
     this.#line++
     if (text.trim() === '') return
@@ -116,7 +112,7 @@ export class SnapshotLoader {
 
   #begin({ version, savedAt }: Record<string, unknown>): void {
     if (version !== 1 || typeof savedAt !== 'number')
-      throw new IpvsSyncError('ERR_USAGE', `expected a snapshot of version 1 with its time, got ${String(version)}`)
+      throw new IpvsSyncError('ERR_USAGE', `version: expected 1 and savedAt, got ${String(version)}`)
     this.#begun = true
     this.report.ageMs = Math.max(0, this.#wallClock - savedAt)
   }
@@ -129,29 +125,28 @@ export class SnapshotLoader {
     const left = expires * 1000 - this.report.ageMs
     if (left <= 0) this.report.expired++
     else if (this.#table.findExact(this.#rows, 0) !== 0) this.report.known++
-    else this.#add(connection, this.#now + left)
+    else this.#add(connection, left)
   }
 
-  #add(connection: TableConnection, deadline: TimestampMs): void {
+  #add(connection: TableConnection, left: Milliseconds): void {
     const words = this.#rows.words
     const sync = connection.origin === 'SYNC' ? FLAG.SYNC : 0
     words[ROW.FLAGS] = (words[ROW.FLAGS]! & ~FLAG.SYNC) | sync
-    const slot = this.#table.add(this.#rows, 0, this.#now)
+    const slot = this.#table.add(this.#rows, 0, this.#now, left)
     if (slot === 0) {
       this.report.refused++
       return
     }
     this.report.loaded++
-    this.#table.setDeadlineMs(slot, deadline)
     this.#table.setSyncid(slot, Number.isInteger(connection.syncid) ? connection.syncid & 0xff : 0)
   }
 }
 
-/** Seconds that a connection had left; a line without them counts as fresh. */
+/** Returns the remaining seconds; a line without them counts as fresh. */
 function expiryOf({ expires, timeout }: Partial<TableConnection>): number {
   const seconds = expires ?? timeout ?? 0
   if (typeof seconds === 'number' && seconds >= 0 && seconds <= MOST_SECONDS) return seconds
-  throw new IpvsSyncError('ERR_ENCODE', `expires: expected seconds, 0 to ${MOST_SECONDS}, got ${String(seconds)}`, {
+  throw new IpvsSyncError('ERR_ENCODE', `expires: expected seconds 0…${MOST_SECONDS}, got ${String(seconds)}`, {
     field: 'expires'
   })
 }

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { demandInteger } from '../demand.js'
+import { demandInteger, demandObject } from '../demand.js'
 import type { Endpoint, PersistenceEngine } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { stateTimeout } from '../wire/protocols.js'
+import { rowFromConnection } from '../wire/row-values.js'
 import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 
 const MAX_CONNECTIONS = 0xffffff
@@ -45,6 +46,19 @@ export interface WalkOptions {
 
 /** Outcome of a `ConnectionTable.upsert`. */
 export type UpsertOutcome = 'created' | 'updated' | 'replaced' | 'refused'
+
+/**
+ * Writes a key into row 0; the rest of the row makes it a connection that can be encoded.
+ *
+ * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE`; `field` names the part that cannot be read.
+ */
+export function rowFromKey(key: ConnectionKey, rows: Rows): void {
+  demandObject('key', key)
+  const { protocol, client, virtual, flags = [], engine } = key
+  const family = key.family ?? (String((client as Endpoint | undefined)?.address).includes(':') ? 'ipv6' : 'ipv4')
+  const rest = { family, destination: virtual, forwarding: 'MASQ', state: '0' } as const
+  rowFromConnection({ protocol, client, virtual, flags, ...rest, ...(engine && { engine }) }, rows, 0, 'key')
+}
 
 /** Sets a row's timeout to that of its state where it is 0. */
 export function fillTimeout(rows: Rows, index: number): void {

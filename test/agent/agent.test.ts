@@ -1,6 +1,6 @@
 // Agents with their clocks, files and transports: everything but UDP and keepalived is real.
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -100,52 +100,6 @@ function world(t: Test, options: { readonly loss?: number } = {}) {
   }
   return { network, add }
 }
-
-t.test('a stored table comes back whole, without what is over; a file of other hands is taken too', async (t) => {
-  const path = join(t.testdir(), 'table')
-  await saveTable(tableOf(2000, 60), path, 1_000_000)
-  t.notOk(existsSync(`${path}.new`))
-  const times = { now: 5, wallClock: 1_060_000 }
-  const { table, state, report } = await loadTable(path, () => tableOf(0), times)
-  t.equal(state, 'good')
-  t.match(report, { loaded: 1999, expired: 1, faulty: 0, ageMs: 60_000, complete: true })
-  t.equal([...table][0]!.expires, 840)
-  writeFileSync(path, readFileSync(path, 'latin1').replace(/,"crc32":\d+/, ''))
-  t.equal((await loadTable(path, () => tableOf(0), times)).state, 'good', 'a snapshot without a sum')
-  t.equal((await loadTable(`${path}s`, () => tableOf(0), times)).state, 'absent')
-})
-
-t.test('a file that was cut off or changed anywhere is set aside, and nothing of it is used', async (t) => {
-  const path = join(t.testdir(), 'table')
-  await saveTable(tableOf(600), path, 1000)
-  const whole = readFileSync(path)
-  const flipped = Buffer.from(whole.toString('latin1').replace('"port":1003', '"port":1004'))
-  const damaged: [string, Buffer][] = [
-    ['empty', Buffer.alloc(0)],
-    ['cut off in a line', whole.subarray(0, whole.length >> 1)],
-    ['cut off between lines', whole.subarray(0, whole.indexOf('\n', 5000) + 1)],
-    ['cut off in its last line', whole.subarray(0, whole.length - 10)],
-    ['a digit changed', flipped],
-    ['no table at all', Buffer.alloc(200_000, 'x')],
-    ['continued', Buffer.concat([whole, Buffer.from('{}\n')])]
-  ]
-  for (const [name, bytes] of damaged) {
-    writeFileSync(path, bytes)
-    const { table, state } = await loadTable(path, () => tableOf(0), { now: 1, wallClock: 2000 })
-    t.strictSame([state, table.size], ['damaged', 0], name)
-    t.ok(readFileSync(`${path}.damaged`).equals(bytes), 'and kept for a person to look at')
-    t.notOk(existsSync(path))
-  }
-})
-
-t.test('a table that cannot be written leaves the old file; one that cannot be read says so', async (t) => {
-  const folder = t.testdir({ table: {} })
-  await t.rejects(saveTable(tableOf(1), join(folder, 'table'), 1), { code: 'ERR_IO', message: /saving the table/ })
-  await t.rejects(saveTable(tableOf(1), join(folder, 'none', 'table'), 1), { code: 'ERR_IO' })
-  const loading = loadTable(join(folder, 'table'), () => tableOf(0), { now: 1, wallClock: 1 })
-  await t.rejects(loading, { code: 'ERR_IO', message: /reading the saved table/ })
-  t.notOk(existsSync(join(folder, 'table.new')))
-})
 
 t.test('a ready file counts while its agent writes it', (t) => {
   const path = join(t.testdir(), 'ready')
