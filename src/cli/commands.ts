@@ -50,6 +50,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./decode/command.js')
   },
   {
+    name: 'simulate',
+    summary: 'predict what a director would send for captured traffic, and what a failover would lose',
+    load: () => import('./simulate/command.js')
+  },
+  {
+    name: 'explain',
+    summary: "show one client's connections packet by packet, and why each was announced or not",
+    load: () => import('./explain/command.js')
+  },
+  {
     name: 'resync',
     summary: 'send a whole table once, paced, so that a backup that joined late has it',
     load: () => import('./resync/command.js')
