@@ -21,6 +21,7 @@ const MAY_IMPORT = {
     'relay',
     'director',
     'agent',
+    'agent/protocol',
     'trust',
     'wire',
     'sysctl',

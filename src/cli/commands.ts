@@ -95,6 +95,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./key/command.js')
   },
   {
+    name: 'doctor',
+    summary: 'check this host and the link: is synchronisation working, and if not, why',
+    load: () => import('./doctor/command.js')
+  },
+  {
     name: 'sysctl',
     summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file',
     load: () => import('./sysctl/command.js')
