@@ -7,8 +7,7 @@
 import { readCapture } from '../../capture/read-capture.js'
 import type { CapturedDatagram } from '../../capture/items.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'
-import { readHeader } from '../../wire/read-header.js'
-import { TrafficObserver } from '../traffic/observer.js'
+import { readHeader, TrafficObserver } from '../traffic/observer.js'
 import type { Facts, Wanted } from './facts.js'
 import { datagramOf } from './observe-link.js'
 

@@ -5,13 +5,13 @@
  */
 
 import { addressFamily } from '../../addresses.js'
-import { readConnections, readProcLines } from '../../procfs/index.js'
-import { CONNECTIONS_FILE } from '../../procfs/read-connections.js'
+import { readKernelTable } from '../../procfs/kernel-table.js'
 import { readLiveSysctls } from '../../procfs/read-sysctls.js'
 import { parseServices, SERVICES_FILE } from '../../procfs/services.js'
 import type { Sysctls } from '../../sysctl/index.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'
 import type { Connection } from '../../wire/connection.js'
+import { connectionFromRow } from '../../wire/row-values.js'
 import { connectionKey, TrafficObserver, type TrafficReport } from '../traffic/observer.js'
 import {
   valueOf,
@@ -274,8 +274,8 @@ async function heldOf(received: readonly Connection[]): Promise<Reading<number>>
   const wanted = new Set(received.map(connectionKey))
   let held = 0
   try {
-    for await (const connection of readConnections(readProcLines(CONNECTIONS_FILE), () => undefined))
-      if (wanted.delete(connectionKey(connection))) held++
+    for await (const rows of readKernelTable())
+      for (let row = 0; row < rows.count; row++) if (wanted.delete(connectionKey(connectionFromRow(rows, row)))) held++
     return { value: held }
   } catch (error) {
     return { reason: (error as Error).message }

@@ -10,7 +10,7 @@ import { findTrailer } from '../../trust/trailer.js'
 import { isAgentMessage } from '../../wire/agent-mark.js'
 import type { Connection } from '../../wire/connection.js'
 import { decodeMessage } from '../../wire/decode-message.js'
-import { readHeader } from '../../wire/read-header.js'
+import { HEADER_V0, HEADER_V1 } from '../../wire/layout.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 
 /** One datagram as a socket or a capture delivers it. */
@@ -98,6 +98,31 @@ interface Sender {
 }
 
 type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] }
+
+/** The header of a message, whatever follows it. */
+export interface MessageHeader {
+  readonly version: 0 | 1
+  readonly syncid: number
+  readonly size: number
+  readonly count: number
+}
+
+/** Reads a header as a receiver does; undefined for fewer than 4 bytes. */
+export function readHeader(bytes: Uint8Array): MessageHeader | undefined {
+  if (bytes.length < HEADER_V0.LENGTH) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const isVersion1 =
+    bytes.length >= HEADER_V1.LENGTH &&
+    bytes[HEADER_V1.RESERVED] === 0 &&
+    bytes[HEADER_V1.VERSION] === 1 &&
+    view.getUint16(HEADER_V1.SPARE) === 0
+  return {
+    version: isVersion1 ? 1 : 0,
+    syncid: bytes[HEADER_V0.SYNCID]!,
+    size: view.getUint16(HEADER_V0.SIZE),
+    count: bytes[isVersion1 ? HEADER_V1.COUNT : HEADER_V0.COUNT]!
+  }
+}
 
 /** Accumulates {@link TrafficReport}. */
 export class TrafficObserver {
