@@ -1,6 +1,6 @@
 /**
  * A connection and a message as values: the shape of the JSON (one object a line), of what `decodeMessage` returns,
- * of what `encodeMessage` and `handleConnection` take, and of what a table yields.
+ * of what `encodeMessage` and `handleConnection` accept, and of what a table yields.
  *
  * Types only. The packed form that the hot paths use is a row: see `rows.ts`.
  *
@@ -9,7 +9,7 @@
 
 import type { Problem } from './problems.js'
 
-/** An address as text (IPv4 dotted, IPv6 as RFC 5952) and a port, 0…65535. */
+/** Address as text, and port. */
 export interface Endpoint {
   /** IPv4 dotted, IPv6 as RFC 5952. */
   readonly address: string
@@ -17,24 +17,78 @@ export interface Endpoint {
   readonly port: number
 }
 
-/** How a director hands packets to the real server. A number that has no name is given as text: `"6"`. */
-export type Forwarding = 'MASQ' | 'LOCALNODE' | 'TUNNEL' | 'DROUTE' | 'BYPASS' | (string & {})
+/** Any other string. It keeps a union open, and an editor still completes the names before it. */
+type OtherText = string & {}
 
-/** Sequence-number adjustment of one direction (`ip_vs_seq`). Each is an unsigned 32-bit number; deltas are signed in meaning. */
+/** Protocol of a connection, or its number as text. `IP` (0) is the protocol of fwmark templates. */
+export type ProtocolName = 'TCP' | 'UDP' | 'SCTP' | 'AH' | 'ESP' | 'IP' | 'ICMP' | 'ICMPv6' | OtherText
+
+/** Method by which a director forwards packets to the real server, or its number as text: `"6"`. */
+export type Forwarding = 'MASQ' | 'LOCALNODE' | 'TUNNEL' | 'DROUTE' | 'BYPASS' | OtherText
+
+/** Flag of a connection, or an unknown bit as text: `"0x4000"`. */
+export type FlagName =
+  | 'SYNC'
+  | 'HASHED'
+  | 'NOOUTPUT'
+  | 'INACTIVE'
+  | 'OUT_SEQ'
+  | 'IN_SEQ'
+  | 'NO_CPORT'
+  | 'TEMPLATE'
+  | 'ONE_PACKET'
+  | 'NFCT'
+  | OtherText
+
+/** State of a TCP connection. */
+export type TcpState =
+  | 'NONE'
+  | 'ESTABLISHED'
+  | 'SYN_SENT'
+  | 'SYN_RECV'
+  | 'FIN_WAIT'
+  | 'TIME_WAIT'
+  | 'CLOSE'
+  | 'CLOSE_WAIT'
+  | 'LAST_ACK'
+  | 'LISTEN'
+  | 'SYNACK'
+
+/** State of an SCTP association. */
+export type SctpState =
+  | 'NONE'
+  | 'INIT1'
+  | 'INIT'
+  | 'C-SENT'
+  | 'C-REPLIED'
+  | 'C-WAIT'
+  | 'COOKIE'
+  | 'C-ECHOED'
+  | 'ESTABLISHED'
+  | 'S-SENT'
+  | 'S-RECEIVED'
+  | 'S-ACK-SENT'
+  | 'REJECTED'
+  | 'CLOSED'
+
+/** State of a connection, `NONE` or `ASSURED` for a template, `0` for AH and ESP, or its number as text. */
+export type StateName = TcpState | SctpState | 'UDP' | 'ASSURED' | '0' | OtherText
+
+/** Sequence-number adjustment of one direction (`ip_vs_seq`): unsigned 32-bit numbers, of which the deltas are meant signed. */
 export interface SequenceAdjustment {
-  /** The sequence number from which `delta` holds. */
+  /** First sequence number to which `delta` applies. */
   readonly initial: number
-  /** What is added to numbers from `initial` on. */
+  /** Added to sequence numbers from `initial` on. */
   readonly delta: number
-  /** What is added to numbers before `initial`. */
+  /** Added to sequence numbers before `initial`. */
   readonly previousDelta: number
 }
 
-/** A persistence engine's name (1…16 bytes, `sip` in every known kernel) and data (1…255 bytes) in lower-case hex. */
+/** Name (1…16 bytes, `sip` in every known kernel) and data (1…255 bytes, in lower-case hex) of a persistence engine. */
 export interface PersistenceEngine {
-  /** Empty where a message carries data without a name: a receiver skips such a record. */
+  /** Empty for data without a name: a receiver skips such a record. */
   readonly name: string
-  /** Empty where a message carries a name without data. */
+  /** Empty for a name without data. */
   readonly data: string
 }
 
@@ -44,58 +98,58 @@ export interface PersistenceEngine {
  * Numbers without a name are given as text: `protocol: "99"`, `state: "17"`, `forwarding: "6"`, `flags: ["0x4000"]`.
  */
 export interface Connection {
-  /** Of all three addresses. */
+  /** Family of all three addresses. */
   readonly family: 'ipv4' | 'ipv6'
-  /** `TCP`, `UDP`, `SCTP`, `AH`, `ESP`, `IP` (0, of fwmark templates), `ICMP`, `ICMPv6`, or the number as text. */
-  readonly protocol: string
-  /** Who connects; a template's port is 0. */
+  /** IP protocol. */
+  readonly protocol: ProtocolName
+  /** Client; the port of a template is 0. */
   readonly client: Endpoint
-  /** The virtual service's side. A fwmark template has the fwmark in the first four bytes of its address. */
+  /** Virtual service. A fwmark template has the fwmark in the first four bytes of its address. */
   readonly virtual: Endpoint
-  /** The real server. */
+  /** Real server. */
   readonly destination: Endpoint
-  /** How packets reach the real server. */
+  /** Method by which packets are forwarded to the real server. */
   readonly forwarding: Forwarding
-  /** Flag names in bit order, without the forwarding method; unknown bits as `0x4000`. */
-  readonly flags: readonly string[]
-  /** A state of the connection's protocol, `NONE` or `ASSURED` for a template, `0` for AH and ESP, or the number as text. */
-  readonly state: string
-  /** Firewall mark of the packet that made the entry; 0 is none. Version 0 has no such field. */
+  /** Flags in bit order, without the forwarding method. */
+  readonly flags: readonly FlagName[]
+  /** State of the protocol, or of the template. */
+  readonly state: StateName
+  /** Firewall mark of the packet that created the entry; 0 for a packet without a mark. Version 0 has no such field. */
   readonly fwmark?: number
-  /** The full timeout in seconds, 0…4294967295; 0 takes the state's own. Version 0 has no such field. */
+  /** Full timeout in seconds, 0…4294967295; 0 stands for the default of the state. Version 0 has no such field. */
   readonly timeout?: number
-  /** Sequence data of packets from the client; only where the record has them. */
+  /** Sequence adjustment of packets from the client; absent unless the record has sequence data. */
   readonly inSequence?: SequenceAdjustment
-  /** Sequence data of packets to the client; only where the record has them. */
+  /** Sequence adjustment of packets to the client; absent unless the record has sequence data. */
   readonly outSequence?: SequenceAdjustment
-  /** Persistence-engine data; only where the record has them. */
+  /** Persistence engine; absent unless the record has engine data or a name. */
   readonly engine?: PersistenceEngine
 }
 
-/** A connection of a table: what is known of it besides. */
+/** A connection of a table. */
 export interface TableConnection extends Connection {
-  /** `SYNC` was learned from the network, `LOCAL` was made here. */
+  /** `SYNC` was received, `LOCAL` was created here. */
   readonly origin: 'LOCAL' | 'SYNC'
   /** Whole seconds until it expires. */
   readonly expires: number
-  /** The syncid of the message it was last heard in; 0 for a connection made here. */
+  /** Syncid of the last message that had it; 0 for a connection that was created here. */
   readonly syncid: number
 }
 
 /** A message: one datagram. */
 export interface SyncMessage {
-  /** Of the message's format. */
+  /** Version of the format. */
   readonly version: 0 | 1
   /** 0…255. */
   readonly syncid: number
-  /** In their order in the message; 255 at most. */
+  /** Connections in the order of the message, at most 255. */
   readonly connections: readonly Connection[]
 }
 
-/** A message as it was read from bytes. */
+/** A message decoded from bytes: a plain object, frozen with all that it contains. */
 export interface DecodedMessage extends SyncMessage {
-  /** The header's size field, in bytes; the datagram's length where the header itself was cut off. */
+  /** Size field of the header, in bytes; the length of the datagram if the header itself is cut off. */
   readonly size: number
-  /** What is wrong with it, in the order in which a receiver meets it. Empty for a sound message. */
+  /** Problems in the order in which a receiver finds them; empty for a valid message. */
   readonly problems: readonly Problem[]
 }
