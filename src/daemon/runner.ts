@@ -29,6 +29,20 @@ export interface RunnerOutlets<Event = EngineEvent> {
   readonly event: (event: Event) => void
 }
 
+/**
+ * Calls a function of the user: a listener, a transport. What it throws is thrown again outside of our stack, where it is an
+ * uncaught exception as any other; the engine and its timer go on.
+ */
+export function callUser(call: () => void): void {
+  try {
+    call()
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+}
+
 /** Runs one engine. After every input to the engine call {@link Runner.settle}, or {@link Runner.soon} where inputs come thick. */
 export class Runner<Event = EngineEvent> {
   readonly #engine: RunnableEngine<Event>
@@ -61,7 +75,8 @@ export class Runner<Event = EngineEvent> {
   /** Drains messages and events, and arms the timer. */
   settle(): void {
     if (this.#stopped) return
-    this.#outlets.transmit?.()
+    const { transmit } = this.#outlets
+    if (transmit !== undefined) callUser(transmit)
     this.drain()
     this.#arm()
   }
@@ -69,7 +84,8 @@ export class Runner<Event = EngineEvent> {
   /** Drains events alone: after each input where one can bring many, so that their queue never overflows. */
   drain(): void {
     for (let event = this.#engine.pollEvent(); event !== undefined; event = this.#engine.pollEvent()) {
-      this.#outlets.event(event)
+      const next = event
+      callUser(() => this.#outlets.event(next))
     }
   }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, writeFileSync, readFileSync, chmodSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../../src/daemon/clock.js'
 import { launchQuietly, notifyService } from '../../src/daemon/notify.js'
@@ -160,4 +161,56 @@ t.test('a program that is not there does no harm; one that is there runs', async
   process.env['PATH'] = folder
   notifyService({ status: 'no such program on the path' }, { NOTIFY_SOCKET: '/nowhere' })
   process.env['PATH'] = path
+})
+
+t.test('listeners that throw at random leave the engine, its timer and the other events as they are', async (t) => {
+  const thrown: unknown[] = []
+  const caught = (error: unknown): void => void thrown.push(error)
+  // tap has a listener of its own, which fails the test: ours alone stands here.
+  const others = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', caught)
+  try {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(1000), { maxLength: 20 }),
+        fc.array(fc.boolean(), { maxLength: 30 }),
+        async (gaps, throws) => {
+          let sum = 1
+          const times = gaps.map((gap) => (sum += gap))
+          const calm = run([...times])
+          const clock = new ManualClock()
+          const engine = new Alarm([...times])
+          const told: EngineEvent[] = []
+          let calls = 0
+          let expected = 0
+          const maybeThrow = (): void => {
+            if (throws[calls++ % Math.max(throws.length, 1)] !== true) return
+            expected++
+            throw new Error('listener')
+          }
+          const runner = new Runner(engine, clock, {
+            transmit: maybeThrow,
+            event: (event) => {
+              told.push(event)
+              maybeThrow()
+            }
+          })
+          thrown.length = 0
+          for (const one of [calm, { clock, runner }]) {
+            one.runner.settle()
+            for (let i = 0; i < 30; i++) one.clock.advance(1000)
+          }
+          t.strictSame(told, calm.told)
+          t.strictSame(engine.calls, calm.engine.calls)
+          await new Promise((resolve) => setImmediate(resolve))
+          t.equal(thrown.length, expected, 'each error is an uncaught exception')
+        }
+      ),
+      { seed: 1, numRuns: 50 }
+    )
+  } finally {
+    process.removeListener('uncaughtException', caught)
+    for (const other of others) process.on('uncaughtException', other)
+  }
 })

@@ -16,6 +16,7 @@ import type { ReceivingTransport } from '../../transport/transport.js'
 import type { TableConnection } from '../../wire/connection.js'
 import type { Clock } from '../clock.js'
 import { Runner } from '../runner.js'
+import { walkTable } from '../walk-table.js'
 
 /** Who hears of what happens. */
 export interface BackupOutlets {
@@ -66,9 +67,6 @@ export interface LocalBackupParts {
   readonly transport: ReceivingTransport
   readonly clock: Clock
 }
-
-/** Connections made into values between two turns of the event loop: a few hundred microseconds' work. */
-export const PORTION = 512
 
 /** Does the work in this thread. */
 export class LocalBackup implements BackupWork {
@@ -147,14 +145,7 @@ export class LocalBackup implements BackupWork {
     return this.table.counts()
   }
 
-  async *portions(): AsyncGenerator<readonly TableConnection[]> {
-    let portion: TableConnection[] = []
-    for (const connection of this.table) {
-      if (portion.push(connection) < PORTION) continue
-      yield portion
-      portion = []
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    if (portion.length > 0) yield portion
+  portions(): AsyncGenerator<readonly TableConnection[]> {
+    return walkTable(this.table)
   }
 }

@@ -26,6 +26,7 @@ import type { Clock } from '../clock.js'
 import { TableCopier } from './copy-table.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle } from '../lifecycle.js'
+import { callUser } from '../runner.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
 import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
@@ -160,7 +161,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
    * `ERR_USAGE` for a second start, or one after the close.
    */
   async start(): Promise<void> {
-    if (await this.#life.open()) this.emit('listening', this.#description)
+    if (await this.#life.open()) callUser(() => this.emit('listening', this.#description))
   }
 
   /**
@@ -175,7 +176,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     this.#work.configure(settings)
     this.#sysctls = settings
     const latched = latchedSettings(this.#started, settings, ['SYNC_PORTS_LATCHED', 'SYNC_SOCK_SIZE_LATCHED'])
-    for (const notice of latched) this.emit('notice', notice)
+    for (const notice of latched) callUser(() => this.emit('notice', notice))
   }
 
   /** What was counted until now: a copy. */
@@ -238,7 +239,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   async #close(): Promise<void> {
     await this.#work.close()
-    this.emit('close')
+    callUser(() => this.emit('close'))
   }
 
   #local(outlets: CrewOutlets): LocalBackup {

@@ -1,17 +1,22 @@
 /**
- * What HTTP shows of a master, a backup, or both.
+ * View of a master, a backup, or both, for HTTP.
  *
  * @module
  */
 
 import type { TableConnection } from '../../wire/connection.js'
 import { protocolName } from '../../wire/protocols.js'
+import type { SenderReport } from '../../engine/backup/senders.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
-import type { HttpView, Items } from './http-server.js'
+import { walkTable } from '../walk-table.js'
+import type { HttpView } from './http-server.js'
 import { mergeCounts } from '../workers/merge-reports.js'
 import type { BackupMetrics, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
 import type { SyncBackup } from '../backup/sync-backup.js'
 import type { SyncMaster } from '../master/sync-master.js'
+
+/** Maximum number of series labelled with a sender's address. */
+const MAX_SENDER_SERIES = 64
 
 /** The roles that run here: at least one. */
 export interface Roles {
@@ -32,7 +37,7 @@ export function viewOf(
   return {
     ready: () => daemonsOf(roles).every((daemon) => daemon.listening),
     connections: () => connectionsOf(roles),
-    procLines: () => procLinesOf(connectionsOf(roles), procLines),
+    procLines: () => procLinesOf(roles, procLines),
     metrics: () => snapshotOf(roles)
   }
 }
@@ -52,35 +57,24 @@ function remoteOf({ backup }: Roles): SyncBackup | undefined {
   return backup !== undefined && backup.workers > 0 ? backup : undefined
 }
 
-function connectionsOf(roles: Roles): Items<TableConnection> {
-  const here = localConnections(tablesOf(roles))
+/** Yields the connections of all tables in portions, and gives the event loop a turn after each. */
+async function* portionsOf(roles: Roles): AsyncGenerator<readonly TableConnection[]> {
+  for (const table of tablesOf(roles)) yield* walkTable(table)
   const remote = remoteOf(roles)
-  return remote === undefined ? here : joined(here, remote.connections())
+  if (remote !== undefined) for await (const connection of remote.connections()) yield [connection]
 }
 
-function* localConnections(tables: Iterable<ConnectionTable>): Generator<TableConnection> {
-  for (const table of tables) yield* table
+async function* connectionsOf(roles: Roles): AsyncGenerator<TableConnection> {
+  for await (const portion of portionsOf(roles)) yield* portion
 }
 
-async function* joined<T>(first: Iterable<T>, second: AsyncIterable<T>): AsyncGenerator<T> {
-  yield* first
-  yield* second
-}
-
-function procLinesOf(
-  connections: Items<TableConnection>,
-  print: (connections: Iterable<TableConnection>) => Iterable<string>
-): Items<string> {
-  return Symbol.asyncIterator in connections ? remoteProcLines(connections, print) : print(connections)
-}
-
-async function* remoteProcLines(
-  connections: AsyncIterable<TableConnection>,
+async function* procLinesOf(
+  roles: Roles,
   print: (connections: Iterable<TableConnection>) => Iterable<string>
 ): AsyncGenerator<string> {
-  // The header first; of what is printed for one connection it is left out.
+  // `print` begins with the header: it is taken from an empty table once, and cut off every portion.
   yield* print([])
-  for await (const connection of connections) yield* [...print([connection])].slice(1)
+  for await (const portion of portionsOf(roles)) yield* [...print(portion)].slice(1)
 }
 
 function snapshotOf(roles: Roles): MetricsSnapshot {
@@ -103,14 +97,17 @@ function masterMetrics(master: SyncMaster): MasterMetrics {
 
 function backupMetrics(backup: SyncBackup): BackupMetrics {
   const { received, dropped, applied, skipped } = backup.counters()
-  // One address can use several syncids; the last one heard comes first, and is what counts.
-  const age = Object.fromEntries(
-    backup
-      .senders()
-      .reverse()
-      .map((sender) => [sender.address, sender.age])
-  )
+  const age = Object.fromEntries(measuredSenders(backup.senders()).map((sender) => [sender.address, sender.age]))
   return { received, dropped, applied, skipped, age, socketDrops: backup.receiveDrops(), directing: backup.directing }
+}
+
+/**
+ * Returns the senders that get a metric series: those with most messages. Addresses can be forged; series must not grow with
+ * them. One address can use several syncids: its newest message counts, so it comes last.
+ */
+export function measuredSenders(senders: readonly SenderReport[]): SenderReport[] {
+  const most = [...senders].sort((one, other) => other.messages - one.messages).slice(0, MAX_SENDER_SERIES)
+  return most.sort((one, other) => other.age - one.age)
 }
 
 /** Several tables can hold connections of one kind: their numbers are added up. */

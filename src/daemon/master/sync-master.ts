@@ -24,7 +24,7 @@ import type { Clock } from '../clock.js'
 import { carryMessages } from '../workers/courier.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle, type CloseOptions } from '../lifecycle.js'
-import { Runner } from '../runner.js'
+import { callUser, Runner } from '../runner.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
 
 /** What a {@link SyncMaster} is told. */
@@ -135,7 +135,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   async start(): Promise<void> {
     if (!(await this.#life.open())) return
     this.#notice('SYNC_MAXLEN', this.#startNotice)
-    this.emit('listening', this.#transport.description)
+    callUser(() => this.emit('listening', this.#transport.description))
     this.#runner.settle()
   }
 
@@ -232,7 +232,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     await this.#drain()
     this.#runner.stop()
     await this.#transport.close()
-    this.emit('close')
+    callUser(() => this.emit('close'))
   }
 
   /** Until nothing is held, or nothing has moved for the whole of the grace. */
@@ -273,7 +273,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   }
 
   #notice(code: string, message: string): void {
-    this.emit('notice', Object.freeze({ type: 'notice', code, message }))
+    callUser(() => this.emit('notice', Object.freeze({ type: 'notice', code, message })))
   }
 
   #fail(error: IpvsSyncError): void {
