@@ -10,6 +10,7 @@ const MAY_IMPORT = {
   engine: ['wire', 'sysctl', 'table'],
   capture: ['wire'],
   'agent/protocol': ['wire', 'sysctl', 'table', 'engine'],
+  files: ['wire', 'capture'],
   director: ['wire', 'sysctl', 'table', 'engine', 'capture'],
   transport: ['wire', 'sysctl'],
   procfs: ['wire', 'sysctl', 'table'],
@@ -18,6 +19,7 @@ const MAY_IMPORT = {
   agent: ['agent/protocol', 'trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon'],
   relay: ['trust', 'wire', 'transport', 'daemon'],
   cli: [
+    'files',
     'relay',
     'director',
     'agent',

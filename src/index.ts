@@ -45,6 +45,7 @@ export type {
 } from './transport/transport.js'
 export { IpvsSyncError, type ErrorCode, type IpvsSyncErrorDetails } from './errors.js'
 export { CAPTURE_PROBLEMS, CaptureReader, CaptureTime, readCapture } from './capture/index.js'
+export { openCapture } from './files/capture-file.js'
 export type {
   Capture,
   CaptureCounts,

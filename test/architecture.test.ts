@@ -16,6 +16,7 @@ const RANKS: Readonly<Record<string, number>> = {
   table: 2,
   capture: 2,
   engine: 3,
+  files: 3,
   'agent/protocol': 4,
   director: 4,
   transport: 4,

@@ -9,14 +9,20 @@ import type { Problem } from '../wire/problems.js'
 import type { Assembly } from './assembly.js'
 import type { CaptureTime } from './capture-time.js'
 import { canLeadToUdp, readIp, skipExtensionHeaders, UDP, type Fragment, type IpPacket } from './ip.js'
-import type { CapturedDatagram, CaptureItem, ReadCaptureOptions } from './items.js'
-import { findIp, type IpLocation } from './link-layer.js'
+import type { CapturedDatagram, DatagramSink, DatagramView, ReadCaptureOptions, TunnelLayer } from './items.js'
+import { findIp, layersText, type IpLocation } from './link-layer.js'
 import { portMatcher } from './port-matcher.js'
 import { captureProblem } from './problems.js'
-import type { RawPacket } from './raw-packet.js'
+import type { FrameTime, RawPacket } from './raw-packet.js'
+import { followProtocol, followUdp, isTunnelPort, isTunnelProtocol, type Walk } from './tunnels.js'
 import { Reassembler, type GivenUp, type Pending } from './reassembler.js'
 
 const UDP_HEADER = 8
+/** EtherType 0x0800, then version 4 with a header of 20 bytes. */
+const IPV4_WITHOUT_OPTIONS = 0x080045
+/** Tunnels inside of tunnels that are followed. */
+const MOST_TUNNELS = 4
+const NOTHING = new Uint8Array(0)
 /** More kinds of other traffic than this are not worth a hint. */
 const MAX_OTHER_PORTS = 64
 
@@ -27,6 +33,7 @@ interface Origin {
   readonly source: string
   readonly destination: string
   readonly interface: string | undefined
+  readonly tunnel: readonly TunnelLayer[] | undefined
 }
 
 /** UDP header and payload in some buffer. */
@@ -47,16 +54,31 @@ export class Dissector {
   /** Datagrams to other ports that look like sync messages, by port. */
   readonly otherPorts = new Map<number, number>()
   readonly #isWanted: (port: number) => boolean
+  /** Wanted by name: where all ports are wanted, those of tunnels are still followed. */
+  readonly #isChosen: (port: number) => boolean
   readonly #reassembler: Reassembler<Origin>
-  readonly #give: (item: CaptureItem) => void
+  readonly #sink: DatagramSink
+  readonly #plain: DatagramView = {
+    packet: 0,
+    bytes: NOTHING,
+    view: new DataView(NOTHING.buffer),
+    start: 0,
+    end: 0,
+    addressesAt: 0,
+    portsAt: 0,
+    seconds: 0,
+    fraction: 0,
+    digits: 6
+  }
   /** Packets that are cut off before their ports, and the number of the first. */
   #portless = 0
   #firstPortless = 0
 
-  /** @param give - Where datagrams and problems go. */
-  constructor(options: ReadCaptureOptions, give: (item: CaptureItem) => void) {
-    this.#give = give
+  /** @param sink - Receives datagrams and problems. */
+  constructor(options: ReadCaptureOptions, sink: DatagramSink) {
+    this.#sink = sink
     this.#isWanted = portMatcher(options.ports)
+    this.#isChosen = options.ports === undefined ? () => false : this.#isWanted
     const limits = {
       max: options.maxFragmentedDatagrams ?? 1024,
       maxBytes: options.maxFragmentBytes ?? 4_194_304,
@@ -65,15 +87,71 @@ export class Dissector {
     this.#reassembler = new Reassembler(limits, (pending, why) => this.#giveUp(pending, why))
   }
 
+  /**
+   * Takes an Ethernet frame if it is a whole, plain datagram to a wanted port and no fragments are waiting: nearly all
+   * frames are, and none of them needs an object or a copy.
+   *
+   * @returns False where it is something else: see {@link Dissector.packet}.
+   */
+  frame(bytes: Uint8Array, view: DataView, start: number, end: number, time: FrameTime, number: number): boolean {
+    const plain = this.#plain
+    const ip = start + 14
+    if (end - ip < 28 || view.getInt32(start + 12) >>> 8 !== IPV4_WITHOUT_OPTIONS) return false
+    const length = view.getUint16(ip + 2)
+    if (length < 28 || ip + length > end || (view.getUint16(ip + 6) & 0x3fff) !== 0 || bytes[ip + 9] !== UDP)
+      return false
+    if (view.getUint16(ip + 24) !== length - 20 || !this.#isWanted(view.getUint16(ip + 22))) return false
+    if (this.#reassembler.isWaiting) return false
+    plain.packet = number
+    plain.bytes = bytes
+    plain.view = view
+    plain.start = ip + 28
+    plain.end = ip + length
+    plain.addressesAt = ip + 12
+    plain.portsAt = ip + 20
+    plain.seconds = time.seconds
+    plain.fraction = time.fraction
+    plain.digits = time.digits
+    this.datagrams += 1
+    this.#sink.plain!(plain)
+    return true
+  }
+
   /** Takes one packet. */
   packet(packet: RawPacket, number: number): void {
     if (packet.time !== undefined) this.#reassembler.advance(packet.time.ms)
-    const location = findIp(packet)
-    if (location === undefined) return
-    const ip = readIp(packet, location)
-    if (isPortless(packet, ip)) this.#countPortless(number)
-    else if (ip?.fragment !== undefined) this.#fragment(packet, ip, ip.fragment, location, number)
-    else if (ip?.protocol === UDP) this.#whole(packet, ip, number)
+    let location = findIp(packet)
+    for (let depth = 0; location !== undefined && depth <= MOST_TUNNELS; depth++) {
+      const ip = readIp(packet, location)
+      if (isPortless(packet, ip)) {
+        this.#countPortless(number)
+        return
+      }
+      if (ip === undefined) return
+      if (ip.fragment !== undefined) {
+        this.#fragment(packet, ip, ip.fragment, location, number)
+        return
+      }
+      const inner = this.#inner(packet, ip, location)
+      if (inner === undefined) {
+        if (ip.protocol === UDP) this.#whole(packet, ip, location, number)
+        return
+      }
+      location = inner
+    }
+  }
+
+  /** The IP packet that another one carries; undefined where it carries none, or a wanted datagram. */
+  #inner({ view }: RawPacket, ip: IpPacket, location: IpLocation): IpLocation | undefined {
+    const { protocol, start, end, version } = ip
+    const port = protocol === UDP && end - start >= UDP_HEADER ? view.getUint16(start + 2) : 0
+    const isTunnel = protocol === UDP ? isTunnelPort(port) && !this.#isChosen(port) : isTunnelProtocol(protocol)
+    if (!isTunnel) return undefined
+    const walk: Walk = { view, end, layers: [...location.layers] }
+    const inner =
+      protocol === UDP ? followUdp(walk, port, start + UDP_HEADER) : followProtocol(walk, protocol, version, start)
+    if (inner === undefined) return undefined
+    return { ...inner, layers: walk.layers, place: `${location.place}${layersText(walk.layers)}` }
   }
 
   /** The capture ends: fragments that still wait are reported, and how many packets were cut off before their ports. */
@@ -81,7 +159,11 @@ export class Dissector {
     this.#reassembler.end()
     if (this.#portless === 0) return
     const text = `packets cut off before their UDP ports, from this one on: ${this.#portless}; capture again with tcpdump -s 0`
-    this.#give({ kind: 'problem', packet: this.#firstPortless, problem: captureProblem('PACKET_SNAPPED', text) })
+    this.#sink.finding({
+      kind: 'problem',
+      packet: this.#firstPortless,
+      problem: captureProblem('PACKET_SNAPPED', text)
+    })
   }
 
   #countPortless(number: number): void {
@@ -89,17 +171,17 @@ export class Dissector {
     this.#portless += 1
   }
 
-  #whole(packet: RawPacket, ip: IpPacket, number: number): void {
+  #whole(packet: RawPacket, ip: IpPacket, location: IpLocation, number: number): void {
     const udp = { bytes: packet.bytes, view: packet.view, start: ip.start, end: ip.end, wireEnd: ip.wireEnd }
     if (!this.#accepts(udp)) return
     const problems = ip.isLengthWrong ? [captureProblem('IP_LENGTH', wrongLength(packet, ip))] : []
-    this.#datagram(udp, originOf(packet, ip, number), 1, problems)
+    this.#datagram(udp, originOf(packet, ip, location, number), 1, problems)
   }
 
-  #fragment(packet: RawPacket, ip: IpPacket, fragment: Fragment, { place }: IpLocation, number: number): void {
+  #fragment(packet: RawPacket, ip: IpPacket, fragment: Fragment, location: IpLocation, number: number): void {
     if (!canLeadToUdp(ip.protocol)) return
-    const origin = originOf(packet, ip, number)
-    const key = `${origin.source} ${origin.destination} ${fragment.id} ${place}`
+    const origin = originOf(packet, ip, location, number)
+    const key = `${origin.source} ${origin.destination} ${fragment.id} ${location.place}`
     const bytes = packet.bytes.subarray(ip.start, ip.end)
     const complete = this.#reassembler.add(key, origin, bytes.length, (assembly) => {
       assembly.add(fragment, ip.protocol, bytes, ip.wireEnd - ip.start)
@@ -126,7 +208,7 @@ export class Dissector {
     }
     const text = `${assembly.count} fragments from ${note.source} to ${note.destination} without their first, so without ports`
     const problem = assembly.fault ?? captureProblem('FRAGMENT_WITHOUT_FIRST', text)
-    this.#give({ kind: 'problem', packet: note.packet, problem })
+    this.#sink.finding({ kind: 'problem', packet: note.packet, problem })
   }
 
   /** Whether a datagram goes to a wanted port; if not, it may still be worth a hint. */
@@ -165,10 +247,11 @@ export class Dissector {
       wireLength,
       interface: origin.interface,
       fragments,
+      tunnel: origin.tunnel,
       problems
     }
     this.datagrams += 1
-    this.#give(datagram)
+    this.#sink.datagram(datagram)
   }
 }
 
@@ -198,14 +281,20 @@ function checkUdpLength({ view, start, end, wireEnd }: UdpBytes): { wireLength: 
   return { wireLength: length - UDP_HEADER, problem: captureProblem('UDP_TRAILING', text) }
 }
 
-function originOf({ view, time, interfaceName }: RawPacket, ip: IpPacket, number: number): Origin {
+function originOf(
+  { view, time, interfaceName }: RawPacket,
+  ip: IpPacket,
+  { layers }: IpLocation,
+  number: number
+): Origin {
   const { addressesAt: at, version } = ip
   return {
     packet: number,
     time,
     source: formatAddress(view, at, version),
     destination: formatAddress(view, at + (version === 4 ? 4 : 16), version),
-    interface: interfaceName
+    interface: interfaceName,
+    tunnel: layers.length === 0 ? undefined : layers
   }
 }
 

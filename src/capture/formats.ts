@@ -5,6 +5,7 @@
  */
 
 import { IpvsSyncError } from '../errors.js'
+import type { Compression } from './items.js'
 import { isPcapMagic } from './pcap-parser.js'
 import { isPcapngMagic } from './pcapng-parser.js'
 
@@ -16,20 +17,20 @@ export const FORMAT_BYTES = 4
 
 /** Files that are met in place of captures, by how they begin, and what to do about them. */
 const OTHERS: readonly (readonly [start: readonly number[], advice: string])[] = [
-  [[0x28, 0xb5, 0x2f, 0xfd], 'compressed with zstd: zstd -dc FILE | ipvs-sync decode -'],
   [[0xfd, 0x37, 0x7a, 0x58], 'compressed with xz: xz -dc FILE | ipvs-sync decode -'],
   [[0x42, 0x5a, 0x68], 'compressed with bzip2: bzip2 -dc FILE | ipvs-sync decode -'],
   [[0x04, 0x22, 0x4d, 0x18], 'compressed with lz4: lz4 -dc FILE | ipvs-sync decode -'],
   [[0x50, 0x4b, 0x03, 0x04], 'a zip archive: unpack it first'],
-  [[0x73, 0x6e, 0x6f, 0x6f], 'a snoop capture: editcap -F pcap FILE - | ipvs-sync decode -'],
-  [[0x34, 0xcd, 0xb2, 0xa1], 'a pcap variant: editcap -F pcap FILE - | ipvs-sync decode -'],
-  [[0xa1, 0xb2, 0xcd, 0x34], 'a pcap variant: editcap -F pcap FILE - | ipvs-sync decode -']
+  [[0x73, 0x6e, 0x6f, 0x6f], 'a snoop capture: editcap -F pcap FILE - | ipvs-sync decode -']
 ]
 
-/** Whether a file is compressed with gzip, by its first two bytes. */
-export function isGzip(start: Uint8Array): boolean {
-  return start[0] === 0x1f && start[1] === 0x8b
+/** How a file is compressed, by its first four bytes; undefined where it is not. */
+export function compressionOf(start: Uint8Array): Compression | undefined {
+  if (start[0] === 0x1f && start[1] === 0x8b) return 'gzip'
+  return ZSTD.every((byte, i) => start[i] === byte) ? 'zstd' : undefined
 }
+
+const ZSTD = [0x28, 0xb5, 0x2f, 0xfd]
 
 /**
  * Tells the format of a file.
@@ -47,7 +48,9 @@ export function captureFormat(start: Uint8Array): CaptureFormat {
 }
 
 function notACapture(start: Uint8Array): string {
-  if (isGzip(start)) return 'the capture is compressed with gzip: use readCapture, or expand it first'
+  const compression = compressionOf(start)
+  if (compression !== undefined)
+    return `the capture is compressed with ${compression}: use readCapture, or expand it first`
   if (start.length === 0) return 'not a capture: it is empty (was tcpdump stopped before it wrote? try tcpdump -U)'
   const other = OTHERS.find(([bytes]) => bytes.every((byte, index) => start[index] === byte))
   if (other !== undefined) return `not a capture: it is ${other[1]}`

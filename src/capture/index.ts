@@ -10,8 +10,11 @@ export type {
   CapturedDatagram,
   CaptureFinding,
   CaptureItem,
+  Compression,
+  Decompress,
   PortRange,
-  ReadCaptureOptions
+  ReadCaptureOptions,
+  TunnelLayer
 } from './items.js'
 export { CAPTURE_PROBLEMS, type CaptureProblemCode } from './problems.js'
 export { readCapture, type Capture, type CaptureSource } from './read-capture.js'

@@ -8,6 +8,14 @@ import type { Endpoint } from '../wire/connection.js'
 import type { Problem } from '../wire/problems.js'
 import type { CaptureTime } from './capture-time.js'
 
+/** A tunnel or tag that a packet came through. */
+export interface TunnelLayer {
+  /** `vlan`, `vxlan`, `geneve`, `gre`, `erspan`, `ipip`, `6in4`, `gue`, `fou`, `mpls`, `pppoe`, `nsh` … */
+  readonly type: string
+  /** VLAN, VNI, key, label or session; absent where the tunnel has none. */
+  readonly id?: number
+}
+
 /** One UDP datagram of a capture, put together from its fragments where it had any. */
 export interface CapturedDatagram {
   /** Tells the items apart. */
@@ -28,6 +36,8 @@ export interface CapturedDatagram {
   readonly interface: string | undefined
   /** How many fragments it came in; 1 is a whole datagram. */
   readonly fragments: number
+  /** Tags and tunnels around it, outermost first; undefined where there are none. */
+  readonly tunnel: readonly TunnelLayer[] | undefined
   /** What is wrong with the packet; what is wrong with the message in it is the decoder's business. */
   readonly problems: readonly Problem[]
 }
@@ -42,14 +52,62 @@ export interface CaptureFinding {
   readonly problem: Problem
 }
 
+/**
+ * A whole datagram where it stands in the reader's buffer: Ethernet, IPv4 without options, not fragmented, not cut, in a
+ * pcap file. One object serves all datagrams: copy what you keep.
+ */
+export interface DatagramView {
+  /** Number of the packet in the file, from 1. */
+  packet: number
+  /** The reader's buffer. */
+  bytes: Uint8Array
+  /** A view over `bytes`, same offsets. */
+  view: DataView
+  /** Index of the payload's first byte. */
+  start: number
+  /** Index after the payload. */
+  end: number
+  /** Index of the source address; the destination address follows it. */
+  addressesAt: number
+  /** Index of the source port; the destination port follows it. */
+  portsAt: number
+  /** Whole seconds since 1970. */
+  seconds: number
+  /** What follows the point, as a number of `digits` digits. */
+  fraction: number
+  /** 6 or 9. */
+  digits: number
+}
+
+/** Receives what a {@link PacketReader} finds, in the order of the file. */
+export interface DatagramSink {
+  /** Receives a datagram. */
+  datagram(datagram: CapturedDatagram): void
+  /** Receives a problem outside of the datagrams. */
+  finding(finding: CaptureFinding): void
+  /** Receives datagrams that need no copy; a sink without it receives them by `datagram`. */
+  plain?(datagram: DatagramView): void
+}
+
 /** What a reader gives, in the order of the file. */
 export type CaptureItem = CapturedDatagram | CaptureFinding
 
 /** A port, or a range of ports with both its ends. */
 export type PortRange = number | readonly [first: number, last: number]
 
-/** What a reader can be told. */
+/** How a capture file can be compressed. */
+export type Compression = 'gzip' | 'zstd'
+
+/** Expands compressed data; undefined where it cannot. It throws what is wrong with the data behind all that it could expand. */
+export type Decompress = (
+  compression: Compression,
+  chunks: AsyncIterable<Uint8Array>
+) => AsyncIterable<Uint8Array> | undefined
+
+/** How a capture is read. */
 export interface ReadCaptureOptions {
+  /** The platform's own decompressor. Default: the web's for gzip. */
+  readonly decompress?: Decompress
   /** Only datagrams to these destination ports: ranges, or a predicate. Default: all. */
   readonly ports?: readonly PortRange[] | ((port: number) => boolean)
   /** How many datagrams may wait for fragments at a time. Default 1024. */

@@ -1,27 +1,31 @@
 /**
- * From a captured frame to the IP packet in it: Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, null/loopback.
+ * From a captured frame to the IP packet in it: Ethernet, Linux cooked v1 and v2, raw IP, null/loopback, PPP, NFLOG; with
+ * the tags and tunnels that an EtherType announces.
  *
  * @module
  */
 
 import { IpvsSyncError } from '../errors.js'
+import type { TunnelLayer } from './items.js'
 import type { RawPacket } from './raw-packet.js'
+import { followEthernet, followPpp, followType, type InnerIp, type Walk } from './tunnels.js'
 
 /** Where an IP packet begins in a frame. */
-export interface IpLocation {
-  /** 4 or 6, as the frame says. */
-  readonly version: 4 | 6
-  /** Index of its first byte in the packet's buffer. */
-  readonly start: number
+export interface IpLocation extends InnerIp {
   /** Tells apart the same packet seen at several places (interface, direction, VLAN): fragments are only joined within one. */
+  readonly place: string
+  /** Tags and tunnels around it, outermost first. */
+  readonly layers: readonly TunnelLayer[]
+}
+
+/** What a finder found, and what tells its place from others. */
+interface Found {
+  readonly ip: InnerIp | undefined
   readonly place: string
 }
 
-type Finder = (packet: RawPacket) => IpLocation | undefined
+type Finder = (packet: RawPacket, walk: Walk) => Found | undefined
 
-const ETHERTYPE = { IPV4: 0x0800, IPV6: 0x86dd } as const
-/** 802.1Q, 802.1ad (QinQ), and the QinQ type from before the standard. */
-const VLAN_TYPES: ReadonlySet<number> = new Set([0x8100, 0x88a8, 0x9100])
 /** AF_INET and the values of AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS. */
 const FAMILIES: ReadonlyMap<number, 4 | 6> = new Map([
   [2, 4],
@@ -33,14 +37,18 @@ const FAMILIES: ReadonlyMap<number, 4 | 6> = new Map([
 
 const FINDERS: ReadonlyMap<number, Finder> = new Map<number, Finder>([
   [0, findInNull],
-  [1, findInEthernet],
+  [1, ({ start }, walk) => ({ ip: followEthernet(walk, start), place: '' })],
+  [9, ({ start }, walk) => ({ ip: followPpp(walk, start), place: '' })],
   [12, findInRaw],
   [14, findInRaw],
+  [50, ({ start }, walk) => ({ ip: followPpp(walk, start), place: '' })],
+  [51, findInPppoe],
   [101, findInRaw],
   [108, findInNull],
   [113, findInCooked],
-  [228, (packet) => locate(4, packet.start, packet, '')],
-  [229, (packet) => locate(6, packet.start, packet, '')],
+  [228, ({ start }) => ({ ip: { version: 4, start }, place: '' })],
+  [229, ({ start }) => ({ ip: { version: 6, start }, place: '' })],
+  [239, findInNflog],
   [276, findInCooked2]
 ])
 
@@ -54,12 +62,13 @@ export function assertLinkType(linkType: number): void {
   if (!FINDERS.has(linkType)) throw unknownLinkTypeError(linkType)
 }
 
-/** The error for a capture whose link type is not read: says what is read. */
+/** The error for a capture whose link type is not supported: lists those that are. */
 export function unknownLinkTypeError(linkType: number): IpvsSyncError {
-  const known = 'Ethernet (1), Linux cooked (113, 276), raw IP (12, 14, 101, 228, 229) and null/loopback (0, 108)'
+  const known =
+    'Ethernet (1), Linux cooked (113, 276), raw IP (12, 14, 101, 228, 229), null/loopback (0, 108), PPP (9, 50, 51) or NFLOG (239)'
   return new IpvsSyncError(
     'ERR_CAPTURE',
-    `link type ${linkType} is not read; known are ${known}: capture again on an IP interface`
+    `link type: expected ${known}, got ${linkType}; capture again on an IP interface`
   )
 }
 
@@ -69,58 +78,63 @@ export function unknownLinkTypeError(linkType: number): IpvsSyncError {
  * @returns Undefined when there is none, or the frame is cut off before it.
  */
 export function findIp(packet: RawPacket): IpLocation | undefined {
+  const walk: Walk = { view: packet.view, end: packet.end, layers: [] }
   // The file parsers hand on no other link types.
-  return FINDERS.get(packet.linkType)!(packet)
+  const found = FINDERS.get(packet.linkType)!(packet, walk)
+  if (found?.ip === undefined) return undefined
+  const { interfaceNumber } = packet
+  const place = `${interfaceNumber === 0 ? '' : interfaceNumber}${found.place}${layersText(walk.layers)}`
+  return { ...found.ip, place, layers: walk.layers }
 }
 
-function findInEthernet(packet: RawPacket): IpLocation | undefined {
-  return packet.end - packet.start < 14 ? undefined : findByType(packet, packet.start + 12, packet.start + 14, '')
+/** Layers as a part of a place. */
+export function layersText(layers: readonly TunnelLayer[]): string {
+  return layers.map(({ type, id }) => `.${type}${id ?? ''}`).join('')
 }
 
 /** packet kind 2 · hardware type 2 · address length 2 · address 8 · EtherType 2 */
-function findInCooked(packet: RawPacket): IpLocation | undefined {
-  if (packet.end - packet.start < 16) return undefined
-  const kind = packet.view.getUint16(packet.start)
-  return findByType(packet, packet.start + 14, packet.start + 16, `/${kind}`)
+function findInCooked({ view, start, end }: RawPacket, walk: Walk): Found | undefined {
+  if (end - start < 16) return undefined
+  return { ip: followType(walk, view.getUint16(start + 14), start + 16), place: `/${view.getUint16(start)}` }
 }
 
 /** EtherType 2 · reserved 2 · interface index 4 · hardware type 2 · packet kind 1 · address length 1 · address 8 */
-function findInCooked2(packet: RawPacket): IpLocation | undefined {
-  if (packet.end - packet.start < 20) return undefined
-  const { view, start } = packet
-  return findByType(packet, start, start + 20, `/${view.getUint32(start + 4)}/${view.getUint8(start + 10)}`)
+function findInCooked2({ view, start, end }: RawPacket, walk: Walk): Found | undefined {
+  if (end - start < 20) return undefined
+  const place = `/${view.getUint32(start + 4)}/${view.getUint8(start + 10)}`
+  return { ip: followType(walk, view.getUint16(start), start + 20), place }
 }
 
-/** Tags stand before the packet, each followed by the EtherType of what comes next. */
-function findByType(packet: RawPacket, typeAt: number, start: number, place: string): IpLocation | undefined {
-  let type = packet.view.getUint16(typeAt)
-  let at = start
-  let tags = ''
-  while (VLAN_TYPES.has(type)) {
-    if (packet.end - at < 4) return undefined
-    tags += `.${packet.view.getUint16(at) & 0xfff}`
-    type = packet.view.getUint16(at + 2)
-    at += 4
-  }
-  if (type === ETHERTYPE.IPV4) return locate(4, at, packet, place + tags)
-  if (type === ETHERTYPE.IPV6) return locate(6, at, packet, place + tags)
-  return undefined
-}
-
-function findInRaw(packet: RawPacket): IpLocation | undefined {
-  if (packet.end === packet.start) return undefined
-  const version = packet.view.getUint8(packet.start) >> 4
-  return version === 4 || version === 6 ? locate(version, packet.start, packet, '') : undefined
+function findInRaw({ view, start, end }: RawPacket): Found | undefined {
+  if (end === start) return undefined
+  const version = view.getUint8(start) >> 4
+  return version === 4 || version === 6 ? { ip: { version, start }, place: '' } : undefined
 }
 
 /** Four bytes of address family: in the writer's byte order for null, in the network's for loopback. Either is taken. */
-function findInNull(packet: RawPacket): IpLocation | undefined {
-  if (packet.end - packet.start < 4) return undefined
-  const { view, start } = packet
+function findInNull({ view, start, end }: RawPacket): Found | undefined {
+  if (end - start < 4) return undefined
   const version = FAMILIES.get(view.getUint32(start)) ?? FAMILIES.get(view.getUint32(start, true))
-  return version === undefined ? undefined : locate(version, start + 4, packet, '')
+  return version === undefined ? undefined : { ip: { version, start: start + 4 }, place: '' }
 }
 
-function locate(version: 4 | 6, start: number, packet: RawPacket, place: string): IpLocation {
-  return { version, start, place: packet.interfaceNumber === 0 ? place : `${packet.interfaceNumber}${place}` }
+/** A PPPoE session packet without Ethernet: version 1, code 0. */
+function findInPppoe({ start }: RawPacket, walk: Walk): Found {
+  return { ip: followType(walk, 0x8864, start), place: '' }
+}
+
+const NFLOG_PAYLOAD = 9
+
+/** family 1 · version 1 · resource 2, then attributes: length 2 and type 2 in the writer's order, padded to 4. */
+function findInNflog({ view, start, end }: RawPacket): Found | undefined {
+  if (end - start < 4) return undefined
+  const version = FAMILIES.get(view.getUint8(start))
+  for (let at = start + 4; version !== undefined && at + 4 <= end;) {
+    const isLittle = view.getUint16(at, true) <= end - at && view.getUint8(at + 3) === 0
+    const length = view.getUint16(at, isLittle)
+    if (view.getUint16(at + 2, isLittle) === NFLOG_PAYLOAD) return { ip: { version, start: at + 4 }, place: '' }
+    if (length < 4) return undefined
+    at += (length + 3) & ~3
+  }
+  return undefined
 }

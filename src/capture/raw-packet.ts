@@ -29,10 +29,23 @@ export interface RawPacket {
   readonly time: CaptureTime | undefined
 }
 
+/** A frame's time as a pcap record holds it. */
+export interface FrameTime {
+  seconds: number
+  fraction: number
+  digits: number
+}
+
 /** Where the file parsers put what they find. */
 export interface PacketSink {
   /** Takes a packet. */
   packet(packet: RawPacket): void
+  /**
+   * Takes an Ethernet frame that was captured whole, if it holds a whole datagram over plain IPv4 to a wanted port.
+   *
+   * @returns False where it does not: the packet goes through {@link PacketSink.packet}.
+   */
+  frame?(bytes: Uint8Array, view: DataView, start: number, end: number, time: FrameTime): boolean
   /** Counts a packet that is passed over. */
   skipped(): void
   /** Passes over a packet that cannot be read, says so, and counts it. */

@@ -4,11 +4,14 @@
  * @module
  */
 
+import { IpvsSyncError } from '../errors.js'
 import { CaptureReader } from './capture-reader.js'
-import { isGzip } from './formats.js'
-import { GzipDamage, gunzip } from './gunzip.js'
-import type { CaptureCounts, CaptureItem, ReadCaptureOptions } from './items.js'
+import { compressionOf } from './formats.js'
+import type { CaptureCounts, CaptureItem, Decompress, ReadCaptureOptions } from './items.js'
 import { captureProblem } from './problems.js'
+import type { Problem } from '../wire/problems.js'
+
+export type { Compression, Decompress } from './items.js'
 
 /** Where a capture can come from. A chunk may be cut anywhere. */
 export type CaptureSource = Uint8Array | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
@@ -23,16 +26,17 @@ export interface Capture extends AsyncIterable<CaptureItem> {
 const CHUNK = 65_536
 
 /**
- * Reads a capture: pcap or pcapng, also in gzip. Gives the UDP datagrams in it, fragments put together, and what is
- * wrong with the file and its packets as problems: reading never throws over damage. Streaming: datagrams come as their
- * bytes do, and memory does not grow with the file.
+ * Reads a capture: pcap or pcapng, also in gzip. Returns the UDP datagrams in it, reassembled from fragments, and what is
+ * wrong with the file and its packets as problems: reading never throws because of damage. Datagrams are given as soon as
+ * their bytes are read, and memory does not grow with the file.
  *
  * UDP checksums are not checked: where a network card computes them, a capture on the sender holds wrong ones.
  *
- * @param source - The bytes, or a stream of them. A stream's own errors are thrown on.
+ * @param source - The bytes, or a stream of them. A stream's own errors are thrown on. `openCapture` takes a path.
  * @param options - Which ports, and how much may wait for fragments.
- * @throws {IpvsSyncError} `ERR_CONFIG` at once when a port or range is none. `ERR_CAPTURE` while iterating when the
- *   source is no capture (empty, text), or of a link type that is not read.
+ * @throws {IpvsSyncError} `ERR_USAGE` at once when the source is something else, `ERR_CONFIG` when a port or range is not
+ *   valid. `ERR_CAPTURE` while iterating when the source is not a capture (empty, text), or of a link type that is not
+ *   supported.
  *
  * @example
  * ```ts
@@ -43,65 +47,143 @@ const CHUNK = 65_536
  * ```
  */
 export function readCapture(source: CaptureSource, options: ReadCaptureOptions = {}): Capture {
+  demandSource(source)
   const reader = new CaptureReader(options)
   return {
     get counts(): CaptureCounts {
       return reader.counts
     },
-    [Symbol.asyncIterator]: () => oneByOne(readBatches(source instanceof Uint8Array ? cut(source) : source, reader))
+    [Symbol.asyncIterator]: () => items(source, reader, options.decompress)
   }
+}
+
+function demandSource(source: unknown): void {
+  if (source instanceof Uint8Array) return
+  if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source) return
+  const advice =
+    typeof source === 'string' ? `the string ${JSON.stringify(source)}; openCapture(path) reads a file` : typeof source
+  throw new IpvsSyncError('ERR_USAGE', `source: expected a Uint8Array or a stream of them, got ${advice}`, {
+    field: 'source'
+  })
+}
+
+async function* items(
+  source: CaptureSource,
+  reader: CaptureReader,
+  decompress: Decompress | undefined
+): AsyncGenerator<CaptureItem, void, undefined> {
+  try {
+    for await (const chunk of expandCapture(source instanceof Uint8Array ? cut(source) : source, decompress)) {
+      yield* reader.push(chunk)
+      if (reader.isDamaged) break
+    }
+  } catch (error) {
+    if (!(error instanceof CompressionDamage)) throw error
+    yield* reader.end(error.problem)
+    return
+  }
+  yield* reader.end()
 }
 
 type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
-/**
- * The same, a chunk's items at a time: a turn of the event loop's small tasks for each chunk, not for each datagram.
- *
- * @param reader - New; its counts are those of what was read.
- * @throws {IpvsSyncError} `ERR_CAPTURE` while iterating, as {@link readCapture}.
- */
-export async function* readBatches(
-  source: Chunks,
-  reader: CaptureReader
-): AsyncGenerator<readonly CaptureItem[], void, undefined> {
-  try {
-    for await (const chunk of expand(source)) {
-      yield reader.push(chunk)
-      if (reader.isDamaged) break
-    }
-  } catch (error) {
-    if (!(error instanceof GzipDamage)) throw error
-    yield reader.end(captureProblem('GZIP_DAMAGED', `the gzip data break off or are wrong: ${error.message}`))
-    return
+/** Compressed data that break off or are wrong: everything before them was given. */
+export class CompressionDamage extends Error {
+  /** For the end of the reader. */
+  readonly problem: Problem
+
+  /** @param reason - What the decompressor found. */
+  constructor(reason: string) {
+    super(reason)
+    this.problem = captureProblem('GZIP_DAMAGED', `the compressed data break off or are wrong: ${reason}`)
   }
-  yield reader.end()
 }
 
-async function* oneByOne(batches: AsyncIterable<readonly CaptureItem[]>): AsyncGenerator<CaptureItem, void, undefined> {
-  for await (const batch of batches) yield* batch
-}
-
-/** Passes the bytes on, expanded where they are gzip. */
-async function* expand(source: Chunks): AsyncGenerator<Uint8Array, void, undefined> {
+/**
+ * Passes the bytes of a capture on, expanded where they are compressed.
+ *
+ * @param decompress - The platform's own decompressor; without it gzip alone is expanded, by the web's.
+ * @throws {CompressionDamage} Behind the last bytes that could be expanded.
+ * @throws {IpvsSyncError} `ERR_CAPTURE` where the compression is not supported.
+ */
+export async function* expandCapture(
+  source: Chunks,
+  decompress: Decompress = webDecompress
+): AsyncGenerator<Uint8Array, void, undefined> {
   const chunks = joinStart(source)
   try {
     const first = await chunks.next()
     if (first.done === true) return
     const whole = resume(first.value, chunks)
-    yield* isGzip(first.value) ? gunzip(whole) : whole
+    const compression = compressionOf(first.value)
+    if (compression === undefined) {
+      yield* whole
+      return
+    }
+    const faults = new SourceFaults(whole)
+    const expanded = decompress(compression, faults.chunks())
+    if (expanded === undefined) {
+      const text = `compressed with ${compression}, which this platform does not expand; try ${compression} -dc FILE | ipvs-sync decode -`
+      throw new IpvsSyncError('ERR_CAPTURE', text)
+    }
+    try {
+      yield* expanded
+    } catch (error) {
+      faults.rethrow()
+      throw new CompressionDamage((error as Error).message)
+    }
   } finally {
     await chunks.return()
   }
 }
 
-/** The same bytes, with two or more in the first chunk: enough to know gzip. */
+/** Tells an error of the source from one of the decompressor that reads it. */
+class SourceFaults {
+  readonly #source: AsyncIterable<Uint8Array>
+  #fault: { readonly error: unknown } | undefined
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* this.#source
+    } catch (error) {
+      this.#fault = { error }
+      throw error
+    }
+  }
+
+  rethrow(): void {
+    if (this.#fault !== undefined) throw this.#fault.error
+  }
+}
+
+const webDecompress: Decompress = (compression, chunks) => {
+  if (compression !== 'gzip') return undefined
+  const iterator = chunks[Symbol.asyncIterator]()
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const result = await iterator.next()
+      if (result.done === true) controller.close()
+      else controller.enqueue(result.value)
+    },
+    async cancel() {
+      await iterator.return?.()
+    }
+  })
+  return stream.pipeThrough(new DecompressionStream('gzip'))
+}
+
+/** The same bytes, with four or more in the first chunk: enough to know a compression. */
 async function* joinStart(source: Chunks): AsyncGenerator<Uint8Array, void, undefined> {
   let start: Uint8Array | undefined = new Uint8Array(0)
   for await (const chunk of source) {
     if (start === undefined) yield chunk
     else {
       start = join(start, chunk)
-      if (start.length < 2) continue
+      if (start.length < 4) continue
       yield start
       start = undefined
     }

@@ -64,6 +64,11 @@ export class Reassembler<Note> {
     })
   }
 
+  /** Whether any datagram waits for fragments. */
+  get isWaiting(): boolean {
+    return this.#cache.size > 0
+  }
+
   /** Moves time on. A stamp below the last moves nothing: captures that were merged go back and forth. */
   advance(ms: Milliseconds): void {
     this.#clock += Math.max(0, ms - (this.#last ?? ms))

@@ -13,6 +13,8 @@ export type OutputStream = Writable & {
   readonly isTTY?: boolean
   /** Width of the terminal, in characters. */
   readonly columns?: number
+  /** Height of the terminal, in lines. */
+  readonly rows?: number
 }
 
 /** Streams, environment and signals. */

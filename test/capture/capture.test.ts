@@ -7,6 +7,7 @@ import { captureFormat } from '../../src/capture/formats.js'
 import type { CapturedDatagram, CaptureItem, ReadCaptureOptions } from '../../src/capture/items.js'
 import { CAPTURE_PROBLEMS, captureProblem, type CaptureProblemCode } from '../../src/capture/problems.js'
 import { readCapture } from '../../src/capture/read-capture.js'
+import { decompress } from '../../src/files/capture-file.js'
 import { be16, bytes, ethernet, ipv4, ipv6, pcap, pcapngBlocks, udp } from '../fixtures/support/packets.js'
 
 const PAYLOAD = bytes('00 07 0008 00 01 0000')
@@ -404,11 +405,11 @@ t.test('a link type that is not read is an error, unless other interfaces can be
   t.throws(() => read(pcap([], { linkType: 105 })), {
     name: 'IpvsSyncError',
     code: 'ERR_CAPTURE',
-    message: /link type 105/
+    message: /got 105/
   })
   const { section, interface: describe, enhanced } = pcapngBlocks(true)
   const wifi = bytes(section(), describe(105, 0), enhanced(0, 0n, PLAIN), enhanced(0, 0n, PLAIN))
-  t.throws(() => read(wifi), { code: 'ERR_CAPTURE', message: /link type 105/ })
+  t.throws(() => read(wifi), { code: 'ERR_CAPTURE', message: /got 105/ })
   const both = bytes(wifi, describe(1, 0), enhanced(1, 0n, PLAIN))
   const items = read(both)
   t.strictSame(brief(items), [`1 LINK_TYPE_UNKNOWN @${section().length + 20}`, `1970-01-01T00:00:00.000000Z ${V4}`])
@@ -422,14 +423,12 @@ t.test('what is no capture is told apart', async (t) => {
     ['Hello, world and all', /text beginning with "Hello, world and"/],
     ['\tx\r\n', /text/],
     [bytes('00010203'), /bytes 00 01 02 03/],
-    [bytes('28b52ffd00'), /zstd -dc/],
+    [bytes('28b52ffd00'), /compressed with zstd/],
     [bytes('fd377a585a00'), /xz -dc/],
     ['BZh91AY', /bzip2 -dc/],
     [bytes('04224d18'), /lz4 -dc/],
     [bytes('504b0304'), /zip/],
     ['snoop\0\0\0', /editcap/],
-    [bytes('34cdb2a1'), /editcap/],
-    [bytes('a1b2cd34'), /editcap/],
     [bytes('1f8b0800'), /gzip: use readCapture/]
   ]
   for (const [start, message] of table) {
@@ -468,7 +467,7 @@ t.test('only wanted ports are given, and other traffic that looks like sync is c
 
 async function collect(source: Parameters<typeof readCapture>[0]): Promise<string[]> {
   const items: CaptureItem[] = []
-  for await (const item of readCapture(source)) items.push(item)
+  for await (const item of readCapture(source, { decompress })) items.push(item)
   return brief(items)
 }
 

@@ -7,7 +7,6 @@ import t from 'tap'
 import { CaptureReader } from '../../src/capture/capture-reader.js'
 import { run as runCli } from '../../src/cli/run.js'
 import { decode, FORMATS, type DecodeSettings } from '../../src/cli/decode/decode.js'
-import { Fragments } from '../../src/cli/decode/fragments.js'
 import { Output } from '../../src/cli/decode/output.js'
 import { parsePorts } from '../../src/cli/decode/ports-option.js'
 import { Progress } from '../../src/cli/decode/progress.js'
@@ -29,7 +28,7 @@ interface Ran {
   err: string
 }
 
-interface RunOptions extends Partial<Omit<DecodeSettings, 'ports'>> {
+interface RunOptions extends Partial<Omit<DecodeSettings, 'ports' | 'files'>> {
   ports?: string
   isTerminal?: boolean
   env?: Record<string, string>
@@ -43,7 +42,7 @@ async function run(source: string | Uint8Array, options: RunOptions = {}): Promi
   const [stderr, err] = collector(isTerminal)
   const file = typeof source === 'string' ? source : '-'
   const code = await decode(
-    { format: undefined, color: 'auto', ...settings, file, ports: parsePorts(ports) },
+    { format: undefined, color: 'auto', ...settings, files: [file], ports: parsePorts(ports) },
     { stdin, stdout, stderr, env }
   )
   return { code, out: out(), err: err() }
@@ -172,8 +171,9 @@ t.test('JSON is what JSON.stringify makes of the decoded message, on the quick w
     const want = items.map((item) => {
       if (item.kind === 'problem') return ''
       const { version, syncid, size, connections, problems } = decodeMessage(item.payload)
-      const { time, source, destination } = item
-      return `${JSON.stringify({ time, source, destination, version, syncid, size, connections, problems })}\n`
+      const { time, source, destination, packet: frame } = item
+      const channel = destination.port // the range is 0-65535
+      return `${JSON.stringify({ time, source, destination, frame, channel, version, syncid, size, connections, problems })}\n`
     })
     t.equal((await run(fixture(name), { ports: '0-65535' })).out, want.join(''), name)
   }
@@ -445,23 +445,23 @@ t.test('every byte of every message is in the hex format', async (t) => {
 
 // ---------------------------------------------------------------- terminal, streams, errors
 
-t.test('on a narrow terminal columns are as narrow as what stands in them', async (t) => {
-  const longest = async (columns: number | undefined, isTTY = true): Promise<[number, string]> => {
+t.test('a terminal of 80 columns gets no longer line, and no word is cut', async (t) => {
+  const on = async (columns: number | undefined, rows?: number, isTTY = true): Promise<string> => {
     const io = testIo({ isTTY, ...(columns !== undefined && { columns }), env: { NO_COLOR: '1' } })
-    t.equal(await runCli(['decode', '--format', 'table', fixture('tcp4-nat')], io), 0)
-    const rows = io
-      .output()
-      .split('\n')
-      .filter((line) => /^ {2}(PROTO|TCP)/.test(line))
-    t.equal(new Set(rows.map((row) => row.search(/FORWARD|MASQ/))).size, 1, 'they stand in columns')
-    return [Math.max(...rows.map((row) => row.length)), rows.map((row) => row.replace(/ +/g, ' ')).join('\n')]
+    Object.assign(io.stdout, { rows })
+    t.equal(await runCli(['decode', '--format', 'table', fixture('seq')], io), 0)
+    return io.output()
   }
-  const [usual, text] = await longest(undefined)
-  t.strictSame(await longest(120), [usual, text])
-  t.strictSame(await longest(80, false), [usual, text], 'a pipe has no width')
-  const [narrow, same] = await longest(80)
-  t.ok(usual > 95 && narrow <= 90, `${usual}, ${narrow}`)
-  t.equal(same, text, 'nothing is left out')
+  const words = (text: string): string[] => text.split(/[\s,]+/).filter((word) => !/^[▁-█]+$/.test(word))
+  const longest = (text: string): number => Math.max(...text.split('\n').map((line) => line.length))
+  const wide = await on(undefined)
+  t.ok(longest(wide) > 100)
+  t.equal(longest(await on(80, undefined, false)), longest(wide), 'a pipe has no width')
+  const narrow = await on(80)
+  t.ok(longest(narrow) <= 80, String(longest(narrow)))
+  t.strictSame(words(narrow), words(wide), 'nothing is left out')
+  const headings = (text: string): number => text.match(/PROTO CLIENT/g)?.length ?? 0
+  t.strictSame([headings(narrow), headings(await on(200, 5))], [1, 2], 'the headings return with every screen')
 })
 
 t.test('a terminal gets a table with colour, a pipe JSON', async (t) => {
@@ -518,7 +518,7 @@ t.test('messages are printed as they come', async (t) => {
   const [stdout, out] = collector(false)
   const [stderr] = collector(false)
   const running = decode(
-    { file: '-', format: 'json', color: 'auto', ports: parsePorts('8848') },
+    { files: ['-'], format: 'json', color: 'auto', ports: parsePorts('8848') },
     { stdin, stdout, stderr, env: {} }
   )
   const file = inPcap(plainMessage([[6, 0, 1]]))
@@ -543,7 +543,7 @@ t.test('a reader that goes away ends the command quietly; a full disk does not',
     const [stderr, err] = collector(false)
     return [
       decode(
-        { file: '-', format: 'json', color: 'auto', ports: parsePorts('8848') },
+        { files: ['-'], format: 'json', color: 'auto', ports: parsePorts('8848') },
         { stdin: Readable.from([file]), stdout, stderr, env: {} }
       ),
       err
@@ -565,7 +565,7 @@ t.test('a reader that goes away ends the command quietly; a full disk does not',
   const [stderr] = collector(false)
   t.equal(
     await decode(
-      { file: '-', format: 'json', color: 'auto', ports: parsePorts('8848') },
+      { files: ['-'], format: 'json', color: 'auto', ports: parsePorts('8848') },
       { stdin: Readable.from([file]), stdout: slow, stderr, env: {} }
     ),
     0
@@ -573,27 +573,14 @@ t.test('a reader that goes away ends the command quietly; a full disk does not',
   t.equal(written, (await run(file)).out.length, 'a slow reader gets everything')
 })
 
-t.test('output: text of any length, ports and addresses', async (t) => {
+t.test('output: text of any length', async (t) => {
   const [stream, text] = collector(false)
   const output = new Output(stream)
   const long = 'äß'.repeat(200_000)
   output.write(long)
   output.reserve(100)
-  for (const number of [0, 9, 10, 99, 100, 999, 1000, 9999, 10_000, 65_535]) {
-    output.decimal(number)
-    output.write(' ')
-  }
-  output.ipv4(0x01630ac8)
   output.flush()
-  t.equal(text(), `${long}0 9 10 99 100 999 1000 9999 10000 65535 1.99.10.200`)
-  const fragments = new Fragments((...numbers) => numbers.join(' '))
-  for (let round = 0; round < 2; round += 1) {
-    for (let number = 0; number < 9000; number += 1) {
-      const piece = Buffer.from(fragments.get(number, -number, number * 7, 1, number & 1)).toString()
-      if (piece !== `${number} ${-number} ${number * 7} 1 ${number & 1}`) t.fail(piece)
-    }
-  }
-  t.equal(fragments.get(1, 2, 3, 4, 5), fragments.get(1, 2, 3, 4, 5), 'kept')
+  t.equal(text(), long)
 })
 
 t.test('a damaged file prints what could be read, then says where it broke, and ends with 1', async (t) => {
@@ -634,19 +621,19 @@ t.test('each kind of wrong input gets one clear line', async (t) => {
     code: 'ERR_CAPTURE',
     message: /notes\.txt: not a capture: it is text/
   })
-  await t.rejects(run(pcap([], { linkType: 105 })), { code: 'ERR_CAPTURE', message: /link type 105/ })
+  await t.rejects(run(pcap([], { linkType: 105 })), { code: 'ERR_CAPTURE', message: /got 105/ })
   const other = await run(fixture('mcast-opts'))
-  t.strictSame([other.code, other.out], [0, ''])
+  t.strictSame([other.code, other.out], [1, ''])
   t.match(
     other.err,
-    /no sync traffic to ports 8848-8911 in 1 packet; what goes to port 9000 looks like it: try --ports 9000\n/
+    /no sync traffic to ports 8848-8911 in 1 packet; datagrams to port 9000 look like it: try --ports 9000\n/
   )
   const nothing = await run(pcap([]), { ports: '8848,9000-9003', format: 'table' })
   t.match(
     nothing.err,
-    /to ports 8848,9000-9003 in 0 packets; if the daemons use another port \(ipvsadm -L --daemon tells\)/
+    /to ports 8848,9000-9003 in 0 packets; if the daemons use another port \(see ipvsadm -L --daemon\)/
   )
-  t.match(nothing.out, /^0 messages, 0 connections, 0 problems\n$/)
+  t.match(nothing.out, /^0 messages, 0 records, 0 distinct connections, 0 problems\n$/)
 })
 
 t.test('--ports takes a list of ports and ranges', async (t) => {
@@ -683,7 +670,7 @@ t.test('progress is told of large files on a terminal, and wiped at the end', as
   const [stderr, err] = collector(true)
   const [stdout] = collector(false)
   await decode(
-    { file: fixture('seq'), format: 'json', color: 'auto', ports: parsePorts('8848') },
+    { files: [fixture('seq')], format: 'json', color: 'auto', ports: parsePorts('8848') },
     { stdin: Readable.from([]), stdout, stderr, env: {} }
   )
   t.equal(err(), '', 'a small file needs none')
@@ -708,18 +695,18 @@ t.test('the command line: help with examples, defaults, refusals', async (t) => 
   }
   const help = await cli(['--help'])
   t.equal(help.code, 0)
-  t.equal(help.out.match(/^ {2}.*ipvs-sync decode/gm)?.length, 3, 'three examples')
+  t.equal(help.out.match(/^ {2}ipvs-sync decode/gm)?.length, 4, 'examples')
   t.match((await cli([fixture('seq')])).out, /^\{"time"/)
   t.match((await cli(['--format', 'hex', fixture('seq')])).out, /^# /)
   t.equal((await cli([], inPcap(plainMessage([[6, 0, 1]])))).code, 0, 'a pipe needs no name')
   t.match(await cli(['--ports', '9000', '--format', 'table', fixture('mcast-opts')]), { code: 0, out: /port 9000/ })
-  t.match(await cli([]), { code: 2, err: /^ipvs-sync: decode: name a capture file/ })
+  t.match(await cli([]), { code: 2, err: /^ipvs-sync: decode: expected a capture file/ })
   t.match(await cli(['--ports', 'x', fixture('seq')]), { code: 2, err: /--ports/ })
   t.match(await cli(['--format', 'xml', fixture('seq')]), {
     code: 2,
-    err: /Allowed choices are table, json, tshark, hex/
+    err: /Allowed choices are table, json, tshark, hex, csv/
   })
-  t.match(await cli([fixture('seq'), 'more']), { code: 2 })
+  t.match(await cli([fixture('seq'), '-i', 'eth1']), { code: 2, err: /got both/ })
   t.match(await cli(['/no/such/file']), { code: 3, err: /^ipvs-sync: \/no\/such\/file: no such file[^\n]*\n$/ })
   t.match(await cli([], bytes('41 42 43 44 45')), {
     code: 3,

@@ -4,35 +4,34 @@
  * @module
  */
 
-import type { CapturedDatagram } from '../../capture/items.js'
 import type { DecodeOptions } from '../../wire/options.js'
 import { formatMessage } from '../../wire/format-message.js'
-import type { Problem } from '../../wire/problems.js'
 import { endpointText } from '../../wire/terminal-text.js'
-import type { Printer, Write } from './printer.js'
-import type { ReadMessage } from './read-message.js'
+import type { CapturedMessage } from './captured-message.js'
+import type { Output } from './output.js'
+import type { Printer } from './printer.js'
 import { problemText } from './style.js'
 
 /** Prints a heading, a dump and the problems of each message. */
 export class HexPrinter implements Printer {
-  readonly #write: Write
-  readonly #read: ReadMessage
+  readonly #output: Output
   readonly #options: DecodeOptions
 
-  /** @param options - How messages are read. */
-  constructor(write: Write, read: ReadMessage, options: DecodeOptions) {
-    this.#write = write
-    this.#read = read
+  /**
+   * @param output - Receives the text.
+   * @param options - How messages are read.
+   */
+  constructor(output: Output, options: DecodeOptions) {
+    this.#output = output
     this.#options = options
   }
 
-  datagram(datagram: CapturedDatagram): readonly Problem[] {
-    const { time, source, destination, payload, wireLength } = datagram
-    const when = time === undefined ? 'no time' : time.toString()
-    const heading = `# ${when}  ${endpointText(source)} > ${endpointText(destination)}, ${payload.length} bytes`
-    const { problems } = this.#read(datagram)
+  message(message: CapturedMessage): void {
+    const { payload, wireLength, problems } = message
+    const when = String(message.time ?? 'no time')
+    const path = `${endpointText(message.source)} > ${endpointText(message.destination)}`
     const dump = formatMessage(payload, { ...this.#options, wireLength, style: 'dump' })
-    this.#write(`${[heading, dump, ...problems.map((problem) => `! ${problemText(problem)}`)].join('\n')}\n\n`)
-    return problems
+    const faults = problems.map((problem) => `! ${problemText(problem)}\n`).join('')
+    this.#output.write(`# ${when}  ${path}, ${payload.length} bytes\n${dump}\n${faults}\n`)
   }
 }

@@ -6,123 +6,72 @@
 
 import type { Writable } from 'node:stream'
 import { IpvsSyncError } from '../../errors.js'
+import { SLACK } from './text-bytes.js'
 
 /** Bytes gathered at most before they are handed on: a piece of this size stays in a processor's nearer caches. */
-const CAPACITY = 65_536
-
-const ZERO = 0x30
-
-/** Each octet's digits with a dot behind them, as the four bytes of a big-endian word; how many of these count. */
-const OCTETS = Array.from({ length: 256 }, (_, octet) => Buffer.from(`${octet}.`))
-const OCTET_WORDS = Int32Array.from(OCTETS, (text) => Buffer.concat([text], 4).readInt32BE())
-const OCTET_LENGTHS = Uint8Array.from(OCTETS, (text) => text.length)
+const CAPACITY = 131_072
 
 /**
  * Gathers text as bytes and hands it on when much has come, or when the command would wait for input: so a large file is
  * written in large pieces, and `tcpdump -U -w - | ipvs-sync decode -` prints packets as they come.
  *
- * The members that write small things take no room of their own: ask for it with {@link Output.reserve} first.
+ * Writers reserve room, write into {@link Output.view} from {@link Output.at}, and set `at` behind their text.
  */
 export class Output {
+  /** Where writers write; another one after {@link Output.reserve}. */
+  view = new DataView(new ArrayBuffer(CAPACITY + SLACK))
+  /** Index of the next byte. */
+  at = 0
   readonly #stream: Writable
-  #bytes = Buffer.allocUnsafe(CAPACITY)
-  #view = viewOf(this.#bytes)
-  #at = 0
   #isScheduled = false
   #isBlocked = false
   #error: NodeJS.ErrnoException | undefined
 
-  /** @param stream - Where it goes. */
+  /** @param stream - Receives the text. */
   constructor(stream: Writable) {
     this.#stream = stream
     stream.on('error', (error) => (this.#error ??= error))
   }
 
-  /** Whether {@link Output.drained} should be asked before more is written. */
+  /** Whether {@link Output.drained} should be called before more is written. */
   get isBlocked(): boolean {
     return this.#isBlocked || this.#error !== undefined
   }
 
   /** Writes text, in UTF-8. */
   readonly write = (text: string): void => {
-    const most = text.length * 3
-    if (most > CAPACITY) {
-      this.flush()
-      this.#handOn(Buffer.from(text))
-      return
-    }
-    this.reserve(most)
-    this.#at += this.#bytes.write(text, this.#at)
+    this.reserve(text.length * 3)
+    this.at += Buffer.from(this.view.buffer).write(text, this.at)
   }
 
-  /** Makes room for up to {@link CAPACITY} bytes. */
+  /** Makes room for `count` bytes, and for the slack that writers need behind their text. */
   reserve(count: number): void {
-    if (this.#at + count > CAPACITY) this.flush()
+    if (this.at + count > this.view.byteLength - SLACK) this.#handOn(count)
     if (this.#isScheduled) return
     this.#isScheduled = true
-    // Reached only once the loop has run out of input that is there already.
+    // Runs only once the loop has no more input that is there already.
     setImmediate(() => {
       this.#isScheduled = false
       this.flush()
     })
   }
 
-  /** Writes bytes of text. */
-  put(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#at)
-    this.#at += bytes.length
-  }
-
-  /** Writes a few bytes of text: below some twenty it is quicker than {@link Output.put}. */
-  putFew(bytes: Uint8Array): void {
-    const into = this.#bytes
-    const at = this.#at
-    for (let index = 0; index < bytes.length; index += 1) into[at + index] = bytes[index]!
-    this.#at = at + bytes.length
-  }
-
-  /** Writes a whole number: 0…65535. */
-  decimal(value: number): void {
-    const digits = value < 10 ? 1 : value < 100 ? 2 : value < 1000 ? 3 : value < 10_000 ? 4 : 5
-    const into = this.#bytes
-    const at = this.#at
-    let rest = value | 0
-    for (let index = digits - 1; index >= 0; index -= 1) {
-      const tenth = (rest / 10) | 0
-      into[at + index] = ZERO + rest - tenth * 10
-      rest = tenth
-    }
-    this.#at = at + digits
-  }
-
-  /** Writes an IPv4 address, given as its big-endian word. Up to 16 bytes of room are used. */
-  ipv4(word: number): void {
-    const view = this.#view
-    let at = this.#at
-    // Each octet's dot, and what follows it in its word, is overwritten by the next octet.
-    for (let shift = 24; shift >= 0; shift -= 8) {
-      const octet = (word >>> shift) & 255
-      view.setInt32(at, OCTET_WORDS[octet]!)
-      at += OCTET_LENGTHS[octet]!
-    }
-    this.#at = at - 1
+  /** Text that was written since `from`, taken back. */
+  takeBack(from: number): string {
+    const text = Buffer.from(this.view.buffer, from, this.at - from).toString()
+    this.at = from
+    return text
   }
 
   /** Hands on what has gathered. */
   flush(): void {
-    if (this.#at === 0) return
-    const bytes = this.#bytes.subarray(0, this.#at)
-    // The stream keeps what it is given for as long as it likes.
-    this.#bytes = Buffer.allocUnsafe(CAPACITY)
-    this.#view = viewOf(this.#bytes)
-    this.#at = 0
-    this.#handOn(bytes)
+    if (this.at > 0) this.#handOn(0)
   }
 
   /**
    * Waits until the stream takes more.
    *
-   * @returns False where nobody reads any more (`ipvs-sync decode FILE | head`).
+   * @returns False where the reader has closed it (`ipvs-sync decode FILE | head`).
    * @throws {IpvsSyncError} `ERR_IO` where writing failed for any other reason.
    */
   async drained(): Promise<boolean> {
@@ -130,11 +79,15 @@ export class Output {
     this.#isBlocked = false
     if (this.#error === undefined) return true
     if (this.#error.code === 'EPIPE') return false
-    throw new IpvsSyncError('ERR_IO', `writing the output failed: ${this.#error.message}`, { cause: this.#error })
+    throw new IpvsSyncError('ERR_IO', `standard output: write failed: ${this.#error.message}`, { cause: this.#error })
   }
 
-  #handOn(bytes: Uint8Array): void {
-    if (this.#error === undefined && !this.#stream.write(bytes)) this.#isBlocked = true
+  #handOn(needed: number): void {
+    const bytes = new Uint8Array(this.view.buffer, 0, this.at)
+    // The stream keeps what it is given for as long as it likes: it gets this buffer, and a new one is begun.
+    this.view = new DataView(new ArrayBuffer(Math.max(CAPACITY, needed) + SLACK))
+    this.at = 0
+    if (bytes.length > 0 && this.#error === undefined && !this.#stream.write(bytes)) this.#isBlocked = true
   }
 
   async #change(): Promise<void> {
@@ -147,8 +100,4 @@ export class Output {
       stream.on('drain', settle).on('error', settle)
     })
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

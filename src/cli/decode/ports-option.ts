@@ -24,17 +24,18 @@ export function parsePorts(text: string): Range[] {
     const last = match?.[2] === undefined ? first : Number(match[2])
     // Nothing compares with NaN, so what did not match ends here too.
     if (first <= last && last <= 65_535) return [first, last] as const
-    throw new IpvsSyncError(
-      'ERR_CONFIG',
-      `--ports: "${part}" is no port or range; want for instance 8848-8911 or 8848,9000`,
-      {
-        field: 'ports'
-      }
-    )
+    const message = `--ports: expected ports and ranges like 8848-8911 or 8848,9000, got "${part}"`
+    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'ports' })
   })
 }
 
-/** The lowest wanted port: that of channel 0. */
-export function firstPort(ports: readonly Range[]): number {
-  return Math.min(...ports.map(([first]) => first))
+/** Number of the channel that uses a wanted port: counted from the first port of its range. */
+export function channelOf(ports: readonly Range[], port: number): number {
+  const range = ports.find(([first, last]) => first <= port && port <= last)
+  return range === undefined ? 0 : port - range[0]
+}
+
+/** The ports as `8848-8911,9000`. */
+export function portsText(ports: readonly Range[]): string {
+  return ports.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(',')
 }
