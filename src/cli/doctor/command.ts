@@ -11,7 +11,7 @@ import { IpvsSyncError } from '../../errors.js'
 import type { Peer } from '../../transport/udp-options.js'
 import { SYNC_GROUP } from '../../wire/constants.js'
 import { acceptOption } from '../backup/accept-option.js'
-import { openCapture } from '../decode/open-capture.js'
+import { fileSource } from '../decode/sources.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { addDaemonOptions, addSysctlOptions, settingsOf, type DaemonOptions, type SysctlOptions } from '../options.js'
@@ -61,7 +61,7 @@ export async function execute(command: Command, io: Io, host: Host = thisHost): 
   const checks =
     capture === undefined
       ? judgeHost(await collect(options, wanted, io, host))
-      : judgeCapture(await factsOfCapture(capture === '-' ? io.stdin : openCapture(capture, undefined), wanted))
+      : judgeCapture(await factsOfCapture(capture === '-' ? io.stdin : fileSource(capture).chunks, wanted))
   io.stdout.write(
     options.format === 'json'
       ? checklistJson(checks)
