@@ -27,6 +27,8 @@ export interface DaemonOptions {
   readonly mcastTtl: number
   /** Empty for multicast. */
   readonly peer: readonly Peer[]
+  readonly keyFile?: string
+  readonly requireKey?: boolean
 }
 
 /** What {@link addSysctlOptions} adds, as `command.opts()` has it. */
@@ -52,6 +54,14 @@ export function addDaemonOptions(command: Command): Command {
         .argParser(collectPeer)
         .default([], 'none')
     )
+}
+
+/** Adds `--key-file`, and `--require-key` where messages are received. */
+export function addKeyOption(command: Command, receives = false): Command {
+  command.option('--key-file <file>', 'sign what is sent and verify what is received; see ipvs-sync key')
+  return receives
+    ? command.option('--require-key', 'drop messages that are not signed with a key of --key-file')
+    : command
 }
 
 /** Adds `--sysctl` and `--sysctl-from`. */
@@ -130,6 +140,6 @@ async function baseOf(from: string | undefined, folder: string | undefined): Pro
  */
 export async function readText(option: string, path: string): Promise<string> {
   return readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new IpvsSyncError('ERR_IO', `${option} ${path}: ${fileFault(cause as Error)}`, { cause })
+    throw new IpvsSyncError('ERR_IO', `${option} ${path}: ${fileFault(cause)}`, { cause })
   })
 }

@@ -88,7 +88,9 @@ export function syncOptionsOf(options: ServiceOptions, settings: Sysctls): SyncO
     ...udpOptionsOf(options, settings),
     ...(options.syncMaxlen !== undefined && { syncMaxlen: options.syncMaxlen }),
     sysctls: settings,
-    maxConnections: options.maxConnections
+    maxConnections: options.maxConnections,
+    ...(options.keyFile !== undefined && { keyFile: options.keyFile }),
+    ...(options.requireKey !== undefined && { requireKey: options.requireKey })
   }
 }
 

@@ -15,9 +15,10 @@ import { planUdp, type Peer, type UdpOptions } from '../transport/udp-options.js
 import type { Bytes } from '../units.js'
 import { MAX_CHANNELS } from '../wire/constants.js'
 import { systemClock, type Clock } from './clock.js'
+import type { SealingOptions } from './sealing.js'
 
 /** Options of both roles. Words are ipvsadm's, in camelCase. */
-export interface SyncOptions {
+export interface SyncOptions extends SealingOptions {
   /** Name of the network interface. Required, unless there are peers. */
   readonly mcastInterface?: string
   /** Multicast group, IPv4 or IPv6. 224.0.0.81 by default. */

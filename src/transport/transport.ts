@@ -25,7 +25,7 @@ export interface TransportNotice {
    * - `INTERFACE_LOST` the interface is gone: nothing is received or sent through it until it is back
    * - `INTERFACE_BACK` the interface is back, and its group joined again
    */
-  readonly code: 'BUFFER' | 'INTERFACE_LOST' | 'INTERFACE_BACK'
+  readonly code: 'BUFFER' | 'INTERFACE_LOST' | 'INTERFACE_BACK' | `SEAL_${string}`
   /** What happened, where, and what to do. */
   readonly message: string
 }

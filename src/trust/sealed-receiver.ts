@@ -35,9 +35,11 @@ export interface SealedReceiverOptions {
   readonly requireKey?: boolean
   readonly syncid: number
   readonly clock: TrustClock
+  /** The group's channel that the inner receiver's first one is. 0 by default. */
+  readonly firstChannel?: number
   /** Sends requests for repair. Without it gaps are counted only. */
   readonly repair?: { readonly sender: SendingTransport; readonly sealer: Sealer }
-  /** Is called for every message that is not valid; limit the rate of what you print. */
+  /** Is called for every message that is not valid. */
   readonly onVerdict?: (verdict: Exclude<Verdict, 'VALID'>, from: Sender, dropped: boolean) => void
 }
 
@@ -120,11 +122,11 @@ export class SealedReceiver implements ReceivingTransport {
   }
 
   #receiveSealed(bytes: Uint8Array, from: Sender, channel: number): void {
-    const { verifier, requireKey = false, onVerdict } = this.#options
-    const { verdict, trailer } = verifier.verify(bytes, channel)
+    const { verifier, requireKey = false, firstChannel = 0 } = this.#options
+    const { verdict, trailer } = verifier.verify(bytes, channel + firstChannel)
     if (verdict !== 'VALID') {
       const dropped = requireKey || (verdict !== 'UNSIGNED' && verdict !== 'UNKNOWN_KEY')
-      onVerdict?.(verdict, from, dropped)
+      this.#report(verdict, from, dropped)
       if (!dropped) this.#handlers.onDatagram?.(trailer === undefined ? bytes : removeTrailer(bytes), from, channel)
       return
     }
@@ -132,6 +134,18 @@ export class SealedReceiver implements ReceivingTransport {
     // Requests and pulses are for this layer alone; both still count in their sender's sequence.
     if (decodeRepairMessage(message) === undefined) this.#handlers.onDatagram?.(message, from, channel)
     this.#noticeGap(trailer!, message)
+  }
+
+  /** Notices come at every power of two: a flood of forged messages must not become a flood of lines. */
+  #report(verdict: Exclude<Verdict, 'VALID'>, from: Sender, dropped: boolean): void {
+    this.#options.onVerdict?.(verdict, from, dropped)
+    const count = this.#options.verifier.count(verdict)
+    if ((count & (count - 1)) !== 0) return
+    const outcome = dropped ? 'dropped' : 'applied without proof'
+    this.#handlers.onNotice?.({
+      code: `SEAL_${verdict}`,
+      message: `${count} messages ${outcome} (${verdict}), last from ${from.address}`
+    })
   }
 
   #noticeGap({ sender, channel, sequence, flags }: Trailer, message: Uint8Array): void {
@@ -180,7 +194,7 @@ export class SealedReceiver implements ReceivingTransport {
   }
 
   #receiveRepeat(sealed: Uint8Array, from: Sender): void {
-    const { verifier } = this.#options
+    const { verifier, firstChannel = 0 } = this.#options
     const { verdict, trailer } = verifier.verify(sealed)
     // Others requested it too: a repeat of what this receiver has is no attack, and no finding.
     if (verdict !== 'VALID') return
@@ -193,7 +207,7 @@ export class SealedReceiver implements ReceivingTransport {
         message,
         later.map(({ bytes }) => bytes)
       )
-      if (current !== undefined) this.#handlers.onDatagram?.(current, from, channel)
+      if (current !== undefined) this.#handlers.onDatagram?.(current, from, channel - firstChannel)
     }
     this.#noticeGap(trailer!, message)
   }

@@ -78,6 +78,7 @@ interface Pair {
   readonly backup: SealedReceiver
   readonly link: MemoryTransport
   readonly received: Uint8Array[]
+  readonly notices: string[]
   readonly engine: BackupEngine
 }
 
@@ -110,15 +111,17 @@ async function pair(
     ...receiver
   })
   const received: Uint8Array[] = []
+  const notices: string[] = []
   const engine = new BackupEngine({ syncid: 5 })
   await master.start({})
   await backup.start({
+    onNotice: ({ code }) => notices.push(code),
     onDatagram: (bytes, from) => {
       received.push(bytes)
       engine.handleDatagram(bytes, from, time.now())
     }
   })
-  return { network: net, time, master, backup, link, received, engine }
+  return { network: net, time, master, backup, link, received, engine, notices }
 }
 
 t.test('with 1 and 10 % loss, duplication and reordering, every connection is held within a second', async (t) => {
@@ -234,7 +237,7 @@ t.test('without a key requirement, unsigned and unknown messages pass and are re
 
 t.test('with a key requirement, 3,000 forged, replayed, cut and altered messages change nothing', async (t) => {
   const counts = new Map<string, number>()
-  const { network, time, received, master, backup } = await pair(
+  const { network, time, received, master, backup, notices } = await pair(
     { seed: 3 },
     { requireKey: true, onVerdict: (verdict) => counts.set(verdict, (counts.get(verdict) ?? 0) + 1) }
   )
@@ -255,6 +258,8 @@ t.test('with a key requirement, 3,000 forged, replayed, cut and altered messages
   t.same(received, [message(connection(1))])
   t.ok((counts.get('REPLAYED') ?? 0) >= 500)
   t.ok((counts.get('BAD_MAC') ?? 0) > 500)
+  t.ok(notices.length < 40, `${notices.length} notices`)
+  t.ok(notices.includes('SEAL_UNSIGNED') && notices.includes('SEAL_BAD_MAC') && notices.includes('SEAL_REPLAYED'))
   t.match(backup.description, /sealed messages only/)
 })
 

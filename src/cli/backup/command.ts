@@ -13,7 +13,7 @@ import { MAX_CHANNELS } from '../../wire/constants.js'
 import { EXIT_IO } from '../errors.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
-import { settingsOf } from '../options.js'
+import { settingsOf, addKeyOption } from '../options.js'
 import { integerOption } from '../parsers.js'
 import {
   aborted,
@@ -36,7 +36,7 @@ interface Options extends ServiceOptions {
 
 /** Adds its options. */
 export function configure(command: Command): void {
-  addServiceOptions(command)
+  addKeyOption(addServiceOptions(command), true)
     .addOption(acceptOption('take messages of these sources only'))
     .option(
       '--workers <number>',

@@ -10,7 +10,7 @@ import { systemClock } from '../../daemon/clock.js'
 import { SyncMaster } from '../../daemon/master/sync-master.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
-import { settingsOf } from '../options.js'
+import { settingsOf, addKeyOption } from '../options.js'
 import { integerOption } from '../parsers.js'
 import { addServiceOptions, runService, syncOptionsOf, type ServiceOptions, type Tell } from '../service.js'
 import { DemoTraffic } from './demo-traffic.js'
@@ -32,7 +32,7 @@ const DEMO_STEP = 100
 
 /** Adds its options. */
 export function configure(command: Command): void {
-  addServiceOptions(command)
+  addKeyOption(addServiceOptions(command))
     .addOption(
       new Option('--source <source>', 'what to announce').choices(['stdin', 'kernel', 'demo']).default('stdin')
     )

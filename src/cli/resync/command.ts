@@ -9,8 +9,9 @@ import type { IpvsSyncError } from '../../errors.js'
 import { integerOption, parseTimeouts } from '../parsers.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
-import { addDaemonOptions, addSysctlOptions, settingsOf, udpOptionsOf } from '../options.js'
-import { UdpSender } from '../../transport/udp-sender.js'
+import { addDaemonOptions, addSysctlOptions, settingsOf, udpOptionsOf, addKeyOption } from '../options.js'
+import { createSender } from '../../daemon/sealing.js'
+import type { SendingTransport } from '../../transport/transport.js'
 import { planResync, type ResyncOptions } from './plan.js'
 import { describePlan, describePrice, type ResyncPlan } from './report.js'
 import { sendPlan } from './send.js'
@@ -43,7 +44,7 @@ export function configure(command: Command): void {
       integerOption('--hz', 1, 10_000)
     )
     .option('--timeouts <tcp,tcpfin,udp>', 'full timeouts in seconds, as ipvsadm --set took them', parseTimeouts)
-  addNotes(addSysctlOptions(addDaemonOptions(command)), {
+  addNotes(addSysctlOptions(addKeyOption(addDaemonOptions(command))), {
     text: [
       "Templates go first. A line's timeout is sent as it is; the kernel's table shows only what is left of it, so the full one is worked out from state and service. What had to be assumed is counted and said.",
       "The default rate is 460 messages a second, 18,400 IPv4 connections: a receiver's default socket buffer (212992 bytes) holds 92 full datagrams, and half of that each 100 ms leaves room for a receiver that is busy. With a larger sync_sock_size on the receivers, --rate can be higher.",
@@ -68,10 +69,10 @@ export async function execute(command: Command, io: Io): Promise<number> {
     io.stdout.write(`${describePrice(plan)}\n`)
     return 0
   }
-  return send(plan, new UdpSender(udp), io)
+  return send(plan, createSender(options, { udp, syncid: options.syncid }, false), io)
 }
 
-async function send(plan: ResyncPlan, sender: UdpSender, io: Io): Promise<number> {
+async function send(plan: ResyncPlan, sender: SendingTransport, io: Io): Promise<number> {
   const errors: IpvsSyncError[] = []
   const complete = await sendPlan(plan, sender, io, (error) => errors.push(error))
   // What the system refused is lost; the first refusal stands for the rest.

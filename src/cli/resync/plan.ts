@@ -6,6 +6,7 @@
  */
 
 import { paceFor } from '../../daemon/bulk-sender.js'
+import { sealOverhead } from '../../daemon/sealing.js'
 import { linkOf } from '../../daemon/sync-options.js'
 import { BulkMessages } from '../../engine/full-table/bulk-messages.js'
 import type { ServiceTimeouts } from '../../procfs/services.js'
@@ -62,8 +63,9 @@ export async function planResync(
 
 /** A dry run needs no interface; without one nothing is known of its MTU. */
 function maxLengthOf(options: ResyncOptions, settings: Sysctls): Bytes {
-  if (options.syncMaxlen !== undefined) return options.syncMaxlen
-  if (options.mcastInterface === undefined && options.peer.length === 0) return DEFAULT_MAXLEN_IPV4
+  const overhead = sealOverhead(options)
+  if (options.syncMaxlen !== undefined) return options.syncMaxlen - overhead
+  if (options.mcastInterface === undefined && options.peer.length === 0) return DEFAULT_MAXLEN_IPV4 - overhead
   const { family, mtu } = linkOf(udpOptionsOf(options, settings), settings)
-  return masterSyncMaxlen(family, mtu).bytes
+  return masterSyncMaxlen(family, mtu).bytes - overhead
 }

@@ -18,9 +18,9 @@ import { backupSyncMaxlen, heldSyncMaxlen } from '../../transport/sync-maxlen.js
 import { ownAddresses } from '../../transport/interfaces.js'
 import { nodeSystem } from '../../transport/system.js'
 import type { ReceivingTransport } from '../../transport/transport.js'
-import { UdpReceiver } from '../../transport/udp-receiver.js'
 import type { TableConnection } from '../../wire/connection.js'
-import type { FlagChecks } from '../../wire/constants.js'
+import { readKeyFile } from '../../trust/keys.js'
+import { SYNC_PORT, type FlagChecks } from '../../wire/constants.js'
 import { BackupCrew, type CrewOutlets } from '../workers/worker-pool.js'
 import type { Clock } from '../clock.js'
 import { TableCopier } from './copy-table.js'
@@ -29,6 +29,7 @@ import { Lifecycle } from '../lifecycle.js'
 import { callUser } from '../runner.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
 import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
+import { createReceiver, sealOverhead } from '../sealing.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
 
 /** What a {@link SyncBackup} is told. */
@@ -244,23 +245,32 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   #local(outlets: CrewOutlets): LocalBackup {
     const options = this.#options
-    const transport = options.transport ?? new UdpReceiver(udpOptionsOf(options, this.#sysctls), options.system)
+    const transport = options.transport ?? this.#sockets()
     demandChannels(transport, this.#sysctls)
     const engine = { ...engineOptionsOf(options, this.#sysctls), table: tableOf(options) }
     return new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
+  }
+
+  #sockets(): ReceivingTransport {
+    const { syncid = 0, system, clock } = this.#options
+    return createReceiver(this.#options, { udp: udpOptionsOf(this.#options, this.#sysctls), syncid, system, clock })
   }
 
   #crew(outlets: CrewOutlets): BackupCrew {
     const options = this.#options
     refuseUnsendable(options)
     const engine = engineOptionsOf(options, this.#sysctls)
-    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = options
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS, keyFile, requireKey = false } = options
+    if (sealOverhead(options) > 0) readKeyFile(keyFile!)
     // What a worker would refuse is refused here, where it can be told whose mistake it is.
     new BackupEngine({ ...engine, table: tableOf(options) })
     const tasks = splitChannels(udpOptionsOf(options, this.#sysctls), this.workers).map((udp) => ({
       udp,
       engine,
-      maxConnections
+      maxConnections,
+      ...(keyFile !== undefined && {
+        sealing: { keyFile, requireKey, firstChannel: udp.mcastPort! - (options.mcastPort ?? SYNC_PORT) }
+      })
     }))
     return new BackupCrew(tasks, outlets)
   }

@@ -16,7 +16,6 @@ import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
 import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'
 import type { SendingTransport } from '../../transport/transport.js'
-import { UdpSender } from '../../transport/udp-sender.js'
 import type { Milliseconds } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
@@ -25,6 +24,7 @@ import { carryMessages } from '../workers/courier.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle, type CloseOptions } from '../lifecycle.js'
 import { callUser, Runner } from '../runner.js'
+import { createSender, sealOverhead } from '../sealing.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
 
 /** What a {@link SyncMaster} is told. */
@@ -72,6 +72,7 @@ const CLOSE_LOOK: Milliseconds = 5
 export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   /** Its connections. Pass it to a backup to keep them over a change of role. */
   readonly table: ConnectionTable
+  readonly #options: SyncMasterOptions
   readonly #engine: MasterEngine
   readonly #transport: SendingTransport
   readonly #clock: Clock
@@ -92,16 +93,18 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     const { syncid = 0, syncMaxlen, expires = true } = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#started = this.#sysctls
+    this.#options = options
     this.#clock = clockOf(options)
     this.table = tableOf(options)
-    this.#transport = options.transport ?? new UdpSender(udpOptionsOf(options, this.#sysctls), options.system)
+    this.#transport = options.transport ?? this.#sockets(syncid)
     const maxlen = syncMaxlen === undefined ? defaultMaxlen(options, this.#sysctls) : given(syncMaxlen)
-    this.#startNotice = `sync_maxlen is ${maxlen.reason}`
+    const overhead = sealOverhead(options)
+    this.#startNotice = `sync_maxlen is ${maxlen.reason}${overhead > 0 ? `, ${overhead} of them for the seal` : ''}`
     demandChannels(this.#transport, this.#sysctls)
     this.#engine = new MasterEngine({
       syncid,
       settings: this.#sysctls,
-      syncMaxlen: maxlen.bytes,
+      syncMaxlen: maxlen.bytes - overhead,
       table: this.table,
       expires
     })
@@ -253,6 +256,11 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
       await new Promise<void>((resolve) => void this.#clock.after(CLOSE_LOOK, resolve))
     }
     await this.#transport.flush()
+  }
+
+  #sockets(syncid: number): SendingTransport {
+    const { system, clock } = this.#options
+    return createSender(this.#options, { udp: udpOptionsOf(this.#options, this.#sysctls), syncid, system, clock }, true)
   }
 
   /** Before the start nothing leaves, and no timer keeps the process. */

@@ -6,11 +6,11 @@
 
 import { EventQueue } from '../../engine/events.js'
 import type { TableConnection } from '../../wire/connection.js'
-import { UdpReceiver } from '../../transport/udp-receiver.js'
 import type { ReceivingTransport } from '../../transport/transport.js'
 import type { Milliseconds } from '../../units.js'
 import { systemClock, type Clock } from '../clock.js'
 import { LocalBackup, type Wanted } from '../backup/local-backup.js'
+import { createReceiver } from '../sealing.js'
 import { tableOf } from '../sync-options.js'
 import { packError, type FromWorker, type ToWorker, type WorkerEvent, type WorkerTask } from './worker-messages.js'
 
@@ -55,7 +55,7 @@ export class BackupWorker {
    * @param surroundings - The system's own by default.
    */
   constructor(task: WorkerTask, port: WorkerPort, surroundings: WorkerSurroundings = {}) {
-    const { clock = systemClock, transport = new UdpReceiver(task.udp) } = surroundings
+    const { clock = systemClock, transport = receiverOf(task) } = surroundings
     const table = tableOf({ maxConnections: task.maxConnections })
     this.#port = port
     this.#clock = clock
@@ -177,4 +177,9 @@ export class BackupWorker {
     this.#port.postMessage({ type: 'closed' })
     this.#port.close()
   }
+}
+
+function receiverOf({ udp, engine, sealing }: WorkerTask): ReceivingTransport {
+  const { firstChannel = 0, ...keys } = sealing ?? {}
+  return createReceiver(keys, { udp, syncid: engine.syncid, firstChannel })
 }

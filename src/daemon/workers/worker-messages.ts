@@ -26,6 +26,8 @@ export interface WorkerTask {
   readonly engine: Omit<BackupEngineOptions, 'table' | 'seed'>
   /** Ceiling of its table. */
   readonly maxConnections: number
+  /** Its keys, and which of the group's channels its first one is. */
+  readonly sealing?: { readonly keyFile: string; readonly requireKey: boolean; readonly firstChannel: number }
 }
 
 /** From the main thread. */
