@@ -1,5 +1,5 @@
 /**
- * Which channel a connection goes through.
+ * The channel of a connection.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 
 /**
- * The channel of a connection: a hash of its key, masked. A kernel goes by the entry's memory address, which is stable
- * for the entry's life and for nothing else; this one stays the same over restarts (docs/protocol.md section 9).
+ * Returns the channel of a connection: a hash of its key, masked. A kernel uses the entry's memory address, which is stable
+ * only while the entry exists; this one is stable over restarts (docs/protocol.md section 9).
  *
  * @param mask - The number of channels, a power of two, less 1.
  */
@@ -26,7 +26,7 @@ export function channelOf(rows: Rows, index: number, mask: number): number {
   return (hash ^ (hash >>> 16)) & mask
 }
 
-/** One round of multiply and rotate: every bit of the word reaches the low bits that the mask keeps. */
+/** One round of multiply and rotate: every bit of the word affects the low bits that the mask keeps. */
 function mix(hash: number, word: number): number {
   const product = Math.imul(hash ^ word, 0x9e3779b1)
   return Math.imul(product ^ (product >>> 15), 0x85ebca6b) ^ (product >>> 13)

@@ -1,5 +1,5 @@
 /**
- * Between an entry and a row.
+ * Copies between entries and rows.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { FLAG } from '../wire/constants.js'
 import { ROW } from '../wire/rows.js'
 import { ENTRY, EXTRA } from './entry.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+// Aliases: V8 folds a module's own constants and reads another module's anew at each use.
 const {
   ADDRESSES: ENTRY_ADDRESSES,
   FLAGS_STATE: ENTRY_FLAGS_STATE,
@@ -37,7 +37,7 @@ const {
 const { NFCT: EXTRA_NFCT } = EXTRA
 const { NFCT: FLAG_NFCT } = FLAG
 
-/** Copies a row's addresses into an entry. Of a firewall mark's template only the mark is kept, as a kernel keeps it. */
+/** Copies a row's addresses into an entry. For the template of a firewall mark only the mark is stored, as in a kernel. */
 export function copyAddresses(chunk: Int32Array, base: number, words: Int32Array, from: number, ipv6: boolean): void {
   const at = base + ENTRY_ADDRESSES
   const length = ipv6 ? 4 : 1
@@ -49,7 +49,7 @@ export function copyAddresses(chunk: Int32Array, base: number, words: Int32Array
   }
 }
 
-/** Copies an entry into a row, what is kept beside it apart. */
+/** Copies an entry into a row, without its data in `EntryExtras`. */
 export function copyToRow(chunk: Int32Array, base: number, ipv6: boolean, words: Int32Array, to: number): void {
   const rest = chunk[base + ENTRY_REST]!
   const flagsAndState = chunk[base + ENTRY_FLAGS_STATE]!

@@ -1,5 +1,5 @@
 /**
- * How a connection is kept: the words of an entry, in chunks that are allocated as the table grows.
+ * The layout of a connection in memory: the words of an entry, in chunks that are allocated as the table grows.
  *
  * ```
  *  0 next  1 previous            links of the timer wheel, or of the free list
@@ -10,7 +10,7 @@
  * 12 client, virtual, destination: 3 words (IPv4) or 12 (IPv6)
  * ```
  *
- * Times are milliseconds as 48-bit numbers: exact, and good for thousands of years from any epoch. An entry has 15 words
+ * Times are milliseconds as 48-bit numbers: exact for thousands of years from any epoch. An entry has 15 words
  * (60 bytes) for IPv4 and 24 (96 bytes) for IPv6.
  *
  * @module
@@ -35,11 +35,11 @@ export const ENTRY = {
 
 /** Bits of the byte `extra`. */
 export const EXTRA = {
-  /** The flag NFCT, which does not fit the 16 bits of flags. */
+  /** The flag NFCT, which does not fit into the 16 bits of flags. */
   NFCT: 1,
-  /** Sequence data are kept beside. */
+  /** Sequence data are stored in `EntryExtras`. */
   SEQUENCE: 2,
-  /** Persistence-engine data are kept beside, and are part of the key. */
+  /** Persistence-engine data are stored in `EntryExtras` and are part of the key. */
   ENGINE: 4
 } as const
 
@@ -62,9 +62,9 @@ export class EntryPool {
   readonly words: number
   /** Entries in use. */
   size = 0
-  /** The memory: entry by entry, 32,768 in each. Of IPv4 there is always a first one, for number 0, which is none. */
+  /** The memory: entry by entry, 32,768 in each. IPv4 always has the first one, for number 0, which is never used. */
   readonly chunks: Int32Array[] = []
-  /** The highest number ever used: where an iteration ends. */
+  /** The highest number ever used: the end of an iteration. */
   last = 0
 
   #free = 0
@@ -75,17 +75,17 @@ export class EntryPool {
     this.#addFirst()
   }
 
-  /** The chunk that holds an entry. */
+  /** Returns the chunk that holds an entry. */
   chunk(number: number): Int32Array {
     return this.chunks[number >>> CHUNK_BITS]!
   }
 
-  /** Where in its chunk an entry begins. */
+  /** Returns the index of an entry's first word in its chunk. */
   base(number: number): number {
     return (number & CHUNK_MASK) * this.words
   }
 
-  /** Takes a free entry; its words hold what was there before. */
+  /** Allocates an entry; its words have old content. */
   take(): number {
     this.size++
     if (this.#free === 0) return this.#grow()
@@ -94,7 +94,7 @@ export class EntryPool {
     return number
   }
 
-  /** Gives an entry back. */
+  /** Frees an entry. */
   release(number: number): void {
     const chunk = this.chunk(number)
     const base = this.base(number)
@@ -104,12 +104,12 @@ export class EntryPool {
     this.size--
   }
 
-  /** Whether an entry is in use. */
+  /** Returns whether an entry is in use. */
   isUsed(number: number): boolean {
     return number >= 1 && number <= this.last && this.chunk(number)[this.base(number) + ENTRY.PREVIOUS] !== FREE
   }
 
-  /** Gives all entries back, and their memory. */
+  /** Frees all entries and their memory. */
   clear(): void {
     this.chunks.length = 0
     this.#free = this.size = this.last = 0
@@ -129,14 +129,4 @@ export class EntryPool {
   #addChunk(): void {
     this.chunks.push(new Int32Array(CHUNK_ENTRIES * this.words))
   }
-}
-
-/** The chunk of an IPv4 entry's slot: for loops that hold `chunks` at hand. */
-export function chunkOfIpv4(chunks: readonly Int32Array[], slot: number): Int32Array {
-  return chunks[slot >>> (CHUNK_BITS + 1)]!
-}
-
-/** Where in its chunk the entry of an IPv4 slot begins. */
-export function baseOfIpv4(slot: number): number {
-  return ((slot >>> 1) & CHUNK_MASK) * IPV4_WORDS
 }

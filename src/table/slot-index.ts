@@ -1,30 +1,31 @@
 /**
  * The index: open addressing with linear probing, from a key's hash to slots. A cell is one word: the slot, and as many of
- * the hash's high bits as there is room for, so that an entry is hardly ever looked at in vain.
+ * the hash's high bits as there is room for, so that an entry is hardly ever read without a match.
  *
- * Its size is fixed by the ceiling, so it never pauses to grow; memory that was never touched costs nothing. Slots of one
- * hash are kept newest first, as a kernel's hash chains are, because a table can hold two entries with one key.
+ * Its size is fixed by the table's limit, so it never pauses to grow; memory that was never touched costs nothing. Slots of
+ * one hash are ordered newest first, as a kernel's hash chains are, because a table can hold two entries with one key.
  *
  * @module
  */
 
 /**
- * No probe is longer. A seeded hash makes long ones a matter of an attacker's luck; where one has it, connections are
- * refused and counted rather than searched for ever.
+ * Longest probe. The hash is keyed (`hash.ts`): without the key nobody can choose keys that share a home cell, and at the
+ * load of at most 0.8 a random probe of this length does not occur. Only one key added again and again reaches it: further
+ * entries of that key are refused and counted.
  */
 const MOST_PROBES = 512
 
-/** From hashes to slots. */
+/** Maps hashes to slots. */
 export class SlotIndex {
-  /** One word a cell: the slot, and as many of its hash's high bits as there is room for; 0 where there is none. */
+  /** One word a cell: the slot, and as many of its hash's high bits as there is room for; 0 for an empty cell. */
   readonly cells: Int32Array
-  /** Of a hash, the bits that name its home cell. */
+  /** The bits of a hash that select its home cell. */
   readonly mask: number
-  /** Of a cell, the bits that name a slot. */
+  /** The bits of a cell that hold the slot. */
   readonly slotMask: number
 
   /**
-   * @param capacity - How many slots it holds at most.
+   * @param capacity - Maximum number of slots.
    * @param lastSlot - The largest slot number.
    */
   constructor(capacity: number, lastSlot: number) {
@@ -34,12 +35,12 @@ export class SlotIndex {
     this.slotMask = 2 ** Math.ceil(Math.log2(lastSlot + 1)) - 1
   }
 
-  /** The cell where a search for a hash begins. */
+  /** Returns the cell where a search for a hash begins. */
   home(hash: number): number {
     return hash & this.mask
   }
 
-  /** The slot in the cell of a search's step `step`, 0 where the search ends, -1 where the cell cannot be the one. */
+  /** Returns the slot in the cell of step `step` of a search, 0 at its end, -1 for a cell of another hash. */
   probe(hash: number, step: number): number {
     if (step >= MOST_PROBES) return 0
     const cell = this.cells[(hash + step) & this.mask]!
@@ -48,10 +49,10 @@ export class SlotIndex {
   }
 
   /**
-   * Adds a slot, before those of the same hash. Others stay where they are, so that none is pushed out of a search's reach.
+   * Adds a slot before those of the same hash. Others stay in place, so that none is pushed beyond the longest probe.
    *
    * @param homeOf - The home cell of another slot's key.
-   * @returns False where the neighbourhood is too crowded; nothing is changed then.
+   * @returns False, with nothing changed, if the probe would be too long.
    */
   add(hash: number, slot: number, homeOf: (slot: number) => number): boolean {
     const cells = this.cells
@@ -72,7 +73,7 @@ export class SlotIndex {
   }
 
   /**
-   * Removes a slot and closes the gap, so that no search stops short.
+   * Removes a slot and closes the gap, so that no search ends early.
    *
    * @param homeOf - The home cell of another slot's key.
    */
@@ -93,7 +94,7 @@ export class SlotIndex {
     cells[gap] = 0
   }
 
-  /** Forgets everything. */
+  /** Empties it. */
   clear(): void {
     this.cells.fill(0)
   }

@@ -1,14 +1,14 @@
 /**
- * The timer wheel: when each connection's time is over. One-second buckets of doubly linked entries; a bucket is visited
- * when its second is over. A refresh only rewrites the entry's deadline: when its bucket is visited it is put off to where
- * it belongs now. Only a deadline that moves forward in time is moved at once.
+ * The timer wheel: when each connection expires. One-second buckets of doubly linked entries; a bucket is visited at the end
+ * of its second. A refresh only rewrites the entry's deadline: when its bucket is visited, the entry moves to the bucket of
+ * its deadline. Only a deadline that becomes earlier relinks the entry immediately.
  *
  * @module
  */
 import { ENTRY, WORD, type EntryPool } from './entry.js'
 import type { TimestampMs } from '../units.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+// Aliases: V8 folds a module's own constants and reads another module's anew at each use.
 const {
   DEADLINE: ENTRY_DEADLINE,
   END_TIME: ENTRY_END_TIME,
@@ -21,14 +21,14 @@ const TWO_32 = WORD
 /** A power of two: exact, and cheaper than a division. */
 const PER_WORD = 1 / TWO_32
 const BUCKETS = 4096
-/** A list of its own: what is left of a bucket that is being visited. */
+/** List of the entries that remain of a bucket that is being visited. */
 const PENDING = BUCKETS
 
 /** Deadlines of the entries of two pools. Slots are `number << 1 | ipv6`. */
 export class TimerWheel {
   readonly #heads = new Int32Array(BUCKETS + 1)
   readonly #pools: readonly [EntryPool, EntryPool]
-  /** The last second whose bucket was taken up; NaN before the first. */
+  /** The last second whose bucket was visited; NaN before the first. */
   #second = NaN
 
   /** @param pools - The entries: IPv4, IPv6. */
@@ -36,7 +36,7 @@ export class TimerWheel {
     this.#pools = pools
   }
 
-  /** Puts an entry in, whose deadline is set. */
+  /** Inserts an entry whose deadline is set. */
   insert(slot: number, now: TimestampMs): void {
     if (Number.isNaN(this.#second)) this.#second = Math.floor(now / 1000)
     const pool = this.#pools[slot & 1]!
@@ -44,7 +44,7 @@ export class TimerWheel {
     this.#link(slot, bucketOf(deadlineOf(pool.chunk(number), pool.base(number)), this.#second))
   }
 
-  /** Takes an entry out. */
+  /** Removes an entry. */
   remove(slot: number): void {
     const pool = this.#pools[slot & 1]!
     const number = slot >>> 1
@@ -61,16 +61,16 @@ export class TimerWheel {
   restart(slot: number, chunk: Int32Array, base: number, deadline: TimestampMs): void {
     const before = deadlineOf(chunk, base)
     setDeadline(chunk, base, deadline)
-    // Most go on; the rest is for those that come nearer.
+    // Nearly all become later.
     if (deadline >= before || Math.ceil(deadline / 1000) >= Math.ceil(before / 1000)) return
     this.remove(slot)
     this.#link(slot, bucketOf(deadline, this.#second))
   }
 
   /**
-   * Visits what is due, at most `budget` entries.
+   * Visits due entries, at most `budget`.
    *
-   * @param visit - Gets each slot whose deadline has come; it removes or restarts it.
+   * @param visit - Called with each slot whose deadline has passed; it removes or restarts it.
    * @returns Whether everything due was visited.
    */
   advance(now: TimestampMs, budget: number, visit: (slot: number) => void): boolean {
@@ -86,12 +86,12 @@ export class TimerWheel {
     }
   }
 
-  /** When {@link TimerWheel.advance} has something to do: at once where a visit was cut short, else at the next second. */
+  /** Returns when to call {@link TimerWheel.advance}: now if a visit was incomplete, else at the next second. */
   nextDeadline(now: TimestampMs): TimestampMs {
     return this.#heads[PENDING] !== 0 ? now : (this.#second + 1) * 1000
   }
 
-  /** Forgets everything. */
+  /** Empties it. */
   clear(): void {
     this.#heads.fill(0)
   }
@@ -110,7 +110,7 @@ export class TimerWheel {
     return left
   }
 
-  /** Makes a bucket the pending list, which is empty. */
+  /** Moves a bucket to the pending list, which is empty. */
   #take(bucket: number): void {
     const head = this.#heads[bucket]!
     this.#heads[bucket] = 0
@@ -137,24 +137,24 @@ export class TimerWheel {
   }
 }
 
-/** The first second whose end lies behind the deadline, but never one that was visited already. */
+/** Returns the bucket of the first second that ends at or after the deadline, never one that was visited already. */
 function bucketOf(deadline: TimestampMs, second: number): number {
   return Math.max(Math.ceil(deadline / 1000), second + 1) & (BUCKETS - 1)
 }
 
-/** An entry's deadline. */
+/** Returns an entry's deadline. */
 export function deadlineOf(chunk: Int32Array, base: number): TimestampMs {
   return (chunk[base + ENTRY_HIGH]! >>> 16) * TWO_32 + (chunk[base + ENTRY_DEADLINE]! >>> 0)
 }
 
-/** Writes an entry's deadline; the wheel must hear of it. */
+/** Writes an entry's deadline; the caller relinks the entry. */
 export function setDeadline(chunk: Int32Array, base: number, deadline: TimestampMs): void {
   const high = Math.floor(deadline * PER_WORD)
   chunk[base + ENTRY_HIGH] = (high << 16) | (chunk[base + ENTRY_HIGH]! & 0xffff)
   chunk[base + ENTRY_DEADLINE] = (deadline - high * TWO_32) | 0
 }
 
-/** An entry's end time: when its timeout would have been over, as of its last announcement. */
+/** Returns an entry's end time: `now + timeout` of its last announcement. */
 export function endTimeOf(chunk: Int32Array, base: number): TimestampMs {
   return (chunk[base + ENTRY_HIGH]! & 0xffff) * TWO_32 + (chunk[base + ENTRY_END_TIME]! >>> 0)
 }

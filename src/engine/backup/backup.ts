@@ -25,7 +25,8 @@ import {
 import { isOfOther, warningOf } from './problems.js'
 import { SenderBook, type Sender, type SenderReport } from './senders.js'
 import { defaultTimeout } from './timeouts.js'
-import { EventQueue, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
+import type { Engine } from '../engine.js'
+import { EventQueue, listenerNotice, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
 const {
@@ -46,7 +47,7 @@ const {
   TEMPLATE: FLAG_TEMPLATE
 } = FLAG
 
-/** Entries of the timer wheel visited with a datagram, and by handleTimeout. */
+/** Entries of the timer wheel visited with each datagram, and by handleTimeout. */
 const EXPIRY_WITH_DATAGRAM = 256
 const EXPIRY_BUDGET = 500
 /** Flags of version 0 that an old receiver keeps: all 16 bits but HASHED. */
@@ -55,8 +56,7 @@ const LEGACY_V0_MASK = 0xffff & ~FLAG_HASHED
 /**
  * Keeps a table as a kernel's backup does (`ip_vs_process_message`, `ip_vs_proc_conn`; docs/protocol.md sections 2 to 7).
  *
- * Give it every datagram, and call {@link BackupEngine.handleTimeout} at {@link BackupEngine.nextTimeout}. Times are
- * milliseconds of one clock that starts above 0; one that goes back is held at the last value. No datagram makes it throw.
+ * Input: {@link BackupEngine.handleDatagram}. Output and time: see `Engine`. No datagram makes it throw.
  *
  * @example
  * ```ts
@@ -65,8 +65,8 @@ const LEGACY_V0_MASK = 0xffff & ~FLAG_HASHED
  * for (const connection of engine.table) console.log(connection.client.address, connection.state, connection.expires)
  * ```
  */
-export class BackupEngine {
-  /** The connections. Iterating gives them in the JSON's shape; `expires` is relative to the last time given. */
+export class BackupEngine implements Engine<EngineEvent> {
+  /** The connections. Iteration yields them in the JSON's shape; `expires` is relative to the latest time given. */
   readonly table: ConnectionTable
   /** 0…255; 0 accepts every syncid. */
   readonly syncid: number
@@ -78,9 +78,10 @@ export class BackupEngine {
   readonly #senders: SenderBook
   readonly #keepsUnknownFlags: boolean
   readonly #expires: boolean
-  #tellsChanges: boolean
+  #hasConnectionEvents: boolean
+  #listenerErrors: number
   readonly #onExpired = (slot: number): false => this.#expire(slot)
-  /** What the message that is being applied writes into each connection. */
+  /** What the message being applied writes into each connection. */
   readonly #run = { flagMask: BACKUP_UPDATE_MASK, packets: 0, syncid: 0 }
   #backupOnly: boolean
   #now: TimestampMs = 0
@@ -89,7 +90,7 @@ export class BackupEngine {
   #lastAccepted = false
 
   /**
-   * @param options - What it is made of.
+   * @param options - Syncid, checks and limits.
    * @throws IpvsSyncError `ERR_CONFIG`, whose `field` names the option that is not accepted.
    */
   constructor(options: BackupEngineOptions) {
@@ -100,28 +101,29 @@ export class BackupEngine {
     this.#options = options
     this.#accepted = parseAccepted(options.accept ?? [])
     this.#reader = new MessageReader(options)
+    this.#listenerErrors = this.table.listenerErrors
     this.#events = new EventQueue(options.maxEvents)
     this.#senders = new SenderBook(options.maxSenders ?? 1024)
     this.#keepsUnknownFlags = flagChecks !== 'strict'
     this.#expires = options.expires ?? true
-    this.#tellsChanges = options.connectionEvents ?? false
+    this.#hasConnectionEvents = options.connectionEvents ?? false
     this.#run.packets = thresholdOf(settings)
     this.#backupOnly = (settings.backupOnly ?? 0) !== 0
   }
 
-  /** Whether this director hands out packets: not while it is a backup and `backup_only` is set. */
+  /** Whether this director forwards packets: not while it is a backup and `backup_only` is set. */
   get directing(): boolean {
     return this.#closed || !this.#backupOnly
   }
 
   /**
-   * A datagram has come: time moves on, and the message is applied at once.
+   * Takes a datagram: time advances, and the message is applied immediately.
    *
    * @param bytes - Its payload. Nothing of it is kept.
-   * @param from - Who sent it.
-   * @param nowMs - When it came, in milliseconds.
-   * @param channel - The channel that it came in on, 0…63: for the counters.
-   * @throws IpvsSyncError `ERR_USAGE` for what is no datagram at all: not for anything that is in it.
+   * @param from - The sender.
+   * @param nowMs - The time, in milliseconds.
+   * @param channel - The channel on which it was received, 0…63: for the counters.
+   * @throws IpvsSyncError `ERR_USAGE` if the arguments are not a datagram; never for its content.
    */
   handleDatagram(bytes: Uint8Array, from: From, nowMs: TimestampMs, channel = 0): void {
     demandDatagram(bytes, from)
@@ -131,28 +133,36 @@ export class BackupEngine {
     else this.#drop(DROP.NOT_ACCEPTED)
   }
 
-  /** Time has passed: connections expire. Does a bounded amount of work; mind `nextTimeout` after it. */
+  /** Takes the time: connections expire. */
   handleTimeout(nowMs: TimestampMs): void {
     this.#advance(nowMs, EXPIRY_BUDGET)
   }
 
-  /** When to call {@link BackupEngine.handleTimeout} next; Infinity if there is nothing to wait for. Not before the last time given. */
+  /** Returns when to call {@link BackupEngine.handleTimeout} next; not before the latest time given, Infinity for never. */
   nextTimeout(): TimestampMs {
     return this.#expires ? Math.max(this.#now, this.table.nextDeadline()) : Infinity
   }
 
-  /** Whether changes of connections are told as events from now on: each one costs an object. */
-  tellChanges(wanted: boolean): void {
-    this.#tellsChanges = wanted
+  /** Returns undefined: a backup sends nothing. */
+  pollTransmit(): undefined {
+    return undefined
   }
 
-  /** The oldest event that was not yet polled, or nothing. */
+  /** Switches the events of connections on or off: each one costs an object. */
+  tellChanges(wanted: boolean): void {
+    this.#hasConnectionEvents = wanted
+  }
+
+  /** Returns the oldest event. */
   pollEvent(): EngineEvent | undefined {
-    return this.#events.shift()
+    const { listenerErrors } = this.table
+    if (listenerErrors === this.#listenerErrors) return this.#events.shift()
+    this.#listenerErrors = listenerErrors
+    return listenerNotice(this.table)
   }
 
   /**
-   * Takes new settings from the next datagram on.
+   * Changes settings from the next datagram on.
    *
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
    */
@@ -161,17 +171,17 @@ export class BackupEngine {
     this.#backupOnly = (settings.backupOnly ?? 0) !== 0
   }
 
-  /** Ends the role: further datagrams are dropped and counted. The table stays, and its connections go on expiring. */
+  /** Ends the role: further datagrams are dropped and counted. The table stays, and its connections still expire. */
   close(): void {
     this.#closed = true
   }
 
-  /** What was counted until now: a copy. */
+  /** Returns a copy of the counters. */
   counters(): BackupCounters {
     return this.#tally.report(this.#events.lost)
   }
 
-  /** Who sent, last heard first; as many as `maxSenders` are remembered. */
+  /** Returns the senders, the latest first; at most `maxSenders` are stored. */
   senders(): SenderReport[] {
     return this.#senders.report(this.#now)
   }
@@ -199,30 +209,30 @@ export class BackupEngine {
 
   #process(message: ReadResult, bytes: Uint8Array, from: From): void {
     const { count, fault, faultOffset, records } = message
-    if (records > 0 || fault === 0 || count > 0) this.#hear(message, bytes, from)
+    if (records > 0 || fault === 0 || count > 0) this.#recordSender(message, bytes, from)
     if (records > 0) this.#apply(message, from)
-    if (fault !== 0) this.#tellProblem(fault, faultOffset, count > 0 ? records : -1, from)
+    if (fault !== 0) this.#reportProblem(fault, faultOffset, count > 0 ? records : -1, from)
     const warning = warningOf(message, bytes)
-    if (warning !== 0) this.#tellProblem(warning, 0, -1, from)
+    if (warning !== 0) this.#reportProblem(warning, 0, -1, from)
   }
 
-  #hear({ syncid, version, records }: ReadResult, bytes: Uint8Array, from: From): void {
-    const sender = this.#senders.hear(from, syncid, version, this.#now)
+  #recordSender({ syncid, version, records }: ReadResult, bytes: Uint8Array, from: From): void {
+    const sender = this.#senders.record(from, syncid, version, this.#now)
     sender.connections += records
     const rival = this.#senders.rivalOf(sender, this.#now)
     if (rival !== undefined) {
-      const message = `${from.address} and ${rival} both send with syncid ${syncid}: give each master one of its own`
+      const message = `${from.address} and ${rival} both send with syncid ${syncid}; give each master its own syncid`
       this.#events.push({ type: 'notice', code: 'SYNCID_SHARED', message })
     }
-    if (bytes.length > (this.#options.syncMaxlen ?? Infinity)) this.#tellOversize(sender, bytes.length)
+    if (bytes.length > (this.#options.syncMaxlen ?? Infinity)) this.#reportOversize(sender, bytes.length)
   }
 
-  #tellOversize(sender: Sender, length: number): void {
-    if (sender.oversizeTold) return
-    sender.oversizeTold = true
+  #reportOversize(sender: Sender, length: number): void {
+    if (sender.isOversizeReported) return
+    sender.isOversizeReported = true
     const message =
-      `${sender.address} sends ${length} bytes in a message, and our sync_maxlen is ${this.#options.syncMaxlen!}: ` +
-      'a kernel would drop them without a word; raise sync_maxlen here or lower it there'
+      `${sender.address} sends messages of ${length} bytes, sync_maxlen here is ${this.#options.syncMaxlen!}; ` +
+      'a kernel would drop them silently; raise sync_maxlen here or lower it there'
     this.#events.push({ type: 'notice', code: 'MESSAGE_OVER_MAXLEN', message })
   }
 
@@ -231,22 +241,22 @@ export class BackupEngine {
     const { words, count } = rows
     const mask = version === 0 && this.#keepsUnknownFlags ? LEGACY_V0_MASK : BACKUP_MASK
     this.#run.syncid = syncid
-    for (let i = this.#skipKnown(rows, 0); i < count; i = this.#skipKnown(rows, i + 1)) {
+    for (let i = this.#applyKnown(rows, 0); i < count; i = this.#applyKnown(rows, i + 1)) {
       const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
       if (verdict === 0) this.#applyRow(rows, i, mask)
-      else this.#tellProblem(verdict, words[i * ROW_WORDS + ROW_OFFSET]!, i, from)
+      else this.#reportProblem(verdict, words[i * ROW_WORDS + ROW_OFFSET]!, i, from)
     }
   }
 
-  /** Applies the connections that only go on, without a look at each; the number of the first that needs one. */
-  #skipKnown(rows: Rows, first: number): number {
-    if (this.#tellsChanges) return first
+  /** Applies known connections in a run; returns the number of the first row that needs a closer look. */
+  #applyKnown(rows: Rows, first: number): number {
+    if (this.#hasConnectionEvents) return first
     const next = this.table.applyRun(rows, first, this.#run)
     this.#tally.updated += next - first
     return next
   }
 
-  /** One connection: `ip_vs_proc_conn`. */
+  /** Applies one connection (`ip_vs_proc_conn`). */
   #applyRow(rows: Rows, index: number, mask: number): void {
     const { table } = this
     const { words } = rows
@@ -269,7 +279,7 @@ export class BackupEngine {
 
   #create(rows: Rows, index: number, flags: number, change: 'created' | 'replaced'): void {
     if ((flags & FLAG_ONE_PACKET) !== 0) {
-      // An old receiver makes such an entry and never puts it into its table (`ip_vs_conn_hash`).
+      // An old receiver creates such an entry and never hashes it (`ip_vs_conn_hash`).
       this.#tally.unseen++
       return
     }
@@ -284,7 +294,7 @@ export class BackupEngine {
     this.table.setPackets(slot, this.#run.packets)
     this.table.setSyncid(slot, this.#run.syncid)
     this.#tally[change]++
-    if (this.#tellsChanges) this.#tellChange(change, slot)
+    if (this.#hasConnectionEvents) this.#reportChange(change, slot)
   }
 
   #update(slot: number, rows: Rows, index: number, flags: number): void {
@@ -297,21 +307,21 @@ export class BackupEngine {
     table.refresh(slot, kept, words[at + ROW_STATE]!, packets, syncid, timeoutMs, this.#now)
     if ((words[at + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) table.setSequence(slot, rows, index)
     this.#tally.updated++
-    if (this.#tellsChanges) this.#tellChange('updated', slot)
+    if (this.#hasConnectionEvents) this.#reportChange('updated', slot)
   }
 
   #expire(slot: number): false {
     this.#tally.expired++
-    if (this.#tellsChanges) this.#tellChange('expired', slot)
+    if (this.#hasConnectionEvents) this.#reportChange('expired', slot)
     return false
   }
 
-  #tellChange(change: ConnectionEvent['change'], slot: number): void {
+  #reportChange(change: ConnectionEvent['change'], slot: number): void {
     if (this.#events.isFull) this.#events.lost++
     else this.#events.push({ type: 'connection', change, connection: this.table.connection(slot) })
   }
 
-  #tellProblem(number: number, offset: number, connection: number, from: From): void {
+  #reportProblem(number: number, offset: number, connection: number, from: From): void {
     this.#tally.byCode[number]!++
     if (this.#events.isFull) this.#events.lost++
     else {

@@ -1,5 +1,5 @@
 /**
- * What a backup counts: where a kernel is silent, every datagram and connection has its number.
+ * Counters of a backup. A kernel drops silently; here every datagram and connection is counted.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import { MAX_CHANNELS } from '../../wire/constants.js'
 import { PROBLEMS } from '../../wire/problems.js'
 
-/** Why a datagram is given up besides what {@link PROBLEMS} has: its source is not accepted, or its syncid is another's. */
+/** Reasons to drop a datagram besides those of {@link PROBLEMS}. */
 export const DROP = { NOT_ACCEPTED: 0, OTHER_SYNCID: 1, CLOSED: 2 } as const
 const DROP_NAMES = ['NOT_ACCEPTED', 'OTHER_SYNCID', 'CLOSED'] as const
 
 /**
- * Why a connection is passed over besides what {@link PROBLEMS} has: the table is full, or it is INACTIVE and names
- * another destination than the connection that is there.
+ * Reasons to skip a connection besides those of {@link PROBLEMS}: the table is full, or it is INACTIVE and has another
+ * destination than the connection in the table.
  */
 export const SKIP = { TABLE_FULL: 128, INACTIVE_OTHER_DESTINATION: 129 } as const
 
@@ -23,37 +23,37 @@ const NAMES = new Map<number, string>([
 ])
 const CODES = 130
 
-/** A backup's counters: numbers that only grow. */
+/** Counters of a backup: they only grow. */
 export interface BackupCounters {
   /** Datagrams of accepted sources by channel, then by version: `[[version 0, version 1], …]`. */
   readonly received: readonly (readonly [number, number])[]
-  /** Messages given up, whole or from some point on, by reason: codes of {@link PROBLEMS}, `NOT_ACCEPTED`, `OTHER_SYNCID`, `CLOSED`. */
+  /** Messages dropped, whole or from some point on, by reason: codes of {@link PROBLEMS}, `NOT_ACCEPTED`, `OTHER_SYNCID`, `CLOSED`. */
   readonly dropped: Readonly<Record<string, number>>
-  /** Connections passed over, by reason: codes of {@link PROBLEMS}, `TABLE_FULL`, `INACTIVE_OTHER_DESTINATION`. */
+  /** Connections skipped, by reason: codes of {@link PROBLEMS}, `TABLE_FULL`, `INACTIVE_OTHER_DESTINATION`. */
   readonly skipped: Readonly<Record<string, number>>
-  /** Messages with something strange in them that changed nothing, by code. */
+  /** Messages with a warning, which were applied all the same, by code. */
   readonly warnings: Readonly<Record<string, number>>
-  /** created + updated + replaced, and what an old receiver applies without it ever showing. */
+  /** created + updated + replaced, and entries that an old receiver creates and never hashes. */
   readonly applied: number
-  /** Connections that were new. */
+  /** Connections that were added. */
   readonly created: number
-  /** Connections that were there. */
+  /** Connections that were brought up to date. */
   readonly updated: number
-  /** Connections that took the place of one with another destination. */
+  /** Connections that replaced one with another destination. */
   readonly replaced: number
-  /** Connections whose time was over. */
+  /** Connections that expired. */
   readonly expired: number
-  /** Events that found their queue full. */
+  /** Events that did not fit into the event queue. */
   readonly eventsLost: number
 }
 
-/** Counts as it goes along: typed arrays, so that counting makes no object. */
+/** Counts in typed arrays, so that counting makes no object. */
 export class BackupTally {
   /** By problem or {@link SKIP} number. */
   readonly byCode = new Float64Array(CODES)
   /** By {@link DROP}. */
   readonly drops = new Float64Array(DROP_NAMES.length)
-  /** Connections applied without showing. */
+  /** Connections applied without an entry. */
   unseen = 0
   created = 0
   updated = 0
@@ -62,13 +62,13 @@ export class BackupTally {
   readonly #received = new Float64Array(2 * MAX_CHANNELS)
   #channels = 0
 
-  /** A datagram came in on a channel, 0…63. */
+  /** Counts a datagram of a channel, 0…63. */
   receive(channel: number, version: 0 | 1): void {
     if (channel >= this.#channels) this.#channels = channel + 1
     this.#received[2 * channel + version]!++
   }
 
-  /** A copy that later counting does not change. */
+  /** Returns a copy of the counters. */
   report(eventsLost: number): BackupCounters {
     const { created, updated, replaced, expired } = this
     const drops: Record<string, number> = {}
@@ -92,7 +92,7 @@ export class BackupTally {
     }
   }
 
-  /** What was counted under the numbers from `low` up to, and without, `high`. */
+  /** Returns the counts of the numbers from `low` to below `high`; zero counts are omitted. */
   #named(low: number, high: number): Record<string, number> {
     const counted: Record<string, number> = {}
     for (let code = low; code < high; code++)

@@ -1,5 +1,5 @@
 /**
- * What a backup is made of, checked.
+ * Options of a backup, verified.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Bytes, Seconds } from '../../units.js'
 import { FLAG_CHECKS, type FlagChecks } from '../../wire/constants.js'
 import type { From } from '../events.js'
 
-/** What `ipvsadm --set` changes. */
+/** The timeouts that `ipvsadm --set` changes. */
 export interface ChangedTimeouts {
   /** TCP ESTABLISHED; 900 by default. */
   readonly established?: Seconds
@@ -21,45 +21,45 @@ export interface ChangedTimeouts {
   readonly udp?: Seconds
 }
 
-/** The sysctls that a backup reads; any full set of sysctls will do. */
+/** The sysctls that a backup reads; any full set of sysctls is accepted. */
 export interface BackupSettings {
   /** `sync_threshold`: its first number becomes each connection's packet counter. `[3, 50]` by default. */
   readonly syncThreshold?: readonly [threshold: number, period: number]
-  /** `backup_only`: not 0 means that this director hands out no packets while it is a backup. 0 by default. */
+  /** `backup_only`: not 0 means that this director forwards no packets while it is a backup. 0 by default. */
   readonly backupOnly?: number
 }
 
-/** What a backup is made of. */
+/** Options of a `BackupEngine`. */
 export interface BackupEngineOptions {
-  /** 0…255. Messages with another one are ignored; 0 accepts every one. */
+  /** 0…255. Messages with another syncid are dropped; 0 accepts all. */
   readonly syncid: number
   /** Which generation of kernel judges flags and template states; `strict` (the newest) by default. */
   readonly flagChecks?: FlagChecks
-  /** The table's ceiling: further connections are refused and counted. 1,000,000 by default. */
+  /** Limit of the table: further connections are refused and counted. 1,000,000 by default. */
   readonly maxConnections?: number
-  /** Secret of the table's hash: pass a random number where strangers can send. */
+  /** Makes the table's hash reproducible: for tests. By default its key is random. */
   readonly seed?: number
-  /** Networks (`10.0.0.0/24`, `fd00::1`) whose datagrams are accepted; all where there is none. */
+  /** Networks (`10.0.0.0/24`, `fd00::1`) whose datagrams are accepted; all by default. */
   readonly accept?: readonly string[]
-  /** The largest payload that this receiver is said to take: who sends more is told of. By default nobody is. */
+  /** Payload above which a notice names the sender. By default there is no such notice. */
   readonly syncMaxlen?: Bytes
-  /** The sysctls to begin with. */
+  /** The initial sysctls. */
   readonly settings?: BackupSettings
-  /** States' timeouts that differ from a kernel's defaults, for messages that give none. */
+  /** Timeouts that differ from a kernel's defaults, for messages without a timeout. */
   readonly timeouts?: ChangedTimeouts
-  /** Byte order of version 0's sequence data: that of the senders' processors. `little` by default. */
+  /** Byte order of version 0's sequence data: the senders'. `little` by default. */
   readonly sequenceByteOrder?: 'little' | 'big'
   /** Persistence engines that are known; `sip` alone by default. */
   readonly engines?: readonly string[]
   /** A table to use rather than a new one: shared with a master, or kept over a change of role. */
   readonly table?: ConnectionTable
-  /** Whether this engine lets the table's connections expire; false if another engine does. True by default. */
+  /** Whether this engine expires the table's connections; false if another engine does. True by default. */
   readonly expires?: boolean
-  /** Whether changes of connections are told as events: each one costs an object. False by default. */
+  /** Whether changes of connections are events: each one costs an object. False by default. */
   readonly connectionEvents?: boolean
-  /** Most events that wait to be polled, 1024 by default; further ones are counted and lost. */
+  /** Maximum number of events that wait to be polled, 1024 by default; further ones are counted and lost. */
   readonly maxEvents?: number
-  /** Most senders that are remembered, 1024 by default; those heard longest ago are forgotten. */
+  /** Maximum number of senders that are stored, 1024 by default; the oldest are removed. */
   readonly maxSenders?: number
 }
 
@@ -94,19 +94,19 @@ export function demandOptions(options: BackupEngineOptions): void {
   if (options.flagChecks !== undefined) demandOneOf('flagChecks', options.flagChecks, FLAG_CHECKS)
 }
 
-/** @throws IpvsSyncError `ERR_USAGE` for what is no datagram, or has no sender. What is in it is never refused. */
+/** Refuses arguments that are not a datagram and its sender (`ERR_USAGE`). The content is never refused. */
 export function demandDatagram(bytes: unknown, from: Partial<From> | undefined): void {
   if (!(bytes instanceof Uint8Array)) throw misuse('bytes', 'a Uint8Array, one datagram', bytes)
   if (typeof from?.address !== 'string') throw misuse('from', '{ address, port }', from)
 }
 
-/** @throws IpvsSyncError `ERR_CONFIG` for a syncid that is not 0…255. */
+/** Returns the syncid; throws `ERR_CONFIG` if it is not 0…255. */
 export function demandSyncid(syncid: number): number {
   demandInteger('syncid', syncid, 0, 255)
   return syncid
 }
 
-/** @throws IpvsSyncError `ERR_CONFIG` for a threshold that is no counter. */
+/** Returns the threshold; throws `ERR_CONFIG` if it is not a counter. */
 export function thresholdOf({ syncThreshold = [3, 50] }: BackupSettings): number {
   const [threshold] = syncThreshold
   demandInteger('sync_threshold', threshold, 0, 2 ** 31 - 1)

@@ -1,5 +1,5 @@
 /**
- * Who sends: a bounded memory, because anybody can make up addresses.
+ * The senders: bounded, because anyone can forge addresses.
  *
  * @module
  */
@@ -10,23 +10,23 @@ import type { From } from '../events.js'
 
 /** One sender of one syncid. */
 export interface SenderReport {
-  /** As text. */
+  /** IPv4 dotted, IPv6 as RFC 5952. */
   readonly address: string
-  /** UDP port of its last message: each channel of a master has its own. */
+  /** UDP port of its last message; each channel of a master has its own. */
   readonly port: number
   /** 0…255. */
   readonly syncid: number
-  /** Of its last message. */
+  /** Version of its last message. */
   readonly version: 0 | 1
-  /** Messages that were taken up. */
+  /** Messages that were accepted. */
   readonly messages: number
-  /** Connections in them, those that were passed over among them. */
+  /** Connections in them, skipped ones included. */
   readonly connections: number
   /** Time since its last message. */
   readonly age: Seconds
 }
 
-/** A sender as it is remembered. */
+/** A sender as it is stored. */
 export interface Sender {
   readonly address: string
   readonly syncid: number
@@ -35,34 +35,34 @@ export interface Sender {
   messages: number
   connections: number
   lastMs: TimestampMs
-  /** It was already told of for messages that are too large. */
-  oversizeTold: boolean
+  /** A notice about its too large messages was given. */
+  isOversizeReported: boolean
 }
 
-/** Who was heard last with a syncid, and who before. */
-interface Voices {
+/** The last two senders with one syncid. */
+interface Users {
   current: string
   other: string
   otherMs: TimestampMs
-  told: string
+  reported: string
 }
 
-/** Two that take turns within this time are two masters; one that follows another for good is a failover. */
-const TOGETHER: Milliseconds = 10_000
+/** Two senders that alternate within this time are two masters; one that follows another for good is a failover. */
+const ALTERNATION: Milliseconds = 10_000
 
 /** Senders by address and syncid. */
 export class SenderBook {
   readonly #senders: LRUCache<string, Sender>
-  readonly #voices = new Map<number, Voices>()
+  readonly #users = new Map<number, Users>()
   #last: Sender | undefined
 
-  /** @param most - How many are remembered, ≥ 1. */
+  /** @param most - Maximum number of senders, ≥ 1. */
   constructor(most: number) {
     this.#senders = new LRUCache({ max: most })
   }
 
-  /** Notes a message, and returns its sender. */
-  hear(from: From, syncid: number, version: 0 | 1, now: TimestampMs): Sender {
+  /** Records a message and returns its sender. */
+  record(from: From, syncid: number, version: 0 | 1, now: TimestampMs): Sender {
     const last = this.#last
     const sender = last?.address === from.address && last.syncid === syncid ? last : this.#find(from, syncid)
     this.#last = sender
@@ -74,29 +74,29 @@ export class SenderBook {
   }
 
   /**
-   * Whether this sender takes turns with another one in using a syncid; says so once for each such pair.
+   * Detects two senders that alternate in using one syncid; reports each pair once.
    *
-   * @returns The other's address, or nothing.
+   * @returns The address of the other sender, or undefined.
    */
   rivalOf({ address, syncid }: Sender, now: TimestampMs): string | undefined {
-    const voices = this.#voices.get(syncid)
-    if (voices === undefined) {
-      this.#voices.set(syncid, { current: address, other: '', otherMs: now, told: '' })
+    const users = this.#users.get(syncid)
+    if (users === undefined) {
+      this.#users.set(syncid, { current: address, other: '', otherMs: now, reported: '' })
       return undefined
     }
-    const rival = voices.current
+    const rival = users.current
     if (rival === address) return undefined
-    const takesTurns = voices.other === address && now - voices.otherMs <= TOGETHER
-    voices.other = rival
-    voices.otherMs = now
-    voices.current = address
+    const isAlternating = users.other === address && now - users.otherMs <= ALTERNATION
+    users.other = rival
+    users.otherMs = now
+    users.current = address
     const pair = [address, rival].sort().join(' ')
-    if (!takesTurns || voices.told === pair) return undefined
-    voices.told = pair
+    if (!isAlternating || users.reported === pair) return undefined
+    users.reported = pair
     return rival
   }
 
-  /** Everybody who is remembered, last heard first. */
+  /** Returns all stored senders, the latest first. */
   report(now: TimestampMs): SenderReport[] {
     return Array.from(this.#senders.values(), ({ address, port, syncid, version, messages, connections, lastMs }) => ({
       address,
@@ -121,7 +121,7 @@ export class SenderBook {
       messages: 0,
       connections: 0,
       lastMs: 0,
-      oversizeTold: false
+      isOversizeReported: false
     }
     this.#senders.set(key, sender)
     return sender

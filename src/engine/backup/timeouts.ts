@@ -1,5 +1,5 @@
 /**
- * How long a connection lives whose message gives no timeout: by protocol and state, as an administrator may have changed it.
+ * Timeout of a connection whose message has none: by protocol and state, as an administrator may have changed it.
  *
  * @module
  */
@@ -12,9 +12,9 @@ const TCP_ESTABLISHED = 1
 const TCP_FIN_WAIT = 4
 
 /**
- * The timeout that a backup takes (`ip_vs_proc_conn`; docs/protocol.md section 7).
+ * Returns the timeout that a backup uses (`ip_vs_proc_conn`; docs/protocol.md section 7).
  *
- * @param changed - What `ipvsadm --set` would have changed.
+ * @param changed - The values of `ipvsadm --set`.
  */
 export function defaultTimeout(changed: ChangedTimeouts, protocol: number, template: boolean, state: number): Seconds {
   const usual = stateTimeout(protocol, template, state)
