@@ -7,13 +7,14 @@
  */
 import { checksOf, FLAG } from './constants.js'
 import { judge } from './judge.js'
-import { HEADER_V1, RECORD_V1 } from './layout.js'
+import { HEADER_V1 } from './header.js'
 import { MessageView } from './message-view.js'
 import type { ReadOptions } from './options.js'
 import { stateCount } from './protocols.js'
+import { PLAIN_IPV4, PLAIN_MASK, RECORD_V1 } from './record-v1.js'
 import { createRows, PRESENT, ROW, ROW_WORDS, type Rows } from './rows.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+// Constants of this module: V8 folds them, and reads properties of an object in another chunk at each use.
 const {
   CLIENT: ROW_CLIENT,
   CLIENT_PORT: ROW_CLIENT_PORT,
@@ -41,13 +42,9 @@ const {
   TIMEOUT: V1_TIMEOUT,
   VIRTUAL_PORT: V1_VIRTUAL_PORT
 } = RECORD_V1
-const V1_FIRST = HEADER_V1.LENGTH
 const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
 const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
-
-/** All of a record's first word but its protocol; equal to {@link PLAIN_IPV4}: type 0, record version 0, 36 bytes, no parameters. */
-const PLAIN_MASK = ~0x00ff0000
-const PLAIN_IPV4 = V1_LENGTH_IPV4
+const { LENGTH: H1_LENGTH } = HEADER_V1
 
 /** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
 const DOUBTFUL_FLAGS = FLAG_TEMPLATE | FLAG_ONE_PACKET
@@ -108,7 +105,7 @@ export class MessageReader {
     if (!view.reset(bytes)) return this.#result(0)
     const first = view.version === 1 ? this.#readPlain() : 0
     if (first > 0) {
-      const end = V1_FIRST + first * V1_LENGTH_IPV4
+      const end = H1_LENGTH + first * V1_LENGTH_IPV4
       if (first === view.count || !view.seek(first, end)) return this.#result(end)
       this.#copyRow()
     }
@@ -139,7 +136,7 @@ export class MessageReader {
     let i = 0
     for (; i < count; i++) {
       // Masks that take nothing away: V8 sees that both are small, and leaves out a check for overflow at each addition.
-      const at = (V1_FIRST + i * V1_LENGTH_IPV4) & 0xffff
+      const at = (H1_LENGTH + i * V1_LENGTH_IPV4) & 0xffff
       const to = (i * ROW_WORDS) & 0xffff
       if (at > last) break
       const head = data.getInt32(at)

@@ -7,13 +7,15 @@
 import { checksOf, FLAG, KNOWN_ENGINES } from './constants.js'
 import { asciiBytes, isSameName } from './engine-name.js'
 import { judge } from './judge.js'
-import { HEADER_V0, HEADER_V1, RECORD_V0, RECORD_V1, SIZE_MASK, TYPE_IPV6, VERSION_SHIFT } from './layout.js'
+import { HEADER_V0, HEADER_V1, isVersion1 } from './header.js'
 import type { ReadOptions } from './options.js'
 import { PROBLEMS } from './problems.js'
 import { stateCount } from './protocols.js'
-import { RecordParameters } from './record-parameters.js'
+import { RecordParameters } from './parameters.js'
+import { lengthV0, RECORD_V0 } from './record-v0.js'
+import { PLAIN_MASK, RECORD_V1, SIZE_MASK, TYPE_IPV6, VERSION_SHIFT } from './record-v1.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
+// Constants of this module: V8 folds them, and reads properties of an object in another chunk at each use.
 const {
   CLIENT: V1_CLIENT,
   CLIENT_PORT: V1_CLIENT_PORT,
@@ -32,23 +34,17 @@ const {
   CLIENT_PORT: V0_CLIENT_PORT,
   FLAGS: V0_FLAGS,
   LENGTH: V0_LENGTH,
-  LENGTH_WITH_SEQUENCE: V0_LENGTH_WITH_SEQUENCE,
   PROTOCOL: V0_PROTOCOL,
   STATE: V0_STATE
 } = RECORD_V0
+const { ONE_PACKET: FLAG_ONE_PACKET, TEMPLATE: FLAG_TEMPLATE } = FLAG
+const { COUNT: H1_COUNT, LENGTH: H1_LENGTH } = HEADER_V1
+const { COUNT: H0_COUNT, LENGTH: H0_LENGTH, SIZE: H0_SIZE, SYNCID: H0_SYNCID } = HEADER_V0
 
-/** All of a record's first word but its protocol: equal to a length of 36 where it is IPv4 without parameters. */
-const PLAIN_MASK = ~0x00ff0000
-
-const { COUNT: V0_COUNT, LENGTH: V0_FIRST, SIZE: V0_SIZE, SYNCID: V0_SYNCID } = HEADER_V0
-const { COUNT: V1_COUNT, LENGTH: V1_FIRST, RESERVED: V1_RESERVED } = HEADER_V1
-/** The header's word with the count, but for the count: version 1, and a spare that is 0. */
-const V1_MARK = 1 << 16
-const V1_COUNT_MASK = 0xff << 24
 const UNKNOWN = PROBLEMS.PARAMETER_UNKNOWN.number
 
 /** Flags without which a known state is all that a receiver asks for: spares most connections a call. */
-const DOUBTFUL_FLAGS = FLAG.TEMPLATE | FLAG.ONE_PACKET
+const DOUBTFUL_FLAGS = FLAG_TEMPLATE | FLAG_ONE_PACKET
 
 /**
  * A cursor over the connections of one message.
@@ -124,23 +120,23 @@ export class MessageView extends RecordParameters {
     this.fault = 0
     this.version = 0
     this.count = 0
-    if (bytes.length < V0_FIRST) {
-      this.syncid = bytes.length > V0_SYNCID ? bytes[V0_SYNCID]! : 0
+    if (bytes.length < H0_LENGTH) {
+      this.syncid = bytes.length > H0_SYNCID ? bytes[H0_SYNCID]! : 0
       this.size = bytes.length
       return this.#giveUp(PROBLEMS.SHORT_MESSAGE.number, 0)
     }
-    this.syncid = bytes[V0_SYNCID]!
-    this.size = this.data.getUint16(V0_SIZE)
-    if (this.#isVersion1()) this.version = 1
-    if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, V0_SIZE)
+    this.syncid = bytes[H0_SYNCID]!
+    this.size = this.data.getUint16(H0_SIZE)
+    if (isVersion1(this.data)) this.version = 1
+    if (this.size !== bytes.length) return this.#giveUp(PROBLEMS.SIZE_MISMATCH.number, H0_SIZE)
     if (this.version === 1) {
-      this.count = bytes[V1_COUNT]!
+      this.count = bytes[H1_COUNT]!
       this.#takeLayoutV1()
-      this.end = V1_FIRST
+      this.end = H1_LENGTH
     } else {
-      this.count = bytes[V0_COUNT]!
+      this.count = bytes[H0_COUNT]!
       this.#takeLayoutV0()
-      this.end = V0_FIRST
+      this.end = H0_LENGTH
     }
     return true
   }
@@ -267,17 +263,12 @@ export class MessageView extends RecordParameters {
     this.clientAt = V1_CLIENT
   }
 
-  #isVersion1(): boolean {
-    if (this.bytes.length < V1_FIRST || this.bytes[V1_RESERVED] !== 0) return false
-    return (this.data.getInt32(V1_COUNT) & ~V1_COUNT_MASK) === V1_MARK
-  }
-
   #seekV0(offset: number): boolean {
     const left = this.bytes.length - offset
     this.ipv6 = false
     if (left < V0_LENGTH) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
     const flags = this.data.getUint16(offset + V0_FLAGS)
-    const length = (flags & FLAG.SEQUENCE) === 0 ? V0_LENGTH : V0_LENGTH_WITH_SEQUENCE
+    const length = lengthV0(flags)
     if (left < length) return this.#giveUp(PROBLEMS.RECORD_TRUNCATED.number, offset)
     if (length !== V0_LENGTH) {
       this.hasParameters = true

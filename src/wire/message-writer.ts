@@ -4,61 +4,24 @@
  *
  * @module
  */
-import { FLAG, MAX_CONNECTIONS, MAX_PAYLOAD, PARAMETER, SEQUENCE_BYTES } from './constants.js'
-import { HEADER_V0, HEADER_V1, PARAMETER_HEADER, RECORD_V0, RECORD_V1, TYPE_IPV6 } from './layout.js'
-import { PRESENT, ROW, ROW_WORDS, type EngineBytes, type Rows } from './rows.js'
+import { MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
+import { HEADER_V0, HEADER_V1, writeHeader } from './header.js'
+import { parametersLength, writeParameters } from './parameters.js'
+import { lengthV0, sentFlagsV0, writeRecordV0 } from './record-v0.js'
+import { RECORD_V1, TYPE_IPV6, writeHead, writeIpv4, writeIpv6 } from './record-v1.js'
+import { PRESENT, ROW, ROW_WORDS, type Rows } from './rows.js'
 
-// Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
-const {
-  CLIENT: ROW_CLIENT,
-  CLIENT_PORT: ROW_CLIENT_PORT,
-  DESTINATION: ROW_DESTINATION,
-  DESTINATION_PORT: ROW_DESTINATION_PORT,
-  FAMILY: ROW_FAMILY,
-  FLAGS: ROW_FLAGS,
-  FWMARK: ROW_FWMARK,
-  PRESENT: ROW_PRESENT,
-  PROTOCOL: ROW_PROTOCOL,
-  SEQUENCE: ROW_SEQUENCE,
-  STATE: ROW_STATE,
-  TIMEOUT: ROW_TIMEOUT,
-  VIRTUAL: ROW_VIRTUAL,
-  VIRTUAL_PORT: ROW_VIRTUAL_PORT
-} = ROW
-const {
-  CLIENT: V1_CLIENT,
-  FLAGS: V1_FLAGS,
-  FWMARK: V1_FWMARK,
-  LENGTH_IPV4: V1_LENGTH_IPV4,
-  LENGTH_IPV6: V1_LENGTH_IPV6,
-  STATE: V1_STATE,
-  TIMEOUT: V1_TIMEOUT,
-  TYPE: V1_TYPE,
-  VIRTUAL_PORT: V1_VIRTUAL_PORT
-} = RECORD_V1
-const {
-  CLIENT: V0_CLIENT,
-  CLIENT_PORT: V0_CLIENT_PORT,
-  DESTINATION: V0_DESTINATION,
-  DESTINATION_PORT: V0_DESTINATION_PORT,
-  FLAGS: V0_FLAGS,
-  LENGTH: V0_LENGTH,
-  LENGTH_WITH_SEQUENCE: V0_LENGTH_WITH_SEQUENCE,
-  PROTOCOL: V0_PROTOCOL,
-  RESERVED: V0_RESERVED,
-  STATE: V0_STATE,
-  VIRTUAL: V0_VIRTUAL,
-  VIRTUAL_PORT: V0_VIRTUAL_PORT
-} = RECORD_V0
-const { ENGINE: PRESENT_ENGINE, SEQUENCE: PRESENT_SEQUENCE } = PRESENT
-const { HASHED: FLAG_HASHED, SEQUENCE: FLAG_SEQUENCE } = FLAG
+// Constants of this module: V8 folds them, and reads properties of an object in another chunk at each use.
+const { FAMILY: ROW_FAMILY, FLAGS: ROW_FLAGS, PRESENT: ROW_PRESENT } = ROW
+const { CLIENT: V1_CLIENT, LENGTH_IPV4: V1_LENGTH_IPV4, LENGTH_IPV6: V1_LENGTH_IPV6 } = RECORD_V1
+const { ENGINE: PRESENT_ENGINE } = PRESENT
+const { LENGTH: H1_LENGTH } = HEADER_V1
+const { LENGTH: H0_LENGTH } = HEADER_V0
 
-/** Version 1's second header word but its count: version 1, and a spare that is 0. */
-const VERSION_WORD = 1 << 16
 /** Messages grow one behind the other in slabs of this many bytes: allocating each by itself would cost more than writing it. */
 const SLAB = 131072
 /** What a single record can need at most, header included. */
-const LONGEST_SINGLE = HEADER_V1.LENGTH + 4095
+const LONGEST_SINGLE = H1_LENGTH + 4095
 
 /**
  * Puts connections together into one message after another, in memory of its own.
@@ -80,8 +43,8 @@ export class MessageWriter {
   version: 0 | 1 = 1
 
   readonly #littleEndian: boolean
-  #slab = NOTHING
-  #data = new DataView(NOTHING.buffer)
+  #slab = NO_BYTES
+  #data = new DataView(NO_BYTES.buffer)
   /** Where the message begins in the slab. */
   #start = 0
   #syncid = 0
@@ -104,7 +67,7 @@ export class MessageWriter {
     this.#syncid = syncid
     this.#maxLength = Math.min(maxLength, MAX_PAYLOAD)
     this.count = 0
-    this.length = version === 1 ? HEADER_V1.LENGTH : HEADER_V0.LENGTH
+    this.length = version === 1 ? H1_LENGTH : H0_LENGTH
     this.#takeRoom()
   }
 
@@ -143,12 +106,7 @@ export class MessageWriter {
   finish(): Uint8Array {
     const start = this.#start
     const data = this.#data
-    if (this.version === 1) {
-      data.setInt32(start, (this.#syncid << 16) | this.length)
-      data.setInt32(start + HEADER_V1.COUNT, (this.count << 24) | VERSION_WORD)
-    } else {
-      data.setInt32(start, (this.count << 24) | (this.#syncid << 16) | this.length)
-    }
+    writeHeader(data, start, this.version, this.#syncid, this.length, this.count)
     const bytes = new Uint8Array(data.buffer, start, this.length)
     this.#start += (this.length + 7) & ~7
     this.begin(this.version, this.#syncid, this.#maxLength)
@@ -165,23 +123,9 @@ export class MessageWriter {
   }
 
   #addV0(words: Int32Array, from: number): boolean {
-    const flags = words[from + ROW_FLAGS]! & 0xffff & ~FLAG_HASHED
-    const sequence = (flags & FLAG_SEQUENCE) !== 0
-    const end = this.length + (sequence ? V0_LENGTH_WITH_SEQUENCE : V0_LENGTH)
+    const end = this.length + lengthV0(sentFlagsV0(words[from + ROW_FLAGS]!))
     if (end > this.#maxLength && this.count > 0) return false
-    const data = this.#data
-    const at = this.#start + this.length
-    data.setUint8(at + V0_RESERVED, 0)
-    data.setUint8(at + V0_PROTOCOL, words[from + ROW_PROTOCOL]!)
-    data.setUint16(at + V0_CLIENT_PORT, words[from + ROW_CLIENT_PORT]!)
-    data.setUint16(at + V0_VIRTUAL_PORT, words[from + ROW_VIRTUAL_PORT]!)
-    data.setUint16(at + V0_DESTINATION_PORT, words[from + ROW_DESTINATION_PORT]!)
-    data.setInt32(at + V0_CLIENT, words[from + ROW_CLIENT]!)
-    data.setInt32(at + V0_VIRTUAL, words[from + ROW_VIRTUAL]!)
-    data.setInt32(at + V0_DESTINATION, words[from + ROW_DESTINATION]!)
-    data.setUint16(at + V0_FLAGS, flags)
-    data.setUint16(at + V0_STATE, words[from + ROW_STATE]!)
-    if (sequence) this.#writeSequenceV0(at + V0_LENGTH, words, from)
+    writeRecordV0(this.#data, this.#start + this.length, words, from, this.#littleEndian)
     this.length = end
     this.count++
     return true
@@ -203,7 +147,7 @@ export class MessageWriter {
     writeHead(this.#data, at, ipv6 ? size | (TYPE_IPV6 << 24) : size, words, from)
     if (ipv6) writeIpv6(this.#data, at + V1_CLIENT, words, from)
     else writeIpv4(this.#data, at + V1_CLIENT, words, from)
-    if (present !== 0) this.#writeParameters(at + fixed, words, from, engine)
+    if (present !== 0) writeParameters(this.#data, at + fixed, words, from, engine)
     this.length = place + size
     this.count++
     return true
@@ -213,76 +157,6 @@ export class MessageWriter {
   #pad(end: number): void {
     this.#slab.fill(0, this.#start + this.length, this.#start + end)
   }
-
-  #writeParameters(first: number, words: Int32Array, from: number, engine: EngineBytes | undefined): void {
-    let at = first
-    if ((words[from + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) {
-      at = this.#writeParameterHeader(at, PARAMETER.SEQUENCE, SEQUENCE_BYTES)
-      this.#writeSequence(at, words, from, false)
-      at += SEQUENCE_BYTES
-    }
-    if (engine === undefined) return
-    if (engine.data.length > 0) at = this.#writeParameter(at, PARAMETER.ENGINE_DATA, engine.data)
-    if (engine.name.length > 0) this.#writeParameter(at, PARAMETER.ENGINE_NAME, engine.name)
-  }
-
-  #writeParameter(at: number, type: number, bytes: Uint8Array): number {
-    const data = this.#writeParameterHeader(at, type, bytes.length)
-    this.#slab.set(bytes, data)
-    return data + bytes.length
-  }
-
-  #writeParameterHeader(at: number, type: number, length: number): number {
-    this.#slab[at + PARAMETER_HEADER.TYPE] = type
-    this.#slab[at + PARAMETER_HEADER.LENGTH] = length
-    return at + PARAMETER_HEADER.DATA
-  }
-
-  /** The flags alone make the room. A row that has them without data has another row's in its words: zeros are sent. */
-  #writeSequenceV0(at: number, words: Int32Array, from: number): void {
-    if ((words[from + ROW_PRESENT]! & PRESENT_SEQUENCE) === 0) this.#slab.fill(0, at, at + SEQUENCE_BYTES)
-    else this.#writeSequence(at, words, from, this.#littleEndian)
-  }
-
-  #writeSequence(at: number, words: Int32Array, from: number, littleEndian: boolean): void {
-    for (let i = 0; i < 6; i++) this.#data.setInt32(at + 4 * i, words[from + ROW_SEQUENCE + i]!, littleEndian)
-  }
 }
 
-/** A version 1 record up to its addresses; `first` is its first word but for the protocol. */
-function writeHead(data: DataView, at: number, first: number, words: Int32Array, from: number): void {
-  data.setInt32(at + V1_TYPE, (words[from + ROW_PROTOCOL]! << 16) | first)
-  data.setInt32(at + V1_FLAGS, words[from + ROW_FLAGS]! & ~FLAG_HASHED)
-  data.setInt32(at + V1_STATE, (words[from + ROW_STATE]! << 16) | words[from + ROW_CLIENT_PORT]!)
-  data.setInt32(at + V1_VIRTUAL_PORT, (words[from + ROW_VIRTUAL_PORT]! << 16) | words[from + ROW_DESTINATION_PORT]!)
-  data.setInt32(at + V1_FWMARK, words[from + ROW_FWMARK]!)
-  data.setInt32(at + V1_TIMEOUT, words[from + ROW_TIMEOUT]!)
-}
-
-function writeIpv4(data: DataView, at: number, words: Int32Array, from: number): void {
-  data.setInt32(at, words[from + ROW_CLIENT]!)
-  data.setInt32(at + 4, words[from + ROW_VIRTUAL]!)
-  data.setInt32(at + 8, words[from + ROW_DESTINATION]!)
-}
-
-function writeIpv6(data: DataView, at: number, words: Int32Array, from: number): void {
-  for (let i = 0; i < 4; i++) {
-    data.setInt32(at + 4 * i, words[from + ROW_CLIENT + i]!)
-    data.setInt32(at + 16 + 4 * i, words[from + ROW_VIRTUAL + i]!)
-    data.setInt32(at + 32 + 4 * i, words[from + ROW_DESTINATION + i]!)
-  }
-}
-
-const NOTHING = new Uint8Array(0)
-
-/** Length of a connection's parameters in bytes, headers included. */
-function parametersLength(present: number, engine: EngineBytes | undefined): number {
-  const sequence = (present & PRESENT_SEQUENCE) === 0 ? 0 : PARAMETER_HEADER.DATA + SEQUENCE_BYTES
-  if (engine === undefined) return sequence
-  const { data, name } = engine
-  return (
-    sequence +
-    (data.length > 0 ? PARAMETER_HEADER.DATA + data.length : 0) +
-    (name.length > 0 ? PARAMETER_HEADER.DATA + name.length : 0)
-  )
-}
+const NO_BYTES = new Uint8Array(0)

@@ -83,7 +83,8 @@ function encode(connections: readonly Connection[], version: 0 | 1): Uint8Array[
 /** What the message says; in version 0 the state's own timeout, which the kernel falls back to. */
 function timeoutOf({ protocol, state, flags, timeout }: Connection): number {
   if (timeout !== undefined) return timeout
-  const number = { TCP: 6, UDP: 17, SCTP: 132, AH: 51, ESP: 50, IP: 0 }[protocol]!
+  const numbers: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132, AH: 51, ESP: 50, IP: 0 }
+  const number = numbers[protocol]!
   const template = flags.includes('TEMPLATE')
   return stateTimeout(number, template, stateNumber(number, template, state)!)
 }

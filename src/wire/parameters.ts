@@ -1,12 +1,15 @@
 /**
- * The parameters behind a version 1 record: where they stand, and what a receiver finds wrong with them
+ * Parameters of a version 1 record: offsets, the checks of a receiver in its order, and how they are written
  * (`ip_vs_proc_sync_conn`; docs/protocol.md section 4).
  *
  * @module
  */
 import { MAX_ENGINE_NAME, PARAMETER, SEQUENCE_BYTES } from './constants.js'
-import { PARAMETER_HEADER } from './layout.js'
 import { PROBLEMS } from './problems.js'
+import { PRESENT, ROW, type EngineBytes } from './rows.js'
+
+/** A version 1 parameter: type, length, data. */
+export const PARAMETER_HEADER = { TYPE: 0, LENGTH: 1, DATA: 2 } as const
 
 /** Places of one record's parameters, as byte offsets in its message. */
 export abstract class RecordParameters {
@@ -85,4 +88,57 @@ export abstract class RecordParameters {
 function isUnknown(type: number): boolean {
   const known = type & ~PARAMETER.OPTIONAL
   return (known < PARAMETER.SEQUENCE || known > PARAMETER.ENGINE_NAME) && (type & PARAMETER.OPTIONAL) === 0
+}
+
+/** Returns the length of a row's parameters in bytes, headers included. */
+export function parametersLength(present: number, engine: EngineBytes | undefined): number {
+  const sequence = (present & PRESENT.SEQUENCE) === 0 ? 0 : PARAMETER_HEADER.DATA + SEQUENCE_BYTES
+  if (engine === undefined) return sequence
+  const { data, name } = engine
+  return (
+    sequence +
+    (data.length > 0 ? PARAMETER_HEADER.DATA + data.length : 0) +
+    (name.length > 0 ? PARAMETER_HEADER.DATA + name.length : 0)
+  )
+}
+
+/** Writes the parameters of the row whose words begin at `from`: sequence data, engine data, engine name. */
+export function writeParameters(
+  data: DataView,
+  first: number,
+  words: Int32Array,
+  from: number,
+  engine: EngineBytes | undefined
+): void {
+  let at = first
+  if ((words[from + ROW.PRESENT]! & PRESENT.SEQUENCE) !== 0) {
+    writeParameterHeader(data, at, PARAMETER.SEQUENCE, SEQUENCE_BYTES)
+    writeSequence(data, at + PARAMETER_HEADER.DATA, words, from, false)
+    at += PARAMETER_HEADER.DATA + SEQUENCE_BYTES
+  }
+  if (engine === undefined) return
+  if (engine.data.length > 0) at = writeBytes(data, at, PARAMETER.ENGINE_DATA, engine.data)
+  if (engine.name.length > 0) writeBytes(data, at, PARAMETER.ENGINE_NAME, engine.name)
+}
+
+/** Writes the six words of sequence data. */
+export function writeSequence(
+  data: DataView,
+  at: number,
+  words: Int32Array,
+  from: number,
+  littleEndian: boolean
+): void {
+  for (let i = 0; i < 6; i++) data.setInt32(at + 4 * i, words[from + ROW.SEQUENCE + i]!, littleEndian)
+}
+
+function writeBytes(data: DataView, at: number, type: number, bytes: Uint8Array): number {
+  writeParameterHeader(data, at, type, bytes.length)
+  for (let i = 0; i < bytes.length; i++) data.setUint8(at + PARAMETER_HEADER.DATA + i, bytes[i]!)
+  return at + PARAMETER_HEADER.DATA + bytes.length
+}
+
+function writeParameterHeader(data: DataView, at: number, type: number, length: number): void {
+  data.setUint8(at + PARAMETER_HEADER.TYPE, type)
+  data.setUint8(at + PARAMETER_HEADER.LENGTH, length)
 }
