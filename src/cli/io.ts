@@ -1,5 +1,5 @@
 /**
- * The process as a command sees it: passed in, so that a test can be the process.
+ * The process, passed in so that a test can replace it.
  *
  * @module
  */
@@ -7,11 +7,11 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Milliseconds } from '../units.js'
 
-/** A standard output or error. */
+/** Standard output or standard error. */
 export type OutputStream = Writable & {
   /** Whether it is a terminal. */
   readonly isTTY?: boolean
-  /** Width of the terminal, in characters. */
+  /** Width of the terminal in characters. */
   readonly columns?: number
   /** Height of the terminal, in lines. */
   readonly rows?: number
@@ -23,13 +23,13 @@ export interface Io {
   readonly stdout: OutputStream
   readonly stderr: OutputStream
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Aborts at SIGINT or SIGTERM. A command that never looks at it dies of them, as programs do. */
+  /** Aborts at SIGINT or SIGTERM. If a command never reads it, the signals end the process as usual. */
   readonly signal: AbortSignal
-  /** Calls back at each SIGHUP; the function that it returns ends that. Without it SIGHUP kills. */
+  /** Calls back at each SIGHUP until the returned function is called. Without a listener SIGHUP ends the process. */
   readonly onReload: (callback: () => void) => () => void
 }
 
-/** What {@link processIo} needs of a process. */
+/** Part of the process that {@link processIo} uses. */
 export type ProcessLike = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | 'env'> & {
   on(signal: string, listener: () => void): unknown
   off(signal: string, listener: () => void): unknown
@@ -37,19 +37,19 @@ export type ProcessLike = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | '
 
 type Later = (callback: () => void, delay: Milliseconds) => void
 
-/** Below npm one Ctrl-C comes twice, from the terminal and from npm, and so does timeout's SIGTERM: within this they are one. */
+/** Under npm one Ctrl-C arrives twice, from the terminal and from npm, and so does the SIGTERM of timeout(1): within this time they count as one. */
 const SAME_SIGNAL: Milliseconds = 1000
 
 /**
- * The real process. Another SIGINT or SIGTERM a second after the first, or later, kills at once.
+ * Returns the real process. A SIGINT or SIGTERM that arrives 1 s after the first or later ends it at once.
  *
  * @param source - The process.
- * @param later - Calls back after a time, and keeps no process alive; a test gives its own.
+ * @param later - Calls back after a delay without keeping the process alive.
  */
-export function processIo(source: ProcessLike = process, later: Later = laterByItself): Io {
+export function processIo(source: ProcessLike = process, later: Later = afterUnref): Io {
   let signal: AbortSignal | undefined
   return {
-    // Looked at only where it is read: opening it costs time, and takes a pipe's blocking mode from whoever shares it.
+    // Opened only when it is read: opening costs time, and changes the blocking mode of a pipe that others share.
     get stdin() {
       return source.stdin
     },
@@ -66,7 +66,7 @@ export function processIo(source: ProcessLike = process, later: Later = laterByI
   }
 }
 
-function laterByItself(callback: () => void, delay: Milliseconds): void {
+function afterUnref(callback: () => void, delay: Milliseconds): void {
   setTimeout(callback, delay).unref()
 }
 

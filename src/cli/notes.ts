@@ -1,23 +1,22 @@
 /**
- * What a command's help says behind its options: text that is filled to the terminal's width, and examples. The manual
- * page shows the same.
+ * Text and examples below the options in a command's help. The manual page shows the same.
  *
  * @module
  */
 
 import type { Command } from 'commander'
 
-/** Text and examples. */
+/** Text and examples of a command. */
 export interface Notes {
-  /** Paragraphs. One that begins with a blank keeps its lines. */
+  /** Paragraphs. One that begins with a space keeps its line breaks. */
   readonly text?: readonly string[]
-  /** Commands, a line each; those that begin with `#` say what the next one is for. */
+  /** Commands, one a line; a line that begins with `#` describes the next one. */
   readonly examples?: readonly string[]
 }
 
 const kept = new WeakMap<Command, Required<Notes>[]>()
 
-/** Adds notes to the end of a command's help; what several callers add stands together. */
+/** Adds notes to the end of a command's help. Notes of several callers are joined. */
 export function addNotes(command: Command, { text = [], examples = [] }: Notes): Command {
   const all = kept.get(command)
   if (all !== undefined) {
@@ -31,7 +30,7 @@ export function addNotes(command: Command, { text = [], examples = [] }: Notes):
   })
 }
 
-/** Everything that was added. */
+/** Returns all notes of a command. */
 export function notesOf(command: Command): Required<Notes> {
   const all = kept.get(command) ?? []
   return { text: all.flatMap(({ text }) => text), examples: all.flatMap(({ examples }) => examples) }

@@ -1,5 +1,5 @@
 /**
- * Options that several commands share: those of a sync daemon by ipvsadm's names, and sysctls.
+ * Options that several commands share: those of a sync daemon under ipvsadm's names, and sysctls.
  *
  * @module
  */
@@ -11,16 +11,16 @@ import { udpOptionsOf as transportOptionsOf } from '../daemon/sync-options.js'
 import { IpvsSyncError } from '../errors.js'
 import { fileFault } from './errors.js'
 import { readLiveSysctls } from '../procfs/read-sysctls.js'
-import { applySysctl, parseSysctls, sysctlDefaults, type Sysctls } from '../sysctl/index.js'
+import { applySysctl, readSysctls, SYSCTL_DEFINITIONS, sysctlDefaults, type Sysctls } from '../sysctl/index.js'
 import type { Peer, UdpOptions } from '../transport/udp-options.js'
 import { integerOption, parseHostPort, refuse } from './parsers.js'
 
-/** What {@link addDaemonOptions} adds, as `command.opts()` has it. */
+/** Values of the options of {@link addDaemonOptions}. */
 export interface DaemonOptions {
   readonly mcastInterface?: string
   /** 0…255. */
   readonly syncid: number
-  /** The largest message in bytes; left out, the transport's default. */
+  /** Length of the largest message in bytes; the transport's default unless given. */
   readonly syncMaxlen?: number
   readonly mcastGroup?: string
   readonly mcastPort: number
@@ -31,7 +31,7 @@ export interface DaemonOptions {
   readonly requireKey?: boolean
 }
 
-/** What {@link addSysctlOptions} adds, as `command.opts()` has it. */
+/** Values of the options of {@link addSysctlOptions}. */
 export interface SysctlOptions {
   /** `NAME=VALUE`, in the order given. */
   readonly sysctl: readonly string[]
@@ -43,14 +43,18 @@ export interface SysctlOptions {
 export function addDaemonOptions(command: Command): Command {
   return command
     .option('--mcast-interface <name>', 'network interface of the group; required unless --peer is given')
-    .option('--syncid <number>', '0 to 255; a backup with 0 takes every syncid', integerOption('--syncid', 0, 255), 0)
-    .option('--sync-maxlen <bytes>', 'largest message, header included', integerOption('--sync-maxlen', 1, 65_507))
+    .option('--syncid <number>', '0 to 255; a backup with 0 accepts every syncid', integerOption('--syncid', 0, 255), 0)
+    .option(
+      '--sync-maxlen <bytes>',
+      'length of the largest message, header included',
+      integerOption('--sync-maxlen', 1, 65_507)
+    )
     .option('--mcast-group <address>', 'multicast group, IPv4 or IPv6 (default: 224.0.0.81)', parseGroup)
     .option('--mcast-port <port>', 'UDP port of the first channel', integerOption('--mcast-port', 1, 65_535), 8848)
     .option('--mcast-ttl <hops>', 'TTL or hop limit', integerOption('--mcast-ttl', 1, 255), 1)
     .addOption(
       command
-        .createOption('--peer <address[:port]>', 'unicast instead of multicast; may be repeated')
+        .createOption('--peer <address[:port]>', 'use unicast with this peer instead of multicast; repeatable')
         .argParser(collectPeer)
         .default([], 'none')
     )
@@ -69,22 +73,35 @@ export function addSysctlOptions(command: Command): Command {
   return command
     .addOption(
       command
-        .createOption('--sysctl <name=value>', 'set a variable of net.ipv4.vs; may be repeated')
+        .createOption('--sysctl <name=value>', 'set a variable of net.ipv4.vs; repeatable')
         .argParser(collect)
         .default([], 'none')
     )
-    .option('--sysctl-from <file>', 'read variables from a file in sysctl.conf syntax, or from the "kernel"')
+    .option(
+      '--sysctl-from <file>',
+      'read variables from a file in sysctl.conf syntax, or from the running kernel ("kernel")'
+    )
+}
+
+/** How {@link settingsOf} reads. */
+export interface SettingsReading {
+  /** Where a kernel's live values are, for a test. */
+  readonly folder?: string
+  /** Called with each fact about what was read: a variable that this version or the kernel lacks. */
+  readonly onFact?: (text: string) => void
 }
 
 /**
- * The settings that the options ask for: our defaults, then `--sysctl-from`, then each `--sysctl`.
+ * Returns the settings that the options ask for: the defaults, then `--sysctl-from`, then each `--sysctl`.
  *
- * @param options - Read again at SIGHUP: files may have changed.
- * @param folder - Where a kernel's live values are, for a test.
+ * @param options - Read again at SIGHUP: the file may have changed.
  * @throws IpvsSyncError `ERR_CONFIG` for a value that a kernel would refuse, `ERR_IO`, `ERR_NO_IPVS`.
  */
-export async function settingsOf({ sysctl, sysctlFrom }: SysctlOptions, folder?: string): Promise<Sysctls> {
-  let settings = await baseOf(sysctlFrom, folder)
+export async function settingsOf(
+  { sysctl, sysctlFrom }: SysctlOptions,
+  { folder, onFact = () => undefined }: SettingsReading = {}
+): Promise<Sysctls> {
+  let settings = await baseOf(sysctlFrom, folder, onFact)
   for (const assignment of sysctl) {
     const [, name, value] = /^([^=]*)=(.*)$/s.exec(assignment) ?? refuse('--sysctl', assignment, 'NAME=VALUE')
     settings = applySysctl(settings, name!.trim(), value!)
@@ -93,20 +110,20 @@ export async function settingsOf({ sysctl, sysctlFrom }: SysctlOptions, folder?:
 }
 
 /**
- * The transport's options.
+ * Returns the transport's options.
  *
- * @throws IpvsSyncError `ERR_CONFIG` where there is neither interface nor peer.
+ * @throws IpvsSyncError `ERR_CONFIG` if neither interface nor peer is given.
  */
 export function udpOptionsOf(options: DaemonOptions, settings: Sysctls): UdpOptions {
   if (options.mcastInterface === undefined && options.peer.length === 0) {
-    throw new IpvsSyncError('ERR_CONFIG', 'give --mcast-interface (multicast), or --peer (unicast)', {
+    throw new IpvsSyncError('ERR_CONFIG', 'expected --mcast-interface (multicast) or --peer (unicast), got neither', {
       field: 'mcast-interface'
     })
   }
   return transportOptionsOf({ ...options, peers: options.peer }, settings)
 }
 
-/** Adds a value to those of a repeated option. */
+/** Appends a value of a repeatable option. */
 export function collect(value: string, before: readonly string[]): string[] {
   return [...before, value]
 }
@@ -121,16 +138,30 @@ function parseGroup(text: string): string {
   return isMulticast(text) ? text : refuse('--mcast-group', text, 'a multicast address (224.0.0.0/4 or ff00::/8)')
 }
 
-async function baseOf(from: string | undefined, folder: string | undefined): Promise<Sysctls> {
+async function baseOf(
+  from: string | undefined,
+  folder: string | undefined,
+  onFact: (text: string) => void
+): Promise<Sysctls> {
   if (from === undefined) return sysctlDefaults
-  if (from === 'kernel') return readLiveSysctls(folder).settings
-  const text = await readText('--sysctl-from', from)
-  try {
-    return parseSysctls(text)
-  } catch (error) {
-    const { message, field } = error as IpvsSyncError
-    throw new IpvsSyncError('ERR_CONFIG', `${from}: ${message}`, { ...(field !== undefined && { field }) })
+  if (from === 'kernel') return liveSettings(folder, onFact)
+  const { settings, findings } = readSysctls(await readText('--sysctl-from', from))
+  for (const { code, line, error } of findings) {
+    const { message, field } = error
+    // A newer kernel's variable must not stop a daemon.
+    if (code === 'SYSCTL_UNKNOWN') onFact(`${from}: line ${line}: ignored: ${message}`)
+    else throw new IpvsSyncError('ERR_CONFIG', `${from}: line ${line}: ${message}`, { ...(field !== undefined && { field }) }) // prettier-ignore
   }
+  return settings
+}
+
+function liveSettings(folder: string | undefined, onFact: (text: string) => void): Sysctls {
+  const { settings, read, unknown } = readLiveSysctls(folder)
+  const missing = SYSCTL_DEFINITIONS.map(({ name }) => name).filter((name) => !read.includes(name))
+  onFact(`read from the kernel: ${read.join(', ')}`)
+  if (missing.length > 0) onFact(`not in this kernel, our defaults: ${missing.join(', ')}`)
+  if (unknown.length > 0) onFact(`in this kernel, not used: ${unknown.join(', ')}`)
+  return settings
 }
 
 /**

@@ -1,17 +1,16 @@
 /**
- * Readers of option values. Each refuses by an `IpvsSyncError` of code `ERR_CONFIG` that names the option and says what
- * is accepted.
+ * Parsers of option values. Each refuses a value by an `IpvsSyncError` of code `ERR_CONFIG`:
+ * `--syncid: expected an integer 0…255, got "300"`.
  *
  * @module
  */
 
-import { parseNetwork, type Network } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
 import type { ServiceTimeouts } from '../procfs/services.js'
 
-/** A host and a port, either of which may have been left out by the one who typed them. */
+/** A host and, if given, a port. */
 export interface HostPort {
-  /** As it was typed, without brackets. */
+  /** As typed, without brackets. */
   readonly host: string
   readonly port?: number
 }
@@ -21,29 +20,23 @@ export interface HostPort {
  *
  * @param option - As typed: `--syncid`.
  * @param text - The value.
- * @param accepted - What would have been good.
+ * @param accepted - What is accepted.
  */
 export function refuse(option: string, text: string, accepted: string): never {
-  throw new IpvsSyncError('ERR_CONFIG', `${option} "${text}" is not accepted: want ${accepted}`, {
-    field: option.replace(/^--/, '')
-  })
+  const field = option.replace(/^--/, '')
+  throw new IpvsSyncError('ERR_CONFIG', `${option}: expected ${accepted}, got ${JSON.stringify(text)}`, { field })
 }
 
-/** A reader of whole decimal numbers of a range, for commander's option(). */
+/** Makes a parser of decimal integers of a range, for commander's option(). */
 export function integerOption(option: string, least: number, most: number): (text: string) => number {
   return (text) => {
     const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN
-    // Nothing compares with NaN.
     if (value >= least && value <= most) return value
-    return refuse(
-      option,
-      text,
-      most === Infinity ? `a whole number, ${least} or more` : `a whole number, ${least} to ${most}`
-    )
+    return refuse(option, text, most === Infinity ? `an integer of at least ${least}` : `an integer ${least}…${most}`)
   }
 }
 
-/** Reads `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT` or a bare IPv6 address. The host is not verified. */
+/** Reads `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT` or a bare IPv6 address. The host is not checked. */
 export function parseHostPort(option: string, text: string): HostPort {
   const bare = /^[^[\]]*:[^[\]]*:[^[\]]*$/.test(text)
   const [, bracketed, plain, port] = bare
@@ -54,20 +47,12 @@ export function parseHostPort(option: string, text: string): HostPort {
   return { host, ...(port !== undefined && { port: integerOption(`${option} ${host}, port`, 1, 65_535)(port) }) }
 }
 
-/** Reads `[HOST:]PORT`: where to listen. Port 0 takes a free one. */
+/** Reads `[HOST:]PORT`, an address to listen on. Port 0 takes a free one. */
 export function parseListen(option: string, text: string): HostPort {
   if (/^\d+$/.test(text)) return { host: '127.0.0.1', port: integerOption(option, 0, 65_535)(text) }
   const { host, port } = parseHostPort(option, text.replace(/:0$/, ':1'))
   if (port === undefined) return refuse(option, text, 'PORT or HOST:PORT')
   return { host, port: text.endsWith(':0') ? 0 : port }
-}
-
-/** Adds `ADDRESS` or `ADDRESS/PREFIX` to those of a repeated option. */
-export function collectNetwork(option: string): (text: string, before: readonly Network[]) => Network[] {
-  return (text, before) => [
-    ...before,
-    parseNetwork(text) ?? refuse(option, text, 'an address or a network: 10.0.0.1, 10.0.0.0/24 or fd00::/8')
-  ]
 }
 
 /** Reads `TCP,TCPFIN,UDP` in seconds, as `ipvsadm --set` takes them; 0 leaves the kernel's default. */

@@ -1,5 +1,5 @@
 /**
- * The command line, with only the chosen command's code loaded.
+ * The command line. Only the code of the chosen command is loaded.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import type { Io } from './io.js'
 import { addNotes } from './notes.js'
 
 /**
- * Parses arguments and runs the command that they name.
+ * Parses arguments and runs the command.
  *
  * @param argv - Without Node and the script.
  * @param io - The process.
- * @param version - Ours.
- * @param commands - What there is.
- * @returns The exit code; 2 where the arguments are wrong, after a line that says why.
+ * @param version - Version of this package.
+ * @param commands - All commands.
+ * @returns The exit code; 2 for wrong arguments, after a line with the reason.
  */
 export async function runProgram(
   argv: readonly string[],
@@ -39,7 +39,7 @@ export async function runProgram(
     })
   }
   try {
-    await program.parseAsync(asked(argv, commands), { from: 'user' })
+    await program.parseAsync(withoutUnknownHelp(argv, commands), { from: 'user' })
     return exitCode
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
@@ -49,10 +49,10 @@ export async function runProgram(
 
 function createProgram(io: Io, version: string): Command {
   const program = new Command('ipvs-sync')
-    .description("Speaks Linux IPVS's connection-synchronisation protocol.")
+    .description('Sends, receives and inspects Linux IPVS connection synchronisation.')
     .version(version, '-V, --version')
     .usage('COMMAND [options]')
-    .helpCommand('help [command]', 'how to use a command')
+    .helpCommand('help [command]', 'show the help of a command')
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
@@ -76,14 +76,14 @@ function createProgram(io: Io, version: string): Command {
   })
 }
 
-/** `help` with a word that is no command is told like that word alone: with what it may have meant. */
-function asked(argv: readonly string[], commands: readonly CommandEntry[]): readonly string[] {
+/** `help WORD` with an unknown word fails as the word alone does: with a suggestion. */
+function withoutUnknownHelp(argv: readonly string[], commands: readonly CommandEntry[]): readonly string[] {
   const [first, second] = argv
   const known = second === undefined || second.startsWith('-') || commands.some(({ name }) => name === second)
   return first === 'help' && !known ? [second] : argv
 }
 
-/** The command whose code is needed: the first word, or the one after `help`. */
+/** Returns the name of the command whose code is needed: the first word, or the one after `help`. */
 function chosenName(argv: readonly string[]): string | undefined {
   const words = argv.filter((word) => !word.startsWith('-'))
   return words[0] === 'help' ? words[1] : words[0]

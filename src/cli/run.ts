@@ -1,5 +1,5 @@
 /**
- * From arguments to an exit code.
+ * Runs a command line and returns the exit code.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { EXIT_IO, exitCodeOf, explain } from './errors.js'
 import type { Io, OutputStream } from './io.js'
 
 /**
- * Runs the command. Nothing is thrown; the process is not ended.
+ * Runs a command line. It throws nothing and does not end the process.
  *
  * @param argv - Without Node and the script.
  * @param io - The process.
@@ -18,7 +18,7 @@ import type { Io, OutputStream } from './io.js'
  * const code = await run(['sysctl', '--format', 'json'], processIo())
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  // Nobody reads any more what would be told here.
+  // A closed standard error must not end a command.
   io.stderr.on('error', () => undefined)
   const broken = whenBroken(io.stdout)
   try {
@@ -30,7 +30,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 }
 
 async function dispatch(argv: readonly string[], io: Io): Promise<number> {
-  // Scripts ask for the version in every run: it costs no more than Node itself.
+  // Scripts ask for the version often: no module is loaded for it.
   if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
     io.stdout.write(`${versionText()}\n`)
     return 0
@@ -39,19 +39,19 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   return runProgram(argv, io, versionText())
 }
 
-/** Resolves when a file has had time to say that it is full: {@link whenBroken} hears it. */
+/** Resolves after pending write errors have been emitted, so that {@link whenBroken} sees them. */
 async function afterFaults(code: number): Promise<number> {
   return new Promise((resolve) => setImmediate(() => resolve(code)))
 }
 
-/** Resolves when standard output can take no more: quietly if its reader just left (`| head`). */
+/** Resolves when standard output fails; with 0 if its reader has closed the pipe (`| head`). */
 async function whenBroken(stdout: OutputStream): Promise<number> {
   const error = await new Promise<NodeJS.ErrnoException>((resolve) => stdout.on('error', resolve))
   if (error.code === 'EPIPE') return 0
   throw Object.assign(new Error(`standard output: ${error.message}`), { syscall: 'write', code: EXIT_IO })
 }
 
-/** Ours on a line of its own, for scripts; then the kernels. */
+/** Returns the version on its own line, for scripts, and the supported kernels. */
 function versionText(): string {
   return `${readVersion()}\nkernels: legacy flag checks, and strict ones (from Linux 6.1.191); messages of version 0 and 1`
 }

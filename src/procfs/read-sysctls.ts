@@ -7,18 +7,19 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { IpvsSyncError } from '../errors.js'
+import { fileFault } from './file-fault.js'
 import { findDefinition, readSysctls, type Sysctls } from '../sysctl/index.js'
 
-/** Where they are. */
+/** Folder of the variables. */
 export const SYSCTL_FOLDER = '/proc/sys/net/ipv4/vs'
 
-/** What was read. */
+/** Values that were read. */
 export interface LiveSysctls {
-  /** Variables that this kernel does not have keep our defaults. */
+  /** Variables that this kernel lacks have our defaults. */
   readonly settings: Sysctls
   /** Names of the variables that were read. */
   readonly read: readonly string[]
-  /** Names that this kernel has and that we do not know, or whose values we would not take. */
+  /** Names of variables that are unknown here, or whose values are not accepted. */
   readonly unknown: readonly string[]
 }
 
@@ -26,8 +27,8 @@ export interface LiveSysctls {
  * Reads the running kernel's settings.
  *
  * @param folder - Another place to read from, for a test.
- * @throws IpvsSyncError `ERR_NO_IPVS` where there are none: ip_vs is not loaded, or the network namespace belongs to
- * another user namespace.
+ * @throws IpvsSyncError `ERR_NO_IPVS` if there are none: ip_vs is not loaded, or the network namespace belongs to another
+ * user namespace.
  */
 export function readLiveSysctls(folder: string = SYSCTL_FOLDER): LiveSysctls {
   const names = listNames(folder)
@@ -42,14 +43,14 @@ export function readLiveSysctls(folder: string = SYSCTL_FOLDER): LiveSysctls {
   }
 }
 
+/** A network namespace of another user namespace has the folder without the files (up to Linux 6.9). */
 function listNames(folder: string): string[] {
+  const advice = 'load IPVS with modprobe ip_vs, or read them in the initial network namespace'
   try {
-    return readdirSync(folder).sort()
+    const names = readdirSync(folder).sort()
+    if (names.length > 0) return names
   } catch (cause) {
-    throw new IpvsSyncError(
-      'ERR_NO_IPVS',
-      `${folder} is not there: ip_vs is not loaded (modprobe ip_vs), or this network namespace has no settings of its own`,
-      { cause }
-    )
+    throw new IpvsSyncError('ERR_NO_IPVS', `${folder}: ${fileFault(cause)}; ${advice}`, { cause })
   }
+  throw new IpvsSyncError('ERR_NO_IPVS', `${folder}: expected variables, got an empty folder; ${advice}`)
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { ROW } from '../wire/rows.js'
+
 /** Classes of bytes: a part of a word, white space within a line (as `\s` for Latin-1), the end of the line. */
 export const WORD = 0
 export const BLANK = 1
@@ -15,6 +17,7 @@ export const CLASS: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte === NEWLINE ? NEWLINE : [9, 11, 12, 13, 32, 160].includes(byte) ? BLANK : WORD
 )
 
+const SPACE = 32
 const COLON = 58
 const DOT = 46
 const ZERO = 48
@@ -54,6 +57,49 @@ export function readAddress(bytes: Uint8Array, at: number, words: Int32Array, to
   if ((high | low) < 0 || CLASS[bytes[at + 8]!] === WORD) return -1
   words[to] = (high << 16) | low
   return at + 8
+}
+
+/**
+ * The addresses and ports of an IPv4 line as the kernel prints them, one space between two: `0A010002 985A 0A010001 0050
+ * 0A020002 0050`, in places 0, 9, 14, 23, 28 and 37.
+ *
+ * @returns False where one of them is not there; the row may be changed then.
+ */
+export function readIpv4Ends(bytes: Uint8Array, at: number, words: Int32Array, row: number): boolean {
+  const client = fourDigits(bytes, at)
+  const clientLow = fourDigits(bytes, at + 4)
+  const clientPort = fourDigits(bytes, at + 9)
+  const virtual = fourDigits(bytes, at + 14)
+  const virtualLow = fourDigits(bytes, at + 18)
+  const virtualPort = fourDigits(bytes, at + 23)
+  const destination = fourDigits(bytes, at + 28)
+  const destinationLow = fourDigits(bytes, at + 32)
+  const destinationPort = fourDigits(bytes, at + 37)
+  const digits =
+    client |
+    clientLow |
+    clientPort |
+    virtual |
+    virtualLow |
+    virtualPort |
+    destination |
+    destinationLow |
+    destinationPort
+  const gaps =
+    (bytes[at + 8]! ^ SPACE) |
+    (bytes[at + 13]! ^ SPACE) |
+    (bytes[at + 22]! ^ SPACE) |
+    (bytes[at + 27]! ^ SPACE) |
+    (bytes[at + 36]! ^ SPACE) |
+    (bytes[at + 41]! ^ SPACE)
+  if (digits < 0 || gaps !== 0) return false
+  words[row + ROW.CLIENT] = (client << 16) | clientLow
+  words[row + ROW.CLIENT_PORT] = clientPort
+  words[row + ROW.VIRTUAL] = (virtual << 16) | virtualLow
+  words[row + ROW.VIRTUAL_PORT] = virtualPort
+  words[row + ROW.DESTINATION] = (destination << 16) | destinationLow
+  words[row + ROW.DESTINATION_PORT] = destinationPort
+  return true
 }
 
 /** A port: 4 hex digits (`%04X`). */

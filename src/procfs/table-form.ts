@@ -34,6 +34,8 @@ export interface TableForm {
   readonly targets: Uint8Array
   /** For a port: the row's word. For an endpoint too. */
   readonly ports: Uint8Array
+  /** Whether the columns are those of `ip_vs_conn`: IPv4 lines of such a table have fixed places. */
+  readonly isUsual: boolean
   /** Whether a persistence engine's name may follow. */
   readonly hasEngine: boolean
   /** `raw`: engine data begin one space behind the name and reach to the end of the line. `word`: they are a word. */
@@ -92,6 +94,7 @@ function formOf(line: string): TableForm | undefined {
     const rest = names.slice(6).join(' ')
     return {
       ...fieldsOf(Object.keys(IPVSADM), IPVSADM),
+      isUsual: false,
       hasEngine: rest !== '',
       engineData: rest === '' ? 'none' : 'word'
     }
@@ -101,6 +104,7 @@ function formOf(line: string): TableForm | undefined {
   if (!REQUIRED.every((name) => fixed.includes(name))) return undefined
   return {
     ...fieldsOf(fixed, KERNEL),
+    isUsual: fixed.join(' ') === REQUIRED.join(' '),
     hasEngine: engine >= 0,
     engineData: engine >= 0 && names[engine + 1] === 'PEData' ? 'raw' : 'none'
   }

@@ -7,7 +7,7 @@
 import { PROTOCOL, protocolName, stateCount, stateName } from '../wire/protocols.js'
 import { numberOf } from './table-fields.js'
 
-/** What {@link readState} gives for a name that is not a state of the protocol, and for the kernel's `ERR!`. */
+/** What {@link stateOf} returns for a name that is not a state of the protocol, and for the kernel's `ERR!`. */
 export const NOT_A_STATE = -1
 export const ERROR_STATE = -2
 
@@ -21,8 +21,10 @@ CLASS_OF[PROTOCOL.SCTP] = CLASSES.SCTP
 CLASS_OF[PROTOCOL.AH] = CLASSES.ONE
 CLASS_OF[PROTOCOL.ESP] = CLASSES.ONE
 
-/** A name has at most 12 bytes: three words, which are its key. */
+/** A name has at most 12 bytes: its key is three words, little-endian, the rest spaces as the kernel pads a state. */
 const LONGEST_NAME = 12
+const SPACE = 0x20
+const SPACES = 0x20202020
 const CELLS = 256
 const cells = new Uint8Array(CELLS)
 const keys = new Int32Array(3 * CELLS)
@@ -45,16 +47,17 @@ states[ERROR * CLASS_COUNT + CLASSES.ONE] = 0
 /** The number of a name, 0 for an unknown one. */
 export function nameAt(bytes: Uint8Array, from: number, end: number): number {
   if (end - from > LONGEST_NAME) return 0
-  let a = 0
-  let b = 0
-  let c = 0
+  let a = SPACES
+  let b = SPACES
+  let c = SPACES
   for (let at = from; at < end; at++) {
     const shift = (at - from) << 3
-    if (shift < 32) a |= bytes[at]! << shift
-    else if (shift < 64) b |= bytes[at]! << shift
-    else c |= bytes[at]! << shift
+    const bits = (bytes[at]! ^ SPACE) << (shift & 31)
+    if (shift < 32) a ^= bits
+    else if (shift < 64) b ^= bits
+    else c ^= bits
   }
-  return find(a, b, c)
+  return findName(a, b, c)
 }
 
 /** A protocol's number by its name, as `IP_51` or as `51`; -1 for anything else. */
@@ -70,21 +73,13 @@ export function isTemplate(protocol: number, clientPort: number, name: number): 
   return protocol === PROTOCOL.IP || (clientPort === 0 && (name === NONE || name === ASSURED))
 }
 
-/** A state's number by the name that {@link nameAt} found, or by its own number as text. */
-export function stateAt(
-  bytes: Uint8Array,
-  from: number,
-  end: number,
-  name: number,
-  protocol: number,
-  template: boolean
-): number {
-  const state = states[name * CLASS_COUNT + (template ? CLASSES.TEMPLATE : CLASS_OF[protocol]!)]!
-  return state !== NOT_A_STATE || name !== 0 ? state : canonicalNumber(bytes, from, end, 0xffff)
+/** A state's number by its name's number; {@link NOT_A_STATE} or {@link ERROR_STATE}. */
+export function stateOf(name: number, protocol: number, template: boolean): number {
+  return states[name * CLASS_COUNT + (template ? CLASSES.TEMPLATE : CLASS_OF[protocol]!)]!
 }
 
 /** A decimal number without leading zeros; -1 for anything else. */
-function canonicalNumber(bytes: Uint8Array, from: number, end: number, most: number): number {
+export function canonicalNumber(bytes: Uint8Array, from: number, end: number, most: number): number {
   const value = numberOf(bytes, from, end)
   return value <= most && (bytes[from] !== 0x30 || end - from === 1) ? value : -1
 }
@@ -93,8 +88,8 @@ function addName(text: string): number {
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0))
   const known = nameAt(bytes, 0, bytes.length)
   if (known > 0) return known
-  const words = new Int32Array(3)
-  bytes.forEach((byte, i) => (words[i >> 2]! |= byte << (8 * (i & 3))))
+  const words = new Int32Array(3).fill(SPACES)
+  bytes.forEach((byte, i) => (words[i >> 2]! ^= (byte ^ SPACE) << (8 * (i & 3))))
   const [a, b, c] = words as unknown as [number, number, number]
   let cell = cellOf(a, b, c)
   while (cells[cell] !== 0) cell = (cell + 1) & (CELLS - 1)
@@ -109,7 +104,8 @@ function addStates(protocol: number, template: boolean, kind: number): void {
     states[addName(stateName(protocol, template, state)) * CLASS_COUNT + kind] = state
 }
 
-function find(a: number, b: number, c: number): number {
+/** The number of a name by its key, 0 for an unknown one. */
+export function findName(a: number, b: number, c: number): number {
   for (let cell = cellOf(a, b, c); cells[cell] !== 0; cell = (cell + 1) & (CELLS - 1)) {
     const name = cells[cell]!
     if (keys[3 * name] === a && keys[3 * name + 1] === b && keys[3 * name + 2] === c) return name

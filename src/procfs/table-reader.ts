@@ -9,6 +9,7 @@
 import { IpvsSyncError } from '../errors.js'
 import type { Bytes } from '../units.js'
 import { FLAG } from '../wire/constants.js'
+import { PROTOCOL } from '../wire/protocols.js'
 import { createRows, PRESENT, ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
 import {
   BLANK,
@@ -18,13 +19,25 @@ import {
   NEWLINE,
   readAddress,
   readEndpoint,
+  readIpv4Ends,
   readNumber,
   readPort,
   readTime,
   wordEnd
 } from './table-fields.js'
 import { FIELD, readTableStart, type TableForm } from './table-form.js'
-import { ERROR_STATE, isTemplate, LOCAL, nameAt, NOT_A_STATE, protocolAt, stateAt, SYNC } from './table-names.js'
+import {
+  canonicalNumber,
+  ERROR_STATE,
+  findName,
+  isTemplate,
+  LOCAL,
+  nameAt,
+  NOT_A_STATE,
+  protocolAt,
+  stateOf,
+  SYNC
+} from './table-names.js'
 import { noteUnreadable, noUnreadableLines, type UnreadableLines } from './unreadable.js'
 
 /** Words of a row that mean something else until `RowCompleter` has completed it. */
@@ -55,6 +68,9 @@ const BUFFER: Bytes = 4 * LONGEST_LINE
 const SLACK: Bytes = 64
 const BYTE_ORDER_MARK = '\xef\xbb\xbf'
 const SPACE = 32
+/** `TCP ` and `UDP ` as little-endian words. */
+const TCP = 0x20504354
+const UDP = 0x20504455
 /** The most that a message can carry of a persistence engine (`IP_VS_PENAME_MAXLEN`, `IP_VS_PEDATA_MAXLEN`). */
 const MOST_NAME: Bytes = 16
 const MOST_DATA: Bytes = 255
@@ -81,6 +97,7 @@ export class TableReader {
 
   readonly #name: string
   readonly #bytes = new Uint8Array(BUFFER + SLACK)
+  readonly #view = new DataView(this.#bytes.buffer)
   #form: TableForm | undefined
   #place = 0
   #filled = 0
@@ -139,7 +156,9 @@ export class TableReader {
       if (bytes[place] === NEWLINE) place++
       else if (this.#form === undefined) place = this.#readHeader(place)
       else {
-        const end = this.#readLine(place, this.#form)
+        let end = this.#form.isUsual ? this.#readUsual(place) : -1
+        if (end < 0) end = this.#readLine(place, this.#form)
+        if (end >= 0) end = bytes[end] === NEWLINE ? end + 1 : this.#readRest(end, this.#form)
         if (end < 0) place = this.#refuseLine(place)
         else {
           rows.words[rows.count * ROW_WORDS + TABLE_ROW.LINE] = this.#line
@@ -169,7 +188,28 @@ export class TableReader {
     return Buffer.from(this.#bytes.subarray(from, end)).toString('latin1')
   }
 
-  /** Reads a line into the next row: where the line behind it begins, or -1 where it cannot be read. */
+  /** Reads what nearly all lines are: TCP or UDP over IPv4, in fixed places. Returns -1 for any other line. */
+  #readUsual(from: number): number {
+    const bytes = this.#bytes
+    const view = this.#view
+    const { words, count } = this.rows
+    const row = count * ROW_WORDS
+    const head = view.getInt32(from, true)
+    const protocol = head === TCP ? PROTOCOL.TCP : head === UDP ? PROTOCOL.UDP : 0
+    if (protocol === 0 || !readIpv4Ends(bytes, from + 4, words, row)) return -1
+    const name = findName(
+      view.getInt32(from + 46, true),
+      view.getInt32(from + 50, true),
+      view.getInt32(from + 54, true)
+    )
+    let place = from + 58
+    while (CLASS[bytes[place]!] === BLANK) place++
+    const end = readNumber(bytes, place, words, row + TABLE_ROW.EXPIRES)
+    words[row + ROW.PROTOCOL] = protocol
+    return name !== 0 && end > place && this.#finishRow(row, name, -1, 0, 0) ? end : -1
+  }
+
+  /** Reads a line's columns into the next row: the place behind them, or -1 where they cannot be read. */
   #readLine(from: number, form: TableForm): number {
     const bytes = this.#bytes
     const { words, count } = this.rows
@@ -213,19 +253,24 @@ export class TableReader {
       }
       if (place <= start) return -1
     }
-    if (!this.#finishRow(row, state, stateEnd, origin, families)) return -1
-    return form.hasEngine ? this.#readEngine(place, count, form) : this.#bytes.indexOf(NEWLINE, place) + 1
+    const name = nameAt(bytes, state, stateEnd)
+    const number = name === 0 ? canonicalNumber(bytes, state, stateEnd, 0xffff) : -1
+    return this.#finishRow(row, name, number, origin, families) ? place : -1
   }
 
-  /** What depends on several fields. */
-  #finishRow(row: number, state: number, stateEnd: number, origin: number, families: number): boolean {
+  /**
+   * Writes what depends on several fields.
+   *
+   * @param name - The state's, 0 where it is given by its number.
+   * @returns False where the fields do not fit together.
+   */
+  #finishRow(row: number, name: number, numeric: number, origin: number, families: number): boolean {
     const { words } = this.rows
     const protocol = words[row + ROW.PROTOCOL]!
     const isIpv6 = (families >> ROW.CLIENT) & 1
     if (protocol < 0 || isIpv6 !== ((families >> ROW.VIRTUAL) & 1)) return false
-    const name = nameAt(this.#bytes, state, stateEnd)
     const template = isTemplate(protocol, words[row + ROW.CLIENT_PORT]!, name)
-    const number = stateAt(this.#bytes, state, stateEnd, name, protocol, template)
+    const number = name === 0 ? numeric : stateOf(name, protocol, template)
     if (number === NOT_A_STATE) return false
     words[row + ROW.FAMILY] = isIpv6 === 1 ? 6 : 4
     words[row + ROW.FLAGS] = template ? FLAG.TEMPLATE : 0
@@ -238,14 +283,14 @@ export class TableReader {
     return true
   }
 
-  /** The rest of a line: a persistence engine's name and data, where there are any. */
-  #readEngine(from: number, index: number, { engineData }: TableForm): number {
+  /** Reads the rest of a line: a persistence engine's name and data, where there are any. */
+  #readRest(from: number, { hasEngine, engineData }: TableForm): number {
     const bytes = this.#bytes
-    if (bytes[from] === NEWLINE) return from + 1
+    const index = this.rows.count
     const newline = bytes.indexOf(NEWLINE, from)
     let name = from
     while (CLASS[bytes[name]!] === BLANK) name++
-    if (name === newline) return newline + 1
+    if (name === newline || !hasEngine) return newline + 1
     const nameEnd = wordEnd(bytes, name)
     let data = nameEnd
     let dataEnd = newline

@@ -33,7 +33,7 @@ function missing(shell: string): string | false {
 /** What stands before the cursor, and all that can follow, in a folder with one file `sync.pcap`. */
 const OFFERS: readonly [line: string, offered: readonly string[]][] = [
   ['ipvs-sync dec', ['decode']],
-  ['ipvs-sync d', ['decode', 'demo']],
+  ['ipvs-sync d', ['decode', 'demo', 'doctor']],
   ['ipvs-sync help wait', ['wait-ready']],
   ['ipvs-sync decode --form', ['--format']],
   ['ipvs-sync decode --format ', ['hex', 'json', 'table', 'tshark']],
@@ -108,7 +108,7 @@ t.test('every command and option stands in each, and in the manual page, which i
   t.match(zsh, /--format\[.*:value:\(table json tshark hex\)/)
   t.match(man, /^\.SS completion \[options\] <bash\|zsh\|fish\|man>$/m)
   t.match(man, `"ipvs-sync ${version}"`)
-  t.match(man, /^0 to 255; a backup with 0 takes every syncid \(default: 0\)$/m)
+  t.match(man, /^0 to 255; a backup with 0 accepts every syncid \(default: 0\)$/m)
   t.match(man, /^Examples:\n\.PP\n\.RS 4\n\.nf\nipvs\\-sync backup /m)
   t.equal(
     readFileSync(new URL('../../man/ipvs-sync.1', import.meta.url), 'utf8'),

@@ -7,9 +7,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { parseTimeouts } from '../../src/cli/parsers.js'
 import { run } from '../../src/cli/run.js'
-import { ProgressBar } from '../../src/cli/resync/progress.js'
 import { readSource, type SourceReport } from '../../src/cli/resync/source.js'
-import { sendPlan } from '../../src/cli/resync/send.js'
+import { ProgressBar, sendPlan } from '../../src/cli/resync/send.js'
 import type { ResyncPlan } from '../../src/cli/resync/report.js'
 import { paceFor, sendBulk } from '../../src/daemon/bulk-sender.js'
 import { BulkMessages } from '../../src/engine/full-table/bulk-messages.js'
@@ -218,28 +217,35 @@ t.test('the bar shows rate and time left, and wipes itself away', async (t) => {
   ])
 })
 
-t.test('a person sees bar, notices and result; a refusal of the system is told', async (t) => {
-  const { transport, clock } = bench(0, new IpvsSyncError('ERR_TRANSPORT', 'refused'))
+t.test('bar, notices and result; a message that the system refused is not sent', async (t) => {
   const counts = { connections: 8000, templates: 0, ipv6: 0, refused: 0 }
   const plan: ResyncPlan = {
     messages: datagrams(200),
+    totals: { messages: 200, bytes: 294_400, cost: 200 },
     counts,
     report: { expired: 0, facts: [] },
     pace: paceFor(1472),
     rate: undefined,
     times: 1,
-    maxLength: 1472
+    maxLength: 1472,
+    peers: 1
   }
-  const errors: IpvsSyncError[] = []
   const io = testIo({ isTTY: true })
-  t.equal(await sendPlan(plan, transport, io, (error) => errors.push(error), clock), true)
-  t.equal(errors.length, 200)
+  const sound = bench()
+  t.match(await sendPlan(plan, sound.transport, io, sound.clock), { isComplete: true, failures: 0 })
   t.match(io.output(), /^8000 connections sent to nowhere in 0\.\d s, \d+\/s\n$/)
   t.match(io.errors(), /a notice\n\r\[#*\.*\] \d+ % {2}\d+ of 8000 connections/)
+  const { transport, clock } = bench(0, new IpvsSyncError('ERR_TRANSPORT', 'refused'))
+  const refused = testIo()
+  t.match(await sendPlan(plan, transport, refused, clock), { failures: 200, firstError: { message: 'refused' } })
+  t.match(refused.output(), /^incomplete: 0 of 200 messages, 0 connections sent/)
+  const half = testIo()
+  await sendPlan({ ...plan, peers: 2 }, transport, half, clock)
+  t.match(half.output(), /^8000 connections sent/, 'the other peer took each')
   const quiet = testIo()
   quiet.abort()
-  t.equal(await sendPlan(plan, transport, quiet, () => undefined, clock), false)
-  t.match(quiet.output(), /^stopped: 0 of 200 messages, 0 connections sent/)
+  t.match(await sendPlan(plan, sound.transport, quiet, sound.clock), { isComplete: false })
+  t.match(quiet.output(), /^incomplete: 0 of 200 messages, 0 connections sent/)
   t.equal(quiet.errors(), 'ipvs-sync: a notice\n')
 })
 
@@ -254,8 +260,8 @@ t.test('--dry-run counts, prices and says what was assumed', async (t) => {
   const { code, output } = await resync([...saved, '--services', fixture('persist/director.ip_vs')])
   t.equal(code, 0)
   t.match(output, /^\d+ connections \(\d+ templates, sent first\) in \d+ messages, \d+ bytes\n/)
-  t.match(output, /pace: 460 messages a second: half of the 92 full datagrams/)
-  t.match(output, /nothing was sent; it would take 0\.\d s and put \d+ bytes on the wire/)
+  t.match(output, /pace: 460 messages a second: every 100 ms half of the 92 full datagrams/)
+  t.match(output, /dry run, nothing sent; sending takes 0\.\d s and \d+ bytes/)
   t.notMatch(output, 'MASQ assumed')
   const bare = await resync([...saved, '--rate', '10', '--repeat', '3', '--sync-version', '0'])
   t.match(
@@ -426,5 +432,5 @@ t.test('a signal stops it: exit code 1', async (t) => {
   const io = testIo({ stdin: Array.from({ length: 50 }, (_, i) => JSON.stringify(make(i + 1))).join('\n') })
   io.abort()
   t.equal(await run(['resync', '--source', '-', '--peer', '127.0.0.1:9'], io), 1)
-  t.match(io.output(), /stopped: 0 of 2 messages/)
+  t.match(io.output(), /incomplete: 0 of 2 messages/)
 })

@@ -12,7 +12,7 @@ import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { settingsOf } from '../options.js'
 import { integerOption } from '../parsers.js'
-import { aborted, addServiceOptions, runService, syncOptionsOf, type ServiceOptions } from '../service.js'
+import { aborted, addServiceOptions, runService, syncOptionsOf, tellOn, type ServiceOptions } from '../service.js'
 
 interface Options extends ServiceOptions {
   readonly accept: readonly string[]
@@ -71,7 +71,7 @@ export function configure(command: Command): void {
 /** Runs until it is told to end. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
-  const settings = await settingsOf(options)
+  const settings = await settingsOf(options, { onFact: tellOn(io, 'agent') })
   const agent = new Agent({
     ...syncOptionsOf(options, settings),
     syncid: options.syncid,

@@ -58,7 +58,7 @@ export function configure(command: Command): void {
 /** Runs until it is told to end. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
-  const settings = await settingsOf(options)
+  const settings = await settingsOf(options, { onFact: tellOn(io, 'backup') })
   const backup = new SyncBackup({
     ...syncOptionsOf(options, settings),
     syncid: options.syncid,

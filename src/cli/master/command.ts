@@ -12,7 +12,7 @@ import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { settingsOf, addKeyOption } from '../options.js'
 import { integerOption } from '../parsers.js'
-import { addServiceOptions, runService, syncOptionsOf, type ServiceOptions, type Tell } from '../service.js'
+import { addServiceOptions, runService, syncOptionsOf, tellOn, type ServiceOptions, type Tell } from '../service.js'
 import { DemoTraffic } from './demo-traffic.js'
 import { pause } from './flow.js'
 import { followKernel } from './kernel-source.js'
@@ -58,7 +58,7 @@ export function configure(command: Command): void {
 /** Runs to the end of its source, or until it is told to end. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
-  const settings = await settingsOf(options)
+  const settings = await settingsOf(options, { onFact: tellOn(io, 'master') })
   const master = new SyncMaster({ ...syncOptionsOf(options, settings), syncid: options.syncid })
   return runService(
     {

@@ -45,11 +45,15 @@ interface Options extends DaemonOptions, SysctlOptions {
 export function configure(command: Command): void {
   addSysctlOptions(addDaemonOptions(command))
     .requiredOption('--site <name>', 'name of this site: a-z, 0-9 and "-"', parseName('--site'))
-    .requiredOption(
-      '--link <url>',
-      'udp://ADDRESS[:PORT] of another relay, or nats://HOST[:PORT][,HOST…]; may be repeated',
-      collect,
-      []
+    .addOption(
+      command
+        .createOption(
+          '--link <url>',
+          'udp://ADDRESS[:PORT] of another relay, or nats://HOST[:PORT][,HOST…]; repeatable'
+        )
+        .argParser(collect)
+        .default([], 'none')
+        .makeOptionMandatory()
     )
     .option('--key-file <file>', 'keys that encrypt udp:// links; create one with ipvs-sync key')
     .option('--link-mtu <bytes>', 'largest IP packet of a udp:// link', integerOption('--link-mtu', 576, 9000), 1280)
@@ -65,8 +69,8 @@ export function configure(command: Command): void {
       'Messages arrive at the other sites byte for byte, in order by channel, and never return to their own site.'
     ],
     examples: [
-      'ipvs-sync relay --mcast-interface ivs1 --syncid 5 --site a --link udp://192.0.2.2 --key-file /etc/ipvs-sync.key',
-      'ipvs-sync relay --mcast-interface ivs1 --syncid 5 --site b --link nats://broker.example:4222 --credentials /etc/ipvs-sync.creds'
+      'ipvs-sync relay --mcast-interface ivs1 --site a --link udp://192.0.2.2 --key-file /etc/ipvs.key',
+      'ipvs-sync relay --mcast-interface ivs1 --site b --link nats://broker.example --credentials b.creds'
     ]
   })
 }

@@ -1,6 +1,6 @@
 /**
- * A resync made ready: everything is read and written into messages before the first one leaves, so that a line that
- * is wrong stops it in time.
+ * Prepares a resync: the whole source is read and written into messages before the first one is sent, so that an invalid
+ * line stops it in time.
  *
  * @module
  */
@@ -8,6 +8,7 @@
 import { paceFor } from '../../daemon/bulk-sender.js'
 import { sealOverhead } from '../../daemon/sealing.js'
 import { linkOf } from '../../daemon/sync-options.js'
+import type { Datagram } from '../../engine/engine.js'
 import { BulkMessages } from '../../engine/full-table/bulk-messages.js'
 import type { ServiceTimeouts } from '../../procfs/services.js'
 import type { Sysctls } from '../../sysctl/settings.js'
@@ -15,10 +16,10 @@ import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'
 import type { Bytes } from '../../units.js'
 import { DEFAULT_MAXLEN_IPV4, MAX_CHANNELS, MAX_PAYLOAD } from '../../wire/constants.js'
 import { udpOptionsOf, type DaemonOptions, type SysctlOptions } from '../options.js'
-import type { ResyncPlan } from './report.js'
+import type { ResyncPlan, ResyncTotals } from './report.js'
 import { readSource, type SourceReport } from './source.js'
 
-/** What `command.opts()` has. */
+/** Options of the command. */
 export interface ResyncOptions extends DaemonOptions, SysctlOptions {
   readonly source: string
   readonly services?: string
@@ -33,10 +34,10 @@ export interface ResyncOptions extends DaemonOptions, SysctlOptions {
 /**
  * Reads the source into messages.
  *
- * @param options - As given on the command line.
- * @param settings - sync_version and sync_ports count.
+ * @param options - The command line's.
+ * @param settings - sync_version and sync_ports are used.
  * @param stdin - For `--source -`.
- * @throws IpvsSyncError `ERR_CONFIG` or `ERR_ENCODE` for a line that is no connection, `ERR_IO`, `ERR_NO_IPVS`.
+ * @throws IpvsSyncError `ERR_CONFIG` or `ERR_ENCODE` for a line that is not a connection, `ERR_IO`, `ERR_NO_IPVS`.
  */
 export async function planResync(
   options: ResyncOptions,
@@ -49,19 +50,28 @@ export async function planResync(
   const bulk = new BulkMessages({ version, syncid: options.syncid, maxLength, channels })
   const report: SourceReport = { expired: 0, facts: [] }
   const { source, services, hz, timeouts, rate, repeat } = options
-  for await (const rows of readSource({ source, services, hz, timeouts, stdin }, report)) bulk.addRows(rows)
-  return {
-    messages: bulk.finish(),
-    counts: bulk.counts,
-    report,
-    pace: paceFor(maxLength, rate),
-    rate,
-    times: repeat,
-    maxLength
+  const pace = paceFor(maxLength, rate)
+  const totals: ResyncTotals = { messages: 0, bytes: 0, cost: 0 }
+  const messages: Datagram[] = []
+  const keep = (full: readonly Datagram[]): void => {
+    for (const message of full) {
+      totals.messages++
+      totals.bytes += message.bytes.length
+      totals.cost += pace.costOf(message)
+      if (options.dryRun === undefined) messages.push(message)
+    }
   }
+  for await (const rows of readSource({ source, services, hz, timeouts, stdin }, report)) {
+    bulk.addRows(rows)
+    // A dry run needs no message for longer than it takes to count it.
+    if (options.dryRun === true) keep(bulk.takeFull())
+  }
+  keep(bulk.finish())
+  const peers = Math.max(options.peer.length, 1)
+  return { messages, totals, counts: bulk.counts, report, pace, rate, times: repeat, maxLength, peers }
 }
 
-/** A dry run needs no interface; without one nothing is known of its MTU. */
+/** A dry run needs no interface; without one the MTU is unknown. */
 function maxLengthOf(options: ResyncOptions, settings: Sysctls): Bytes {
   const overhead = sealOverhead(options)
   if (options.syncMaxlen !== undefined) return options.syncMaxlen - overhead

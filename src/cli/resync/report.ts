@@ -1,5 +1,5 @@
 /**
- * What a resync says: what it sends, at which pace and why, and what it came to.
+ * The output of a resync: what it sends, its pace, its result.
  *
  * @module
  */
@@ -13,59 +13,68 @@ import { describeReport } from '../../procfs/kernel-table.js'
 import type { Bytes, Milliseconds } from '../../units.js'
 import type { SourceReport } from './source.js'
 
-/** What was asked for and read. */
+/** Sums over the messages of one round. */
+export interface ResyncTotals {
+  messages: number
+  bytes: Bytes
+  /** In the unit of the pace. */
+  cost: number
+}
+
+/** A resync that is ready to be sent. */
 export interface ResyncPlan {
+  /** Templates first. Empty for a dry run. */
   readonly messages: readonly Datagram[]
+  readonly totals: ResyncTotals
   readonly counts: BulkCounts
   readonly report: SourceReport
   readonly pace: Pace
-  /** Connections a second, as it was asked for. */
+  /** Connections a second, if given. */
   readonly rate: number | undefined
   readonly times: number
   /** UDP payload of a full message. */
   readonly maxLength: Bytes
+  /** Receivers that each message is sent to separately: 1 for a group. */
+  readonly peers: number
 }
 
 /** IPv4 and UDP headers; IPv6's is 20 bytes longer. */
 const HEADERS: Bytes = 28
 
-/** What is sent, line by line: counts, what was assumed, what was left out, the pace. */
+/** Describes what is sent, line by line: counts, assumptions, omissions, the pace. */
 export function describePlan(plan: ResyncPlan): string[] {
-  const { messages, counts, times } = plan
-  const bytes = messages.reduce((sum, message) => sum + message.bytes.length, 0)
+  const { totals, counts, times, report } = plan
   const repeats = times === 1 ? '' : `, ${times} times`
   return [
-    `${counted(counts.connections, 'connection')} (${counted(counts.templates, 'template')}, sent first) in ${counted(messages.length, 'message')}, ${bytes} bytes${repeats}`,
-    ...plan.report.facts,
-    ...(plan.report.table === undefined ? [] : describeReport(plan.report.table)),
+    `${counted(counts.connections, 'connection')} (${counted(counts.templates, 'template')}, sent first) in ${counted(totals.messages, 'message')}, ${totals.bytes} bytes${repeats}`,
+    ...report.facts,
+    ...(report.table === undefined ? [] : describeReport(report.table)),
     ...describeOmissions(plan),
     describePace(plan)
   ]
 }
 
-/** What it will cost: for `--dry-run`. */
-export function describePrice(plan: ResyncPlan): string {
-  const { messages, times, pace } = plan
-  const cost = messages.reduce((sum, message) => sum + pace.costOf(message), 0) * times
-  const bytes = messages.reduce((sum, message) => sum + message.bytes.length + HEADERS, 0) * times
-  const seconds = Math.max(cost - pace.burst, 0) / pace.rate
-  return `nothing was sent; it would take ${seconds.toFixed(1)} s and put ${bytes} bytes on the wire for each receiver or group, IP headers among them`
+/** Describes what sending would cost: for `--dry-run`. */
+export function describeCost({ totals, times, pace }: ResyncPlan): string {
+  const bytes = (totals.bytes + HEADERS * totals.messages) * times
+  const seconds = Math.max(totals.cost * times - pace.burst, 0) / pace.rate
+  return `dry run, nothing sent; sending takes ${seconds.toFixed(1)} s and ${bytes} bytes with IP headers for each receiver or group`
 }
 
-/** What it came to. */
+/** Describes the result. */
 export function describeResult(sent: BulkProgress, plan: ResyncPlan, elapsed: Milliseconds, where: string): string {
-  const total = plan.messages.length * plan.times
+  const total = plan.totals.messages * plan.times
   const seconds = Math.max(elapsed, 1) / 1000
   const rate = Math.round(sent.connections / seconds)
-  const share = sent.messages === total ? '' : `stopped: ${sent.messages} of ${counted(total, 'message')}, `
+  const share = sent.messages === total ? '' : `incomplete: ${sent.messages} of ${counted(total, 'message')}, `
   return `${share}${counted(sent.connections, 'connection')} sent to ${where} in ${seconds.toFixed(1)} s, ${rate}/s`
 }
 
 function describePace({ pace, rate, maxLength }: ResyncPlan): string {
   const holds = receiveBufferHolds(maxLength)
   if (rate !== undefined)
-    return `pace: ${counted(rate, 'connection')} a second; a receiver's default socket buffer holds ${holds} full datagrams`
-  return `pace: ${counted(pace.rate, 'message')} a second: half of the ${holds} full datagrams that a receiver's default socket buffer holds, each 100 ms`
+    return `pace: ${counted(rate, 'connection')} a second; a default receive buffer holds ${holds} full datagrams`
+  return `pace: ${counted(pace.rate, 'message')} a second: every 100 ms half of the ${holds} full datagrams that a default receive buffer holds`
 }
 
 function describeOmissions({ counts: { ipv6, refused }, report: { expired } }: ResyncPlan): string[] {

@@ -1,5 +1,5 @@
 /**
- * `ipvs-sync sysctl`: what there is to set, and whether a file sets it well.
+ * `ipvs-sync sysctl`: prints the variables of `net.ipv4.vs`, or checks a file.
  *
  * @module
  */
@@ -17,14 +17,17 @@ interface Options extends SysctlOptions {
   readonly format: 'table' | 'json'
 }
 
-/** Adds its options. */
+/** Adds the options. */
 export function configure(command: Command): void {
   addSysctlOptions(command)
-    .option('--check <file>', 'say which lines of a sysctl.conf a kernel would refuse, and why; exit code 1 if any')
-    .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
+    .option(
+      '--check <file>',
+      'print the lines of a sysctl.conf that a kernel would refuse, with the reason; exit code 1 if there are any'
+    )
+    .addOption(new Option('--format <format>', 'output format').choices(['table', 'json']).default('table'))
   addNotes(command, {
     text: [
-      'Values are our defaults unless --sysctl or --sysctl-from say otherwise; --sysctl-from kernel shows the live ones.'
+      'Values are defaults, changed by --sysctl-from and then by --sysctl. With --sysctl-from kernel, standard error lists which variables were read from the kernel.'
     ],
     examples: ['ipvs-sync sysctl --sysctl-from kernel', 'ipvs-sync sysctl --check /etc/sysctl.d/ipvs.conf']
   })
@@ -34,7 +37,7 @@ export function configure(command: Command): void {
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
   if (options.check !== undefined) return check(options.check, io)
-  const settings = await settingsOf(options)
+  const settings = await settingsOf(options, { onFact: (text) => void io.stderr.write(`ipvs-sync sysctl: ${text}\n`) })
   io.stdout.write(options.format === 'json' ? printJson(settings) : printTable(settings))
   return 0
 }
@@ -42,7 +45,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
 async function check(file: string, io: Io): Promise<number> {
   const { findings, assignments } = readSysctls(await readText('--check', file))
   for (const { line, error } of findings) io.stdout.write(`${file}:${line}: ${error.message}\n`)
-  const verdict = findings.length === 0 ? 'all good' : `${findings.length} refused`
+  const verdict = findings.length === 0 ? 'all accepted' : `${findings.length} not accepted`
   io.stderr.write(`${file}: ${counted(assignments + findings.length, 'setting')} of net.ipv4.vs, ${verdict}\n`)
   return findings.length === 0 ? 0 : 1
 }
