@@ -284,7 +284,7 @@ export class Director {
   #apply(settings: Sysctls): void {
     this.#settings = settings
     this.#opener.settings = settings
-    this.#opener.connMax = (settings as { readonly connMax?: number }).connMax ?? Infinity
+    this.#opener.connMax = settings.connMax
     this.#moment.lblcMs = settings.lblcExpiration * 1000
     this.#moment.lblcrMs = settings.lblcrExpiration * 1000
     this.#defences.configure(settings, this.#availablePages(this.#now))
