@@ -257,7 +257,10 @@ export class Director {
 
   /** Lets time pass: timers fire, the defences' clock ticks. */
   handleTimeout(now: TimestampMs): void {
-    const { timers } = this.#lifetimes
+    const { store, timers } = this.#lifetimes
+    // Without connections only the last tick matters: a clock can begin far from 0, and captures have gaps.
+    const missed = now - this.#nextTick
+    if (store.size === 0 && missed >= SECOND) this.#nextTick += Math.floor(missed / SECOND) * SECOND
     for (;;) {
       const tick = this.#defences.isActive ? this.#nextTick : Infinity
       const next = Math.min(timers.earliest, tick, this.#flushAt)

@@ -221,6 +221,12 @@ t.test('secure_tcp', async (t) => {
   t.equal(director({ secureTcp: 3 }, { services: [serviceBy('DROUTE')] }).handlePacket(tcp('S'), 1000).stateAfter, 10)
 })
 
+t.test('the clock of the defences begins at the first packet, whatever the epoch', async (t) => {
+  const model = director({ secureTcp: 3, dropEntry: 3 })
+  t.equal(model.handlePacket(tcp('S'), 1_795_000_000_000).reason, 'created')
+  t.ok(model.nextTimeout() <= 1_795_000_001_000)
+})
+
 t.test('backup_only', async (t) => {
   t.equal(director({ backupOnly: 1 }, { hasBackup: true }).handlePacket(tcp('S'), 1000).reason, 'backup-only')
   t.equal(director({ backupOnly: 1 }).handlePacket(tcp('S'), 1000).reason, 'created')
