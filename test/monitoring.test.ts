@@ -42,5 +42,5 @@ t.test('rules and dashboard name metrics that exist', async (t) => {
 t.test('runbook links lead to headings of the troubleshooting page', async (t) => {
   const page = readFileSync(join(root, 'docs/troubleshooting.md'), 'utf8').toLowerCase()
   for (const [, heading] of text('ipvs-sync.rules.yml').matchAll(/troubleshooting\.md: ([^']+)'/g))
-    t.match(page, new RegExp(`^## ${heading!}`, 'm'), heading)
+    t.match(page, new RegExp(`^## ${heading!}`, 'm'), heading!)
 })

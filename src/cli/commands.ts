@@ -52,6 +52,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'relay', summary: 'carry the messages of a group to other sites, over encrypted UDP or NATS', load: () => import('./relay/command.js') },
   { name: 'key', summary: 'print a new key for --key-file', load: () => import('./key/command.js') },
   { name: 'doctor', summary: 'check this host and the link: is synchronisation working, and if not, why', load: () => import('./doctor/command.js') },
+  { name: 'watch', summary: 'show a group, a running daemon or a capture as a live full-screen view', load: () => import('./watch/command.js') },
   { name: 'sysctl', summary: 'print every variable of net.ipv4.vs with value, default, range and meaning, or check a file', load: () => import('./sysctl/command.js') },
   { name: 'completion', summary: 'print completions for bash, zsh or fish, or the manual page', load: () => import('./completion/command.js'), needsAll: true }
 ]
