@@ -25,7 +25,7 @@ export {
 } from './engine/index.js'
 export { Agent } from './agent/agent.js'
 export type { AgentEvents, AgentOptions } from './agent/options.js'
-export type { AgentEvent, AgentId, AgentOutcome, AgentReport, AgentTimes, KnownAgent } from './agent/index.js'
+export type { AgentEvent, AgentId, AgentOutcome, AgentReport, AgentTimes, AgentPeer } from './agent/index.js'
 export { SyncBackup, type SyncBackupEvents, type SyncBackupOptions } from './daemon/backup/sync-backup.js'
 export { SyncMaster, type SyncMasterEvents, type SyncMasterOptions } from './daemon/master/sync-master.js'
 export type { AnnounceOptions } from './daemon/master/announcer.js'

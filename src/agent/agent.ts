@@ -6,8 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import { counted } from '../text.js'
-import type { AgentEvent } from './protocol/options.js'
+import type { AgentEvent, TableSource } from './protocol/options.js'
 import { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
 import type { IpvsSyncError } from '../errors.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
@@ -15,9 +14,9 @@ import type { ConnectionTable } from '../table/connection-table.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
 import { UdpReceiver } from '../transport/udp-receiver.js'
 import { UdpSender } from '../transport/udp-sender.js'
-import type { Milliseconds } from '../units.js'
+import type { Bytes, Milliseconds } from '../units.js'
 import { Announcing } from './announcing.js'
-import { AgentKernel, bringerOf } from './kernel.js'
+import { AgentKernel, bringerOf, type MessageOptions } from './kernel.js'
 import { AgentNotices } from './notices.js'
 import type { AgentEvents, AgentOptions } from './options.js'
 import { AgentReadyFile } from './agent-ready-file.js'
@@ -30,8 +29,9 @@ import { READY_FILE_PERIOD } from './ready-file.js'
 import { Runner } from '../daemon/runner.js'
 import { SyncBackup } from '../daemon/backup/sync-backup.js'
 import type { SyncMaster } from '../daemon/master/sync-master.js'
-import { clockOf, tableOf, udpOptionsOf } from '../daemon/sync-options.js'
-import { answerMaxlen, TableGiver, type Given, type TableGiverParts } from './table-giver.js'
+import { clockOf, linkOf, tableOf, udpOptionsOf } from '../daemon/sync-options.js'
+import { tableMessages } from './protocol/table-messages.js'
+import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import { TappedReceiver } from './tapped-receiver.js'
 
 const KERNEL_INTERVAL: Milliseconds = 5000
@@ -55,8 +55,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   readonly #runner: Runner<AgentEvent>
   readonly #receiver: ReceivingTransport
   readonly #sender: SendingTransport
-  readonly #messages: Pick<TableGiverParts, 'syncid' | 'maxLength' | 'rate'>
-  readonly #giver: TableGiver
+  readonly #messages: MessageOptions
   readonly #life: Lifecycle
   readonly #notices = new AgentNotices((text) => this.#notice(text))
   readonly #readyFile: AgentReadyFile
@@ -93,22 +92,13 @@ export class Agent extends EventEmitter<AgentEvents> {
       maxLength: options.syncMaxlen ?? answerMaxlen(options, sysctls),
       rate: options.rate
     }
-    this.#giver = new TableGiver({
-      ...this.#messages,
-      sender: this.#sender,
-      clock: this.#clock,
-      onProgress: (connections) => this.#engine.answerProgress(connections),
-      onPortion: (portion, sums) => {
-        this.#engine.answerPortion(portion, sums)
-        this.#runner.settle()
-      }
-    })
     this.#engine = new AgentEngine({
       ...options,
       id: options.id ?? randomBytes(8).toString('hex'),
-      syncid: options.syncid ?? 0,
+      syncid: this.#messages.syncid,
       chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
-      tableSize: () => this.#table.size,
+      table: this.#source(),
+      maxLength: this.#messages.maxLength,
       verifies: options.verifyKernel === true,
       restores: options.kernel !== false && options.restore !== false
     })
@@ -209,6 +199,18 @@ export class Agent extends EventEmitter<AgentEvents> {
     })
   }
 
+  /** The table at the time of each answer: a stored one replaces the first one. */
+  #source(): TableSource {
+    const current = (): ConnectionTable => this.#table
+    const { syncid, maxLength } = this.#messages
+    return {
+      get size() {
+        return current().size
+      },
+      messages: () => tableMessages(current(), syncid, maxLength)
+    }
+  }
+
   #createStore(): AgentStore | undefined {
     const { store: path } = this.#options
     if (path === undefined) return undefined
@@ -285,7 +287,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       files: this.#options.kernelFiles ?? {},
       announcing,
       bringer: bringerOf(this.#options, this.#sysctls),
-      giver: this.#messages,
+      messages: this.#messages,
       onNotice: this.#notices.once
     })
     if (this.#kernel === undefined) return
@@ -300,7 +302,6 @@ export class Agent extends EventEmitter<AgentEvents> {
   async #close(): Promise<void> {
     this.#role?.close()
     this.#repeater.stop()
-    this.#giver.stop()
     this.#kernel?.end()
     await this.#announcing!.close()
     this.#engine.close()
@@ -322,26 +323,16 @@ export class Agent extends EventEmitter<AgentEvents> {
 
   #transmit(): void {
     while (this.#sender.writable(0)) {
-      const bytes = this.#engine.pollTransmit()
-      if (bytes === undefined) return
-      this.#sender.send(0, bytes)
+      const datagram = this.#engine.pollTransmit()
+      if (datagram === undefined) return
+      this.#sender.send(0, datagram.bytes)
     }
   }
 
   #take(event: AgentEvent): void {
     switch (event.type) {
-      case 'answer':
-        this.#notice(`giving the table to agent ${event.to} at ${event.address}`)
-        void this.#give('', () => this.#giver.give(this.#table, () => this.#look()))
-        break
-      case 'repeat':
-        void this.#give(', after some of it was sent again', () => this.#giver.repeat(event.pieces))
-        break
-      case 'forget':
-        this.#giver.forget()
-        break
-      case 'stop':
-        this.#giver.stop()
+      case 'refresh':
+        void this.#refresh()
         break
       case 'verify':
         void this.#verify((kernel) => kernel.complete())
@@ -352,20 +343,16 @@ export class Agent extends EventEmitter<AgentEvents> {
       case 'status':
         this.#readyFile.write(this)
         this.emit('status', event.ready, event.text)
+        break
+      case 'notice':
+        this.emit('notice', event)
     }
   }
 
-  /** Sends the whole table, with what the kernel has now, or some of it again. */
-  async #give(how: string, give: () => Promise<Given | undefined>): Promise<void> {
-    try {
-      const given = await give()
-      if (given === undefined) return
-      this.#notice(`${counted(given.connections, 'connection')} given${how}`)
-      this.#engine.answerDone(given.connections, given.messages, this.#clock.now())
-    } catch (error) {
-      this.#notice(`the table could not be given: ${(error as Error).message}`)
-      this.#engine.answerFailed()
-    }
+  /** Brings the table up to date before it is sent. */
+  async #refresh(): Promise<void> {
+    await this.#look()
+    this.#engine.refreshed(this.#clock.now())
     this.#runner.settle()
   }
 
@@ -392,4 +379,11 @@ export class Agent extends EventEmitter<AgentEvents> {
   #fail(error: IpvsSyncError): void {
     if (this.listenerCount('error') > 0) this.emit('error', error)
   }
+}
+
+/** Returns the largest message of an answer where none is set: what the interface suggests to a master. */
+function answerMaxlen(options: AgentOptions, sysctls: Sysctls): Bytes {
+  if (options.sender !== undefined) return masterSyncMaxlen('ipv4', undefined).bytes
+  const { family, mtu } = linkOf(options, sysctls)
+  return masterSyncMaxlen(family, mtu).bytes
 }

@@ -1,12 +1,23 @@
 /**
- * The agent: full-table transfer between directors. The protocol's state machine is pure; {@link Agent} adds sockets, files and the kernel.
+ * The agent: full-table transfer between directors. The protocol's state machine is pure; {@link Agent} adds sockets, files
+ * and the kernel.
  *
  * @module
  */
-export { AgentEngine, type AgentReport, type KnownAgent } from './protocol/agent-engine.js'
-export type { AgentId } from './protocol/messages.js'
-export type { AgentEngineOptions, AgentEvent, AgentOutcome, AgentTimes } from './protocol/options.js'
-export type { AskingReport } from './protocol/requester.js'
-export { LIST_MESSAGES, messageSum, type Piece } from './protocol/arrival-proof.js'
+export { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
+export type { AgentId, Piece, ReceiveCapacity } from './protocol/messages.js'
+export {
+  AGENT_TIMES,
+  type AgentEngineOptions,
+  type AgentEvent,
+  type AgentOutcome,
+  type AgentRejection,
+  type AgentTimes,
+  type TableSource
+} from './protocol/options.js'
+export type { Peer as AgentPeer } from './protocol/peers.js'
+export type { RequesterReport } from './protocol/requester.js'
+export { LIST_MESSAGES, messageSum } from './protocol/arrival-proof.js'
+export { tableMessages } from './protocol/table-messages.js'
 export { Agent } from './agent.js'
 export type { AgentEvents, AgentOptions } from './options.js'

@@ -17,13 +17,25 @@ import type { AgentOptions } from './options.js'
 import type { Clock } from '../daemon/clock.js'
 import { isWithoutIpvs, KernelMirror } from './kernel-mirror.js'
 import { udpOptionsOf } from '../daemon/sync-options.js'
-import { TableGiver, type TableGiverParts } from './table-giver.js'
+import { sendBulk, paceFor } from '../daemon/bulk-sender.js'
+import { tableMessages } from './protocol/table-messages.js'
+import type { Datagram } from '../engine/master/send-queue.js'
 
 /** How often what is missing is brought, and how long the kernel is given to take the last of it. */
 const ROUNDS = 3
 const SETTLED: Milliseconds = 200
 /** A kernel that has less than this share of the table was restarted: one that has more knows better. */
 const RESTARTED_BELOW = 0.5
+
+/** Options of the messages that carry a table. */
+export interface MessageOptions {
+  /** 0…255. */
+  readonly syncid: number
+  /** UDP payload of the largest message. */
+  readonly maxLength: number
+  /** Connections a second; undefined for what a default receive buffer can take. */
+  readonly rate: number | undefined
+}
 
 /** What it works with. */
 export interface AgentKernelParts {
@@ -36,7 +48,7 @@ export interface AgentKernelParts {
   /** Carries messages to this host's kernel alone; undefined where it cannot be reached. */
   readonly bringer: (() => SendingTransport) | undefined
   /** Of the messages. */
-  readonly giver: Pick<TableGiverParts, 'syncid' | 'maxLength' | 'rate'>
+  readonly messages: MessageOptions
   /** Hears of what a person should know; the same again and again. */
   readonly onNotice: (text: string) => void
 }
@@ -45,8 +57,7 @@ export interface AgentKernelParts {
 export class AgentKernel {
   readonly #parts: AgentKernelParts
   readonly #mirror: KernelMirror
-  #giver: TableGiver | undefined
-  #ended = false
+  readonly #end = new AbortController()
 
   private constructor(parts: AgentKernelParts, mirror: KernelMirror) {
     this.#parts = parts
@@ -106,8 +117,7 @@ export class AgentKernel {
 
   /** Nothing more is brought. */
   end(): void {
-    this.#ended = true
-    this.#giver?.stop()
+    this.#end.abort()
   }
 
   async #fill(first: readonly number[]): Promise<number> {
@@ -117,7 +127,7 @@ export class AgentKernel {
       absent = await this.#absent(false)
     }
     if (absent.length > 0) {
-      const { syncid } = this.#parts.giver
+      const { syncid } = this.#parts.messages
       this.#parts.onNotice(
         `the kernel lacks ${counted(absent.length, 'connection')} of this table: does its backup daemon run, with syncid ${syncid}?`
       )
@@ -131,15 +141,25 @@ export class AgentKernel {
   }
 
   async #bring(slots: readonly number[], open: () => SendingTransport): Promise<void> {
-    if (this.#ended) return
-    const { table, clock, giver, onNotice } = this.#parts
+    const { signal } = this.#end
+    if (signal.aborted) return
+    const {
+      table,
+      clock,
+      messages: { syncid, maxLength, rate },
+      onNotice
+    } = this.#parts
     const sender = open()
     try {
       await sender.start({ onError: ({ message }) => onNotice(message) })
-      const silent = { onProgress: () => undefined, onPortion: () => undefined }
-      this.#giver = new TableGiver({ sender, clock, ...giver, ...silent })
-      const given = await this.#giver.give(connectionsOf(table, slots), () => Promise.resolve())
-      if (given !== undefined) onNotice(`${counted(given.connections, 'connection')} brought to this kernel`)
+      const messages: Datagram[] = []
+      for (const message of tableMessages(connectionsOf(table, slots), syncid, maxLength)) {
+        if (message === undefined) await new Promise((resolve) => setImmediate(resolve))
+        else messages.push(message)
+      }
+      const options = { pace: paceFor(maxLength, rate), times: 1, clock, signal, onProgress: () => undefined }
+      const { connections } = await sendBulk(messages, sender, options)
+      if (!signal.aborted) onNotice(`${counted(connections, 'connection')} brought to this kernel`)
       await new Promise<void>((resolve) => void clock.after(SETTLED, resolve))
     } catch (error) {
       onNotice(`the kernel cannot be reached: ${(error as Error).message}`)

@@ -1,306 +1,358 @@
 /**
- * An agent as a state machine without I/O: gets a whole table when its director comes up, and gives its own to others.
+ * An agent as a state machine without I/O: receives a whole table when its director starts, and sends its own to others.
  *
  * @module
  */
 
-import { LRUCache } from 'lru-cache'
 import { networkHolds, type Network } from '../../addresses.js'
 import { counted } from '../../text.js'
 import type { TimestampMs } from '../../units.js'
 import { isAgentMessage } from '../../wire/agent-mark.js'
 import { HEADER_V1 } from '../../wire/layout.js'
-import { Answering } from './responder.js'
-import { Asking, type AskingReport, type Saying } from './requester.js'
-import { decodeAgentMessage, encodeAgentMessage, EVERYBODY, type AgentId, type AgentMessage } from './messages.js'
-import { AGENT_TIMES, type AgentEngineOptions, type AgentEvent, type AgentTimes } from './options.js'
 import { demandSyncid, parseAccepted } from '../../engine/backup/options.js'
 import { EventQueue, type From } from '../../engine/events.js'
+import type { Datagram } from '../../engine/master/send-queue.js'
+import {
+  AGENT_VERSION,
+  agentVersionOf,
+  decodeAgentMessage,
+  encodeAgentMessage,
+  EVERY_AGENT,
+  type AgentId,
+  type AgentMessage,
+  type AgentStatement,
+  type HelloMessage
+} from './messages.js'
+import {
+  AGENT_TIMES,
+  type AgentEngineOptions,
+  type AgentEvent,
+  type AgentRejection,
+  type AgentTimes,
+  type TableSource
+} from './options.js'
+import { Peers, type Peer } from './peers.js'
+import { Requester, type RequesterReport } from './requester.js'
+import { Responder } from './responder.js'
+import { Timers } from './timers.js'
 
-/** Agents that are remembered: anybody can make up names. */
-const MOST_AGENTS = 64
-/** Messages that wait to be taken; a sender that takes none loses further ones. */
-const MOST_MESSAGES = 64
+/** Messages that wait to be polled; further ones are dropped. */
+const MAX_MESSAGES = 64
 
-/** Another agent as it was last heard. */
-export interface KnownAgent {
-  /** Its random id. */
-  readonly id: AgentId
-  /** Where its messages come from. */
-  readonly address: string
-  /** Whether it holds its table for complete. */
+/** State and counters of an agent. */
+export interface AgentReport extends RequesterReport {
+  /** Whether this director may take over. */
   readonly ready: boolean
-}
-
-/** What an agent has done so far. */
-export interface AgentReport extends AskingReport {
-  /** Whether this director may take over: a table came, or it is time to go without. */
-  readonly ready: boolean
-  /** Answers given to others. */
+  /** Answers that were started, and those that were sent whole. */
   readonly given: number
-  /** Requests that were passed over because of the limit. */
+  readonly tablesSent: number
+  /** Requests rejected by the limit of answers. */
   readonly refused: number
+  /** Messages of other agents that had no effect, by reason. */
+  readonly rejected: Readonly<Partial<Record<AgentRejection, number>>>
   /** Other agents, last heard first. */
-  readonly agents: readonly KnownAgent[]
+  readonly agents: readonly Peer[]
 }
 
 /**
- * Agrees with other agents on who gives a table to whom.
+ * Transfers whole tables between agents.
  *
- * Give it every datagram that came in; drain {@link AgentEngine.pollTransmit} and {@link AgentEngine.pollEvent} after each
- * call; call {@link AgentEngine.handleTimeout} at {@link AgentEngine.nextTimeout}. Times are milliseconds of one clock
- * that starts above 0. No datagram makes it throw or grow.
+ * Pass every received datagram to `handleDatagram`. After each call, send what `pollTransmit` returns until it returns
+ * undefined, and handle what `pollEvent` returns. Call `handleTimeout` at `nextTimeout`, which may change with every call.
+ * Times are milliseconds of one clock that starts above 0. No datagram makes the engine throw or grow without bound.
  *
  * @example
  * ```ts
- * const agent = new AgentEngine({ id: '00c0ffee00c0ffee', syncid: 5, chance: Math.random, tableSize: () => table.size })
+ * const agent = new AgentEngine({ id: '00c0ffee00c0ffee', syncid: 5, chance: Math.random, table })
  * agent.start(Date.now())
- * for (let bytes = agent.pollTransmit(); bytes; bytes = agent.pollTransmit()) socket.send(bytes)
+ * for (let next = agent.pollTransmit(); next; next = agent.pollTransmit()) socket.send(next.bytes)
  * ```
  */
 export class AgentEngine {
-  /** Its own name. */
+  /** The agent's own name. */
   readonly id: AgentId
   readonly #syncid: number
   readonly #times: AgentTimes
   readonly #accepted: readonly Network[]
   readonly #answers: boolean
-  readonly #tableSize: () => number
-  readonly #asking: Asking
-  readonly #answering: Answering
-  readonly #agents = new LRUCache<AgentId, KnownAgent>({ max: MOST_AGENTS })
+  readonly #table: TableSource
+  readonly #chance: () => number
+  readonly #peers: Peers
+  readonly #requester: Requester
+  readonly #responder: Responder
+  readonly #timers = new Timers<'hello'>()
+  readonly #rejected: Partial<Record<AgentRejection, number>> = {}
   readonly #messages: Uint8Array[] = []
   readonly #events = new EventQueue<AgentEvent>()
-  #helloAt: TimestampMs = Infinity
-  #hasStarted = false
-  #status = ''
+  #now: TimestampMs = 0
+  #helloAt: TimestampMs = -Infinity
+  #phase: 'new' | 'started' | 'closed' = 'new'
+  #statusKey = ''
 
-  /** @throws IpvsSyncError `ERR_CONFIG`, whose `field` names what is not accepted. */
+  /** @throws IpvsSyncError `ERR_CONFIG`; `field` names the option. */
   constructor(options: AgentEngineOptions) {
-    const { id, syncid, chance, tableSize, answers = true, answerBurst = 2, attempts = 2, accept = [] } = options
+    const { id, syncid, chance, table, answers = true, answerBurst = 2, attempts = 2, accept = [], capacity } = options
+    const { maxLength = 1472, rate, verifies = false, restores = false } = options
     this.id = id
     this.#syncid = demandSyncid(syncid)
     this.#accepted = parseAccepted(accept)
     this.#answers = answers
-    this.#tableSize = tableSize
+    this.#table = table
+    this.#chance = chance
     this.#times = { ...AGENT_TIMES, ...options.times }
-    const say = (message: Saying): void => this.#say(message)
-    this.#asking = new Asking(this.#times, attempts, Math.floor(chance() * 2 ** 32), {
-      say,
-      verify: options.verifies === true ? (connections) => this.#tell({ type: 'verify', connections }) : undefined,
-      tableSize,
-      restore: () => options.restores === true && tableSize() > 0 && this.#tell({ type: 'restore' }),
-      changed: () => this.#tellStatus()
-    })
-    this.#answering = new Answering(this.#times, answerBurst, {
-      say,
-      answer: (to, address) => this.#tell({ type: 'answer', to, address }),
-      repeat: (pieces) => this.#tell({ type: 'repeat', pieces }),
-      forget: () => this.#tell({ type: 'forget' }),
-      stop: () => this.#tell({ type: 'stop' }),
-      tableSize,
-      chance
-    })
+    const times = this.#times
+    const emit = (event: AgentEvent): void => void this.#events.push(event)
+    const send = (message: AgentStatement): void => this.#send(message)
+    const encode = (message: AgentStatement): Uint8Array => this.#encode(message)
+    const reject = (reason: AgentRejection): void => void this.#reject(reason)
+    const tableSize = (): number => table.size
+    this.#peers = new Peers(times.hello, emit)
+    this.#requester = new Requester(
+      { times, attempts, capacity, peers: this.#peers, tableSize, verifies, restores, send, emit, reject },
+      Math.floor(chance() * 2 ** 32)
+    )
+    this.#responder = new Responder({ times, table, maxLength, rate, chance, send, encode, emit, reject }, answerBurst)
   }
 
   /** Whether this director may take over. */
   get ready(): boolean {
-    return this.#asking.outcome !== undefined
+    return this.#requester.outcome !== undefined
   }
 
-  /** Says hello, and asks for a table. */
+  /** Whether an answer is being sent or received. */
+  get isTransferring(): boolean {
+    return this.#responder.isBusy || this.#requester.isReceiving
+  }
+
+  /** Announces the agent and requests a table. */
   start(now: TimestampMs): void {
-    this.#hasStarted = true
-    this.#helloAt = now
-    this.#asking.start(now)
+    this.#phase = 'started'
+    this.#timers.set('hello', now)
+    this.#requester.start(now)
     this.handleTimeout(now)
   }
 
-  /** Takes back its own question, and ends. */
+  /** Withdraws the own request and stops. */
   close(): void {
-    this.#helloAt = Infinity
-    this.#asking.stop()
+    this.#phase = 'closed'
+    this.#timers.clear()
+    this.#requester.stop()
+    this.#updateStatus()
   }
 
   /**
-   * A datagram has come.
+   * Handles a datagram.
    *
-   * @returns Whether it was a message between agents, which is nothing for a backup.
+   * @returns Whether it was a message between agents, which a backup does not process.
    */
   handleDatagram(bytes: Uint8Array, from: From, now: TimestampMs): boolean {
+    this.#now = now
     if (!isAgentMessage(bytes)) {
-      // Connections of version 1: version 0 counts where this has its reserved 0.
-      if (this.#asking.active && bytes[HEADER_V1.RESERVED] === 0 && bytes.length > HEADER_V1.LENGTH)
-        this.#asking.handleConnections(bytes, bytes[HEADER_V1.COUNT]!, from, now)
+      // Version 1 has 0 where version 0 has its count.
+      if (this.#requester.isActive && bytes[HEADER_V1.RESERVED] === 0 && bytes.length > HEADER_V1.LENGTH)
+        this.#requester.handleTableMessage(bytes, bytes[HEADER_V1.COUNT]!, from, now)
       return false
     }
-    const message = decodeAgentMessage(bytes)
-    if (message !== undefined && message.from !== this.id && this.#hears(bytes, from)) this.#take(message, from, now)
+    const message = this.#accept(bytes, from, now)
+    if (message !== undefined) {
+      this.#handleMessage(message, from, now)
+      this.#updateStatus()
+    }
     return true
   }
 
-  /** So many connections of the answer were sent so far. */
-  answerProgress(sent: number): void {
-    this.#answering.progress(sent)
+  /** Continues after the event `refresh`: the table is up to date. */
+  refreshed(now: TimestampMs): void {
+    this.#now = now
+    this.#responder.refreshed(now)
   }
 
-  /**
-   * A portion of the answer was sent, or some of it again.
-   *
-   * @param portion - From 0: {@link LIST_MESSAGES} messages each, the last one fewer.
-   * @param sums - {@link messageSum} of each of its messages.
-   */
-  answerPortion(portion: number, sums: readonly number[]): void {
-    this.#answering.portion(portion, sums)
-  }
-
-  /**
-   * The answer is over, or what was to be sent of it again.
-   *
-   * @param connections - All that were sent for the answer, each once.
-   * @param messages - That they were in.
-   * @param now - The time.
-   */
-  answerDone(connections: number, messages: number, now: TimestampMs): void {
-    this.#answering.done(connections, messages, now)
-  }
-
-  /** The answer could not be sent: who asked hears no more of it, and asks somebody else. */
-  answerFailed(): void {
-    this.#answering.failed()
-  }
-
-  /** The kernel's own table lacks so many connections: the reply to the events `verify` and `restore`. */
+  /** Continues after the events `verify` and `restore`: the kernel's own table lacks so many connections. */
   verified(missing: number, now: TimestampMs): void {
-    this.#asking.verified(missing, now)
+    this.#now = now
+    this.#requester.verified(missing, now)
+    this.#updateStatus()
   }
 
-  /** Time has passed. */
+  /** Handles what is due. Calling it early is harmless. */
   handleTimeout(now: TimestampMs): void {
-    if (now >= this.#helloAt) {
-      this.#helloAt = now + this.#times.hello
-      this.#sayHello()
-    }
-    this.#asking.handleTimeout(now)
-    this.#answering.handleTimeout(now)
+    this.#now = now
+    if (this.#timers.take(now) !== undefined) this.#sendHello(now)
+    this.#peers.handleTimeout(now)
+    this.#requester.handleTimeout(now)
+    this.#responder.handleTimeout(now)
+    this.#updateStatus()
   }
 
-  /** When to call {@link AgentEngine.handleTimeout} next. */
+  /** Returns when {@link AgentEngine.handleTimeout} has something to do; `Infinity` for never. */
   nextTimeout(): TimestampMs {
-    return Math.min(this.#helloAt, this.#asking.nextTimeout(), this.#answering.nextTimeout())
+    return Math.min(
+      this.#timers.next(),
+      this.#peers.nextTimeout(),
+      this.#requester.nextTimeout(),
+      this.#responder.nextTimeout()
+    )
   }
 
-  /** The next message to send to the group or the peers, or nothing. */
-  pollTransmit(): Uint8Array | undefined {
-    return this.#messages.shift()
+  /** Returns the next datagram to send to the group or the peers; undefined if none may leave now. */
+  pollTransmit(): Datagram | undefined {
+    const bytes = this.#messages.shift()
+    return bytes === undefined ? this.#responder.poll(this.#now) : { channel: 0, bytes, connections: 0 }
   }
 
-  /** The oldest event that was not yet polled, or nothing. */
+  /** Returns the oldest event that was not polled yet. */
   pollEvent(): AgentEvent | undefined {
     return this.#events.shift()
   }
 
-  /** What it has done so far: a copy. */
-  report(): AgentReport {
-    const { given, refused } = this.#answering
-    return { ...this.#asking.report(), ready: this.ready, given, refused, agents: [...this.#agents.values()] }
-  }
-
-  /** What it is at, in a line for a person. */
-  statusText(): string {
-    const { outcome, answerer, received, expected } = this.#asking.report()
-    if (this.#asking.active) {
-      const doing =
-        answerer === undefined
-          ? 'asking for a table'
-          : `receiving a table of ${counted(expected, 'connection')} from agent ${answerer}`
-      return outcome === undefined ? doing : `ready; ${doing}`
+  /** Returns the state and the counters: a copy. */
+  report(now: TimestampMs = this.#now): AgentReport {
+    return {
+      ...this.#requester.report(now),
+      ready: this.ready,
+      given: this.#responder.started,
+      tablesSent: this.#responder.sent,
+      refused: this.#rejected.RATE_LIMITED ?? 0,
+      rejected: { ...this.#rejected },
+      agents: this.#peers.list()
     }
-    if (outcome === undefined) return !this.#hasStarted ? 'not started' : 'ended before a table was there'
+  }
+
+  /** Describes the state in one line. */
+  statusText(now: TimestampMs = this.#now): string {
+    const report = this.#requester.report(now)
+    const { outcome, received, expected, rate, remainingMs, kernelLacks } = report
+    const answerer = `agent ${report.answerer} at ${report.answererAddress}`
+    if (this.#requester.isActive) {
+      const figures =
+        rate === undefined
+          ? ''
+          : `: ${received} received, ${Math.round(rate)} a second, ${(remainingMs! / 1000).toFixed(1)} s remaining`
+      const activity =
+        report.answerer === undefined
+          ? 'requesting a table'
+          : `receiving ${counted(expected, 'connection')} from ${answerer}${figures}`
+      return outcome === undefined ? activity : `ready (${outcome}); ${activity}`
+    }
+    if (outcome === undefined) return this.#phase === 'new' ? 'not started' : 'closed before a table was received'
+    const others = this.#peers.list().length
+    const present = others === 0 ? '' : `; ${counted(others, 'agent')} present now`
+    const fullest = this.#peers.fullest()
+    if (outcome === 'alone') return `ready (alone): no agent answered within ${this.#times.limit / 1000} s${present}`
     if (outcome === 'complete')
-      return `ready: a table of ${counted(received, 'connection')} came from agent ${answerer!}`
-    if (outcome === 'incomplete')
-      return `ready, incomplete: ${received} of ${counted(expected, 'connection')} came, and no more were to be had`
-    return `ready, alone: no agent answered within ${this.#times.limit / 1000} s`
+      return report.answerer === undefined
+        ? `ready (complete): another agent has a copy of this table${present}`
+        : `ready (complete): received ${counted(received, 'connection')} from ${answerer}`
+    const start = `ready (incomplete): received ${received} of ${counted(expected, 'connection')}`
+    if (kernelLacks > 0) return `${start}; this host's kernel lacks ${kernelLacks} of the table`
+    if (received < expected || fullest === undefined) return `${start}; no agent could supply the rest`
+    return `${start}; agent ${fullest.id} at ${fullest.address} has ${fullest.connections}`
   }
 
-  #hears(bytes: Uint8Array, { address }: From): boolean {
-    if (this.#syncid !== 0 && bytes[HEADER_V1.SYNCID] !== this.#syncid) return false
-    return this.#accepted.length === 0 || this.#accepted.some((network) => networkHolds(network, address))
+  /** Returns the message in a datagram, unless it is rejected. */
+  #accept(bytes: Uint8Array, { address }: From, now: TimestampMs): AgentMessage | undefined {
+    const syncid = bytes[HEADER_V1.SYNCID]!
+    const version = agentVersionOf(bytes)
+    const message = decodeAgentMessage(bytes)
+    if (message?.from === this.id) return undefined
+    if (this.#accepted.length > 0 && !this.#accepted.some((network) => networkHolds(network, address)))
+      return this.#reject('NOT_ACCEPTED')
+    if (this.#syncid !== 0 && syncid !== this.#syncid) {
+      const text = `an agent at ${address} has syncid ${syncid}, this agent ${this.#syncid}: only agents of one syncid exchange tables`
+      this.#peers.reportDisagreement('AGENT_OTHER_SYNCID', `${address} ${syncid}`, text, now)
+      return this.#reject('OTHER_SYNCID')
+    }
+    if (version !== AGENT_VERSION) {
+      const text = `an agent at ${address} uses version ${version} of the agent protocol, this agent version ${AGENT_VERSION}`
+      this.#peers.reportDisagreement('AGENT_OTHER_VERSION', `${address} ${version}`, text, now)
+      return this.#reject('OTHER_VERSION')
+    }
+    return message ?? this.#reject('MALFORMED')
   }
 
-  #take(message: AgentMessage, from: From, now: TimestampMs): void {
-    this.#agents.set(message.from, { id: message.from, address: from.address, ready: message.ready })
+  #handleMessage(message: AgentMessage, from: From, now: TimestampMs): void {
+    this.#peers.handleMessage(message, from, now)
     const toUs = message.to === this.id
     switch (message.kind) {
       case 'hello':
-        this.#meet(message, now)
+        this.#handleHello(message, now)
         break
       case 'request':
-        this.#answerRequest(message, from, now)
+        if (message.to === EVERY_AGENT) this.#announceSoon(now)
+        if (!this.#answers) break
+        if (message.to === EVERY_AGENT) this.#responder.handleRequest(message, from.address, this.ready, now)
+        else if (toUs) this.#responder.handleChoice(message, from, now)
         break
       case 'offer':
-        if (toUs) this.#asking.handleOffer(message, from, now)
+        if (toUs) this.#requester.handleOffer(message, from, now)
         break
       case 'begin':
-        this.#asking.handleBegin(message, toUs, from, now)
+        this.#requester.handleBegin(message, toUs, from, now)
         break
       case 'progress':
-        this.#asking.handleProgress(message, now)
+        this.#requester.handleProgress(message, from, now)
         break
       case 'done':
-        this.#asking.handleDone(message, now)
+        this.#requester.handleDone(message, from, now)
         break
       case 'list':
-        this.#asking.handleList(message, now)
+        this.#requester.handleList(message, from, now)
         break
       case 'cancel':
-        if (toUs) this.#answering.handleCancel(message)
+        if (toUs) this.#responder.handleCancel(message, now)
         break
       case 'repeat':
-        if (toUs) this.#answering.handleRepeat(message, now)
+        if (toUs) this.#responder.handleRepeat(message, now)
     }
   }
 
-  /** One who went without asks again when somebody turns up who has a table, unless it is its own. */
-  #meet({ ready, connections, words }: AgentMessage, now: TimestampMs): void {
-    if (this.#asking.outcome !== 'alone' || !ready || connections === 0) return
-    if (nameOf(words) !== this.id) this.#asking.start(now)
+  /** An agent that was alone requests a table again when a ready one with a table of its own appears. */
+  #handleHello({ from, ready, connections, origin }: HelloMessage, now: TimestampMs): void {
+    if (this.ready && !this.#requester.isActive) this.#peers.compare(from, this.#table.size, now)
+    if (this.#requester.outcome !== 'alone' || !ready || connections === 0) return
+    if (origin === this.id) this.#requester.confirm()
+    else this.#requester.start(now)
   }
 
-  #sayHello(): void {
-    const connections = this.#answers ? this.#tableSize() : 0
-    const words = wordsOfName(this.#asking.origin ?? '')
-    this.#say({ kind: 'hello', to: EVERYBODY, request: 0, connections, words })
+  /** A request makes this agent known to its sender: after a random delay, so before an answer of another agent can end. */
+  #announceSoon(now: TimestampMs): void {
+    const { offerDelay } = this.#times
+    const at = Math.max(now, this.#helloAt + offerDelay) + this.#chance() * offerDelay
+    this.#timers.set('hello', Math.min(this.#timers.next(), at))
   }
 
-  #answerRequest(message: AgentMessage, from: From, now: TimestampMs): void {
-    if (!this.#answers) return
-    if (message.to === EVERYBODY) this.#answering.handleQuestion(message, from.address, this.ready, now)
-    else if (message.to === this.id) this.#answering.handleChoice(message, from, now)
+  #sendHello(now: TimestampMs): void {
+    this.#helloAt = now
+    this.#timers.set('hello', now + this.#times.hello)
+    const connections = this.#answers ? this.#table.size : 0
+    this.#send({ kind: 'hello', to: EVERY_AGENT, request: 0, connections, origin: this.#requester.origin })
   }
 
-  #say(message: Saying): void {
-    if (this.#messages.length >= MOST_MESSAGES) return
-    this.#messages.push(encodeAgentMessage({ words: [], ...message, from: this.id, ready: this.ready }, this.#syncid))
+  #encode(message: AgentStatement): Uint8Array {
+    return encodeAgentMessage({ ...message, from: this.id, ready: this.ready }, this.#syncid)
   }
 
-  #tell(event: AgentEvent): boolean {
-    return this.#events.push(event)
+  #send(message: AgentStatement): void {
+    if (this.#messages.length < MAX_MESSAGES) this.#messages.push(this.#encode(message))
   }
 
-  #tellStatus(): void {
-    const text = this.statusText()
-    if (text === this.#status) return
-    this.#status = text
-    this.#tell({ type: 'status', ready: this.ready, text })
+  #reject(reason: AgentRejection): undefined {
+    this.#rejected[reason] = (this.#rejected[reason] ?? 0) + 1
   }
-}
 
-function wordsOfName(name: AgentId): number[] {
-  return name === '' ? [] : [Number.parseInt(name.slice(0, 8), 16), Number.parseInt(name.slice(8), 16)]
-}
-
-function nameOf(words: readonly number[]): AgentId {
-  return words.map((word) => word.toString(16).padStart(8, '0')).join('')
+  /** Emits the status when its phase changes, not with every figure in it. */
+  #updateStatus(): void {
+    const { outcome, answerer, received, tablesReceived } = this.#requester.report(this.#now)
+    const isActive = this.#requester.isActive
+    const key = [
+      outcome,
+      isActive,
+      answerer,
+      isActive ? '' : `${received} ${tablesReceived}`,
+      outcome === 'alone' ? this.#peers.list().length : ''
+    ].join()
+    if (key === this.#statusKey) return
+    this.#statusKey = key
+    this.#events.push({ type: 'status', ready: this.ready, outcome, text: this.statusText() })
+  }
 }

@@ -1,102 +1,120 @@
 /**
- * Whether a whole table arrived: each of its messages by a checksum, not by counting what came.
+ * Proof that a whole table arrived, by a checksum of each of its messages.
  *
- * The messages of a table are a kernel's, and have no room for a number. So the one who gives tells, for every 64 messages, the
- * checksums of these; the one who gets compares them with what came, in whatever order and how often, and asks again for
- * what is missing, message by message.
+ * Messages of a table are ordinary sync messages and have no room for a number. For every 64 of them the responder sends a
+ * list of their checksums. The requester compares these with what it received, in any order and any number, and requests
+ * the missing ones message by message.
+ *
+ * The lists carry FNV-1a of 32 bits, as agents of 0.1.0 expect. Two messages of one table can have equal checksums (in a
+ * table of 26,000 messages with a probability of 8 %), so that a lost one would count as received. Therefore the requester
+ * tells messages apart by 53 bits and compares the number of connections with the total that the responder states; if
+ * it is short, it requests every message whose checksum occurs twice in the lists.
  *
  * @module
  */
 
-import type { AgentMessage } from './messages.js'
+import type { Piece } from './messages.js'
 
-/** Messages that one list names. */
+/** Messages in one list. */
 export const LIST_MESSAGES = 64
-/** Messages of one table that are kept account of: more than 16.7 million connections need. */
-export const MOST_MESSAGES = 1 << 20
-/** Pieces that one message asks for: each brings a list, and all of them together are to fit a receive buffer. */
-const MOST_PIECES = 60
+/** Maximum number of messages of one table: enough for 16.7 million connections. */
+export const MAX_TABLE_MESSAGES = 1 << 20
+/** Pieces in one request: the lists of all of them must fit a receive buffer. */
+const MAX_PIECES = 60
 const HALF = 32
+const TWO_32 = 2 ** 32
 
-/**
- * Some messages of a portion of 64: bit `i` of `early` is its message `i`, of `late` its message `32 + i`. Without any bit it
- * is the portion's list alone.
- */
-export interface Piece {
-  /** From 0. */
-  readonly portion: number
-  readonly early: number
-  readonly late: number
-}
-
-/** The checksum of a message by which it is known again: FNV-1a, 32 bits. */
+/** Returns the checksum of a message in a list: FNV-1a, 32 bits. */
 export function messageSum(bytes: Uint8Array): number {
-  let sum = 0x811c9dc5
-  for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193)
-  return sum >>> 0
+  return keyOf(bytes) >>> 0
 }
 
-/** What came of a table, held against what was sent. */
+/** Returns 53 bits that identify a message: the low 32 are its FNV-1a. */
+function keyOf(bytes: Uint8Array): number {
+  let low = 0x811c9dc5
+  let high = 0x9747b28c
+  for (const byte of bytes) {
+    low = Math.imul(low ^ byte, 0x01000193)
+    high = Math.imul(high ^ byte, 0x85ebca6b)
+  }
+  return (high >>> 11) * TWO_32 + (low >>> 0)
+}
+
+/** Compares what was received of a table with what was sent. */
 export class ArrivalProof {
-  readonly #arrived = new Set<number>()
+  readonly #keys = new Set<number>()
+  readonly #sums = new Set<number>()
   readonly #lists = new Map<number, readonly number[]>()
   #connections = 0
+  #hasRequestedTwins = false
 
-  /** Connections that came, each once however often its message did. */
+  /** Connections received, counted once for each message. */
   get connections(): number {
     return this.#connections
   }
 
-  /** A message of the table came. */
-  arrive(bytes: Uint8Array, connections: number): void {
-    const sum = messageSum(bytes)
-    if (this.#arrived.has(sum) || this.#arrived.size >= MOST_MESSAGES) return
-    this.#arrived.add(sum)
+  /** Records a message of the table. */
+  handleMessage(bytes: Uint8Array, connections: number): void {
+    const key = keyOf(bytes)
+    if (this.#keys.has(key) || this.#keys.size >= MAX_TABLE_MESSAGES) return
+    this.#keys.add(key)
+    this.#sums.add(key >>> 0)
     this.#connections += connections
   }
 
-  /** The checksums of a portion's messages became known. */
-  learn({ connections: portion, words }: Pick<AgentMessage, 'connections' | 'words'>): void {
-    if (portion < MOST_MESSAGES / LIST_MESSAGES) this.#lists.set(portion, words)
+  /** Records the checksums of a portion. */
+  handleList(portion: number, sums: readonly number[]): void {
+    if (portion < MAX_TABLE_MESSAGES / LIST_MESSAGES) this.#lists.set(portion, sums)
   }
 
   /**
-   * What has not come.
+   * Returns what is missing.
    *
-   * @param messages - How many were sent, at most {@link MOST_MESSAGES}.
+   * @param messages - Messages that were sent, at most {@link MAX_TABLE_MESSAGES}.
+   * @param connections - Connections in them.
    */
-  missing(messages: number): Piece[] {
+  missing(messages: number, connections: number): Piece[] {
     const pieces: Piece[] = []
     for (let portion = 0; portion * LIST_MESSAGES < messages; portion++) {
       const size = Math.min(messages - portion * LIST_MESSAGES, LIST_MESSAGES)
       const sums = this.#lists.get(portion) ?? []
-      const piece = this.#missingOf(portion, sums)
+      const piece = pieceOf(portion, sums, (sum) => !this.#sums.has(sum))
       if (sums.length < size) pieces.push({ portion, early: 0, late: 0 })
       else if ((piece.early | piece.late) !== 0) pieces.push(piece)
     }
-    return pieces
+    return pieces.length > 0 || this.#connections >= connections ? pieces : this.#twins()
   }
 
-  #missingOf(portion: number, sums: readonly number[]): Piece {
-    const masks: [number, number] = [0, 0]
-    for (const [index, sum] of sums.entries()) {
-      if (!this.#arrived.has(sum)) masks[index < HALF ? 0 : 1] |= 1 << (index % HALF)
-    }
-    return { portion, early: masks[0] >>> 0, late: masks[1] >>> 0 }
+  /** Returns, once, the messages whose checksum another message of the table has as well. */
+  #twins(): Piece[] {
+    if (this.#hasRequestedTwins) return []
+    this.#hasRequestedTwins = true
+    const seen = new Set<number>()
+    const twins = new Set<number>()
+    for (const sums of this.#lists.values()) for (const sum of sums) (seen.has(sum) ? twins : seen).add(sum)
+    return [...this.#lists]
+      .map(([portion, sums]) => pieceOf(portion, sums, (sum) => twins.has(sum)))
+      .filter(({ early, late }) => (early | late) !== 0)
   }
 }
 
-/** How many messages may be missing in a piece: all of a portion of which nothing is known. */
+function pieceOf(portion: number, sums: readonly number[], includes: (sum: number) => boolean): Piece {
+  const masks: [number, number] = [0, 0]
+  for (const [index, sum] of sums.entries()) if (includes(sum)) masks[index < HALF ? 0 : 1] |= 1 << (index % HALF)
+  return { portion, early: masks[0] >>> 0, late: masks[1] >>> 0 }
+}
+
+/** Returns how many messages a piece stands for: all of a portion whose list is unknown. */
 export function missingIn(piece: Piece): number {
   return indexesOf(piece).length || LIST_MESSAGES
 }
 
-/** What a piece costs who sends it, in messages: the list alone counts as one. */
+/** Returns what the retransmission of a piece costs, in messages: a list alone counts as one. */
 export function costOf(piece: Piece): number {
   return indexesOf(piece).length || 1
 }
 
-/** The numbers of a piece's messages in the table, from 0. */
+/** Returns the numbers of a piece's messages in the table, from 0. */
 export function indexesOf({ portion, early, late }: Piece): number[] {
   const indexes: number[] = []
   for (let bit = 0; bit < LIST_MESSAGES; bit++) {
@@ -106,28 +124,26 @@ export function indexesOf({ portion, early, late }: Piece): number[] {
   return indexes
 }
 
-/** As many pieces as a message asks for, in its words: three each. */
-export function wordsOf(pieces: readonly Piece[]): number[] {
-  return pieces.slice(0, MOST_PIECES).flatMap(({ portion, early, late }) => [portion, early, late])
+/** Returns as many pieces as one message can request. */
+export function requestable(pieces: readonly Piece[]): readonly Piece[] {
+  return pieces.slice(0, MAX_PIECES)
 }
 
 /**
- * The pieces that a message asks for, as far as they are of the table and of what may be sent.
+ * Returns the requested pieces that belong to the table and that the budget allows.
  *
- * @param words - Three for each piece.
  * @param messages - Of the table.
- * @param most - Messages that may be sent.
+ * @param budget - Messages that may be retransmitted.
  */
-export function piecesOf(words: readonly number[], messages: number, most: number): Piece[] {
-  const pieces: Piece[] = []
-  let left = most
-  for (let at = 0; at + 2 < words.length; at += 3) {
-    const piece = { portion: words[at]!, early: words[at + 1]!, late: words[at + 2]! }
+export function allowedPieces(pieces: readonly Piece[], messages: number, budget: number): Piece[] {
+  const allowed: Piece[] = []
+  let remaining = budget
+  for (const piece of pieces) {
     const last = indexesOf(piece).at(-1) ?? piece.portion * LIST_MESSAGES
     if (last >= messages) continue
-    left -= costOf(piece)
-    if (left < 0) break
-    pieces.push(piece)
+    remaining -= costOf(piece)
+    if (remaining < 0) break
+    allowed.push(piece)
   }
-  return pieces
+  return allowed
 }

@@ -1,45 +1,49 @@
 /**
- * What an agent is made of.
+ * Options, events and reports of an agent's engine.
  *
  * @module
  */
 
-import type { Milliseconds } from '../../units.js'
-import type { AgentId } from './messages.js'
-import type { Piece } from './arrival-proof.js'
+import type { NoticeEvent } from '../../engine/events.js'
+import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Bytes, Milliseconds } from '../../units.js'
+import type { AgentId, ReceiveCapacity } from './messages.js'
 
-/** Times of an agent, all in milliseconds. */
+/** Intervals, timeouts and limits of an agent, in milliseconds. */
 export interface AgentTimes {
-  /** An offer leaves after a random delay up to this, so that many agents do not answer in one moment. 200 by default. */
+  /** Maximum of the random delay before an offer, so that many agents do not answer in one moment. 200 by default. */
   readonly offerDelay: Milliseconds
-  /** How long offers are collected, counted from the first. 300 by default. */
+  /** Time in which offers are collected, from the first one on. 300 by default. */
   readonly choice: Milliseconds
-  /** How long until the same question is asked again. 1,000 by default. */
+  /** Interval of a repeated request. 1,000 by default. */
   readonly retry: Milliseconds
-  /** Who says nothing for so long is given up, and another one is asked. 3,000 by default. */
+  /** Timeout of a silent responder, after which another one is asked. 3,000 by default. */
   readonly silence: Milliseconds
-  /** How long messages may come after the one that says that there are no more. 300 by default. */
+  /** Timeout of a responder that reports progress but sends no part of the table. 90,000 by default. */
+  readonly stall: Milliseconds
+  /** Time in which messages may arrive after the end of an answer. 300 by default. */
   readonly stragglers: Milliseconds
-  /** How long to look for a table, and to wait while none is under way, before being ready without. 30,000 by default. */
+  /** Limit of the search for a table; the agent is ready without one afterwards. 30,000 by default. */
   readonly limit: Milliseconds
-  /** How long all answers may take together; ready without after it. 600,000 by default. */
+  /** Limit of all answers together; the agent is ready afterwards. 600,000 by default. */
   readonly transferLimit: Milliseconds
-  /** How often an agent says that it is there. 10,000 by default. */
+  /** Interval of hellos. A peer that is silent for three intervals has left. 10,000 by default. */
   readonly hello: Milliseconds
-  /** How often one who answers says how far it is. 1,000 by default. */
+  /** Interval of progress reports. 1,000 by default. */
   readonly progress: Milliseconds
-  /** One requester gets an answer so often: see {@link AgentEngineOptions.answerBurst}. 30,000 by default. */
+  /** Time after which one requester may get another answer: see {@link AgentEngineOptions.answerBurst}. 30,000 by default. */
   readonly answerInterval: Milliseconds
-  /** How long after an answer some of its messages can be asked for again. 10,000 by default. */
+  /** Time after an answer in which parts of it are retransmitted on request. 10,000 by default. */
   readonly memory: Milliseconds
 }
 
-/** The times of an agent that is told nothing else. */
+/** Default times. */
 export const AGENT_TIMES: AgentTimes = Object.freeze({
   offerDelay: 200,
   choice: 300,
   retry: 1000,
   silence: 3000,
+  stall: 90_000,
   stragglers: 300,
   limit: 30_000,
   transferLimit: 600_000,
@@ -49,27 +53,44 @@ export const AGENT_TIMES: AgentTimes = Object.freeze({
   memory: 10_000
 })
 
-/** What an agent is made of. */
+/** The table that an agent sends to others. */
+export interface TableSource {
+  /** Connections in it now. */
+  readonly size: number
+  /**
+   * Reads it as sync messages. Undefined instead of a message means that reading takes longer: the engine continues at its
+   * next timeout.
+   */
+  messages(): Iterator<Datagram | undefined, void>
+}
+
+/** Options of an `AgentEngine`. */
 export interface AgentEngineOptions {
-  /** Its own name: random, not `EVERYBODY`. */
+  /** The agent's name: random, not `EVERY_AGENT`. */
   readonly id: AgentId
-  /** 0…255. It speaks with this one, and hears this one alone; 0 hears all. */
+  /** 0…255. Messages are sent with this syncid; those with another one are ignored. 0 accepts every syncid. */
   readonly syncid: number
-  /** Gives random numbers, 0 ≤ n < 1. */
+  /** Returns random numbers, 0 ≤ n < 1. */
   readonly chance: () => number
-  /** How many connections there are to give away now. */
-  readonly tableSize: () => number
-  /** Whether it gives its table to others. True by default. */
+  /** The table. */
+  readonly table: TableSource
+  /** UDP payload of the largest message of an answer. 1,472 by default. */
+  readonly maxLength?: Bytes
+  /** Maximum rate of an answer in connections a second. By default the requester's receive buffer decides. */
+  readonly rate?: number
+  /** Receive buffer settings of this host, which requests state. */
+  readonly capacity?: ReceiveCapacity
+  /** Whether the agent sends its table to others. True by default. */
   readonly answers?: boolean
-  /** So many answers may follow each other at once for one requester, twice as many in total. 2 by default. */
+  /** Answers that may follow each other at once for one requester; twice as many in total. 2 by default. */
   readonly answerBurst?: number
-  /** How many answers are waited for before it is ready with what it has: what is lost is asked for by message first. 2 by default. */
+  /** Answers after which the agent is ready with what it received; lost messages are requested singly before. 2 by default. */
   readonly attempts?: number
-  /** Whether somebody looks at the kernel's own table before an answer counts as complete: see the event `verify`. False by default. */
+  /** Whether an answer is complete only if the kernel's own table has it: see the event `verify`. False by default. */
   readonly verifies?: boolean
-  /** Whether the kernel gets what there is before it is ready alone: see the event `restore`. False by default. */
+  /** Whether the kernel gets the stored table before the agent is ready alone: see the event `restore`. False by default. */
   readonly restores?: boolean
-  /** Networks whose requests are heard; all where there is none. */
+  /** Networks whose agents are accepted; all by default. */
   readonly accept?: readonly string[]
   /** Times that differ from `AGENT_TIMES`. */
   readonly times?: Partial<AgentTimes>
@@ -77,26 +98,39 @@ export interface AgentEngineOptions {
 
 /** Why an agent is ready. */
 export type AgentOutcome =
-  /** A whole table came. */
+  /** A whole table was received, or another agent has a copy of this one. */
   | 'complete'
-  /** Some of the last answer is missing, and no more was to be had. */
+  /** Part of the table is missing, and no agent could supply it. */
   | 'incomplete'
-  /** Nobody answered in time. */
+  /** No agent with a table was there. */
   | 'alone'
 
-/** What an agent asks of whoever runs it. */
+/** What an agent asks of the program that runs it, or reports. */
 export type AgentEvent =
-  /** Send the whole table; tell `answerProgress` and `answerPortion` as it goes on, and `answerDone` at the end. */
-  | { readonly type: 'answer'; readonly to: AgentId; readonly address: string }
-  /** Send these messages of it again, tell `answerPortion` for each piece, and `answerDone`. */
-  | { readonly type: 'repeat'; readonly pieces: readonly Piece[] }
-  /** None of it will be asked for any more. */
-  | { readonly type: 'forget' }
-  /** Send no more of it. */
-  | { readonly type: 'stop' }
-  /** See that the kernel's own table has all that came, and call `verified`; the answer had `connections`. */
+  /** Bring the table up to date and call `refreshed`; the answer starts then. */
+  | { readonly type: 'refresh'; readonly to: AgentId; readonly address: string }
+  /** Check that the kernel's own table has what was received, and call `verified`. */
   | { readonly type: 'verify'; readonly connections: number }
-  /** Nobody answered: bring the kernel the connections that there are, and call `verified`. */
+  /** Bring the kernel the connections of the table, and call `verified`. */
   | { readonly type: 'restore' }
-  /** Its status changed: a line for a person. */
-  | { readonly type: 'status'; readonly ready: boolean; readonly text: string }
+  /** The status changed. */
+  | {
+      readonly type: 'status'
+      readonly ready: boolean
+      readonly outcome: AgentOutcome | undefined
+      readonly text: string
+    }
+  | NoticeEvent
+
+/** Reasons for which a message of another agent has no effect. */
+export type AgentRejection =
+  | 'OTHER_SYNCID'
+  | 'OTHER_VERSION'
+  | 'NOT_ACCEPTED'
+  | 'MALFORMED'
+  /** A request over the limit of answers. */
+  | 'RATE_LIMITED'
+  /** A request while an answer is being sent. */
+  | 'BUSY'
+  /** An answer of an agent that has not announced itself, or from another address than its offer. */
+  | 'UNKNOWN_RESPONDER'

@@ -1,344 +1,405 @@
 /**
- * The asking side of an agent: from the first question to a table that is complete, or to going without.
+ * The requesting side of an agent: from the first request to a complete table, or to the limit.
  *
  * @module
  */
 
-import type { TimestampMs } from '../../units.js'
-import { EVERYBODY, type AgentId, type AgentMessage } from './messages.js'
-import type { AgentOutcome, AgentTimes } from './options.js'
-import { bestOffer, expectTransfer, type End, type Offer, type Transfer } from './transfer.js'
-import { missingIn, MOST_MESSAGES, wordsOf, type Piece } from './arrival-proof.js'
 import type { From } from '../../engine/events.js'
+import type { Milliseconds, TimestampMs } from '../../units.js'
+import { MAX_TABLE_MESSAGES, missingIn, requestable } from './arrival-proof.js'
+import {
+  EVERY_AGENT,
+  type AgentId,
+  type AgentStatement,
+  type BeginMessage,
+  type DoneMessage,
+  type ListMessage,
+  type OfferMessage,
+  type Piece,
+  type ProgressMessage,
+  type ReceiveCapacity
+} from './messages.js'
+import { Offers } from './offers.js'
+import type { AgentEvent, AgentOutcome, AgentRejection, AgentTimes } from './options.js'
+import type { Peers } from './peers.js'
+import { Timers } from './timers.js'
+import { createTransfer, type End, type Offer, type Transfer } from './transfer.js'
 
-/** Offers that are remembered; further ones are passed over. */
-const MOST_OFFERS = 16
-/** A table is another's as long as it has hardly more than came from there: some are announced meanwhile. */
-const MORE_THAN_CAME = 1.05
-/** What is missing is asked for so often without any of it coming. */
-const MOST_IN_VAIN = 3
+/** Up to 5 % more entries than were received still count as a copy of the sender's table: some are announced meanwhile. */
+const COPY_MARGIN = 1.05
+/** A table with fewer than this share of the connections of the fullest ready peer is not complete. */
+const COMPLETE_SHARE = 0.5
+/** Requests for retransmission in a row that bring nothing. */
+const MAX_FRUITLESS = 3
 
-/** What there is to say; the words are none if they are left out. */
-export type Saying = Pick<AgentMessage, 'kind' | 'to' | 'request' | 'connections'> &
-  Partial<Pick<AgentMessage, 'words'>>
-
-/** What the asking side says and does. */
-export interface AskingOutlets {
-  readonly say: (message: Saying) => void
-  /** Somebody is to see that the kernel's table has all of it. */
-  readonly verify: ((connections: number) => void) | undefined
-  /** Nobody answered: somebody is to bring the kernel what there is. False where there is nothing to bring. */
-  readonly restore: () => boolean
-  /** Connections that there are. */
+/** What a requester needs of its engine. */
+export interface RequesterContext {
+  readonly times: AgentTimes
+  /** Whole answers after which it stops. */
+  readonly attempts: number
+  readonly capacity: ReceiveCapacity | undefined
+  readonly peers: Peers
+  /** Connections in the own table. */
   readonly tableSize: () => number
-  /** Something changed that a person would want to know. */
-  readonly changed: () => void
+  /** Whether the kernel's table must have what was received, and gets what is stored. */
+  readonly verifies: boolean
+  readonly restores: boolean
+  readonly send: (message: AgentStatement) => void
+  readonly emit: (event: AgentEvent) => void
+  readonly reject: (reason: AgentRejection) => void
 }
 
-/** What the asking side is at. */
-export interface AskingReport {
-  /** How asking ended; undefined as long as it goes on. */
+/** State of the requesting side. */
+export interface RequesterReport {
+  /** How the request ended; undefined until it has. */
   readonly outcome: AgentOutcome | undefined
-  /** Who answers, or answered last. */
+  /** Agent that sends the table, or sent the last one, and its address. */
   readonly answerer: AgentId | undefined
-  /** Connections that came of this answer, and how many are planned or were sent. */
+  readonly answererAddress: string | undefined
+  /** Connections received of this table. */
   readonly received: number
-  /** Connections that the answer should have. */
+  /** Connections that this table should have. */
   readonly expected: number
-  /** Answers that were begun. */
+  /** Answers that were started. */
   readonly answers: number
+  /** Tables that were received whole. */
+  readonly tablesReceived: number
+  /** Connections that this host's kernel lacked after the last comparison. */
+  readonly kernelLacks: number
+  /** Connections received a second, and the estimated time until the rest is here; undefined outside a transfer. */
+  readonly rate: number | undefined
+  readonly remainingMs: Milliseconds | undefined
 }
 
-/** Asks for a table until there is one, or until it is time to go without. */
-export class Asking {
-  readonly #times: AgentTimes
-  readonly #attempts: number
-  readonly #outlets: AskingOutlets
-  readonly #offers = new Map<AgentId, Offer>()
+/** Requests a table until there is one, or until the limit. */
+export class Requester {
+  readonly #context: RequesterContext
+  readonly #timers = new Timers<
+    'request' | 'choose' | 'limit' | 'transfer-limit' | 'silence' | 'stall' | 'retry' | 'judge'
+  >()
+  readonly #offers = new Offers()
   #outcome: AgentOutcome | undefined
-  #active = false
-  #deadline: TimestampMs = Infinity
-  #hardDeadline: TimestampMs = Infinity
-  #askAt: TimestampMs = Infinity
-  #chooseAt: TimestampMs = Infinity
+  #isActive = false
+  #isRestoring = false
+  #limitAt: TimestampMs = 0
   #request: number
   #transfer: Transfer | undefined
-  #failed: AgentId | undefined
   #answers = 0
-  #short = 0
-  #restoring = false
+  #shortAnswers = 0
+  #tablesReceived = 0
+  #kernelLacks = 0
   #origin: AgentId | undefined
 
-  /** @param firstRequest - Number of the first request: random, so that a restart is not taken for a repetition. */
-  constructor(times: AgentTimes, attempts: number, firstRequest: number, outlets: AskingOutlets) {
-    this.#times = times
-    this.#attempts = attempts
+  /** @param firstRequest - Number of the first request: random, so that a restart does not look like a repetition. */
+  constructor(context: RequesterContext, firstRequest: number) {
+    this.#context = context
     this.#request = firstRequest
-    this.#outlets = outlets
   }
 
-  /** Why it is ready; undefined while it is not. Stays while it asks again. */
+  /** Why it is ready; undefined until it is. Remains while it requests a table again. */
   get outcome(): AgentOutcome | undefined {
     return this.#outcome
   }
 
-  /** Who gave all that there is, if one did. */
+  /** The agent that supplied the whole table, if one did. */
   get origin(): AgentId | undefined {
     return this.#origin
   }
 
-  /** Whether it asks, or a table is on its way. */
-  get active(): boolean {
-    return this.#active
+  /** Whether it waits for offers or for a table. */
+  get isActive(): boolean {
+    return this.#isActive
   }
 
-  /** Begins to ask. */
+  /** Whether a table is on its way. */
+  get isReceiving(): boolean {
+    return this.#isActive && this.#transfer?.begunAt !== undefined
+  }
+
+  /** Starts. */
   start(now: TimestampMs): void {
-    if (this.#active) return
-    this.#active = true
-    this.#restoring = false
+    if (this.#isActive) return
+    const { limit, transferLimit } = this.#context.times
+    this.#isActive = true
+    this.#isRestoring = false
     this.#answers = 0
-    this.#short = 0
-    this.#deadline = now + this.#times.limit
-    this.#hardDeadline = now + this.#times.transferLimit
-    this.#ask(now)
+    this.#shortAnswers = 0
+    this.#kernelLacks = 0
+    this.#limitAt = now + limit
+    this.#timers.set('transfer-limit', now + transferLimit)
+    this.#requestOffers(now)
   }
 
-  /** Ends it: one who answers may stop. */
+  /** Stops: a responder may stop, too. */
   stop(): void {
     this.#cancel()
-    this.#settle(this.#outcome)
+    this.#isActive = false
+    this.#timers.clear()
   }
 
-  /** Somebody offers a table. */
-  handleOffer({ from, request, connections, ready }: AgentMessage, source: From, now: TimestampMs): void {
-    if (!this.#active || this.#transfer !== undefined || this.#restoring || request !== this.#request) return
-    if (this.#offers.size >= MOST_OFFERS) return
-    this.#offers.set(from, { id: from, source, connections, ready })
-    this.#chooseAt = Math.min(this.#chooseAt, now + this.#times.choice)
+  /** Another agent has a copy of this table, so an agent that was alone has all that there is. */
+  confirm(): void {
+    if (this.#outcome === 'alone' && !this.#isActive) this.#outcome = 'complete'
   }
 
-  /** An answer begins: ours, or another's, which is as good if we have none yet. */
-  handleBegin(message: AgentMessage, toUs: boolean, source: From, now: TimestampMs): void {
+  /** Handles an offer to this agent. */
+  handleOffer({ from, request, connections, ready }: OfferMessage, source: From, now: TimestampMs): void {
+    if (!this.#isActive || this.#transfer !== undefined || this.#isRestoring || request !== this.#request) return
+    this.#offers.add({ id: from, source, connections, ready })
+    this.#timers.setOnce('choose', now + this.#context.times.choice)
+  }
+
+  /** Handles the begin of an answer. One to another requester is as good, if its sender has announced itself. */
+  handleBegin(message: BeginMessage, toUs: boolean, source: From, now: TimestampMs): void {
     const { from, request, connections, ready } = message
-    if (!this.#active) return
+    if (!this.#isActive || this.#isRestoring) return
     const transfer = this.#transfer
-    // One who was chosen and begins for another is too busy for us.
-    const free = transfer === undefined || (!transfer.begun && transfer.offer.id === from)
-    if (free && !toUs) this.#listen({ id: from, source, connections, ready }, request, true, now)
-    if (!this.#belongs(message) || this.#transfer!.begun) return
-    this.#transfer!.begun = true
-    this.#transfer!.planned = connections
+    // A responder that was chosen and begins for another requester is too busy for this one.
+    const isFree = transfer === undefined || (transfer.begunAt === undefined && transfer.offer.id === from)
+    if (isFree && !toUs) {
+      if (!this.#context.peers.isKnown(from, source.address)) return this.#context.reject('UNKNOWN_RESPONDER')
+      this.#expect({ id: from, source, connections, ready }, request, true, now)
+    }
+    const current = this.#current(message, source)
+    if (current === undefined || current.begunAt !== undefined) return
+    current.begunAt = now
+    current.planned = connections
     this.#answers++
-    this.#outlets.changed()
+    this.#timers.set('stall', now + this.#context.times.stall)
+    if (current.round === 0) this.#timers.clear('retry')
   }
 
-  /** An answer goes on. */
-  handleProgress(message: AgentMessage, now: TimestampMs): void {
-    if (this.#belongs(message)) this.#transfer!.heardAt = now
+  /** Handles a progress report. */
+  handleProgress(message: ProgressMessage, source: From, now: TimestampMs): void {
+    if (this.#current(message, source) !== undefined) this.#timers.set('silence', now + this.#context.times.silence)
   }
 
-  /** What was sent of a portion. */
-  handleList(message: AgentMessage, now: TimestampMs): void {
-    if (!this.#belongs(message)) return
-    this.#transfer!.proof.learn(message)
-    this.#hear(this.#transfer!, now)
+  /** Handles the list of a portion. */
+  handleList(message: ListMessage, source: From, now: TimestampMs): void {
+    const transfer = this.#current(message, source)
+    if (transfer === undefined) return
+    transfer.proof.handleList(message.portion, message.sums)
+    this.#keepAlive(transfer, now)
   }
 
-  /** An answer is over; what is still under way may come for a moment. */
-  handleDone(message: AgentMessage, now: TimestampMs): void {
-    const transfer = this.#transfer
-    const [messages = 0, round = 0] = message.words
-    if (!this.#belongs(message) || transfer!.end !== undefined || messages > MOST_MESSAGES) return
-    // The end is said several times; one of before what was sent again is no end of that.
-    if (round < transfer!.round) return
-    transfer!.round = round
-    transfer!.end = { connections: message.connections, messages }
-    transfer!.judgeAt = now + this.#times.stragglers
-    this.#hear(transfer!, now)
+  /** Handles the end of an answer; what is still on its way may arrive for a moment. */
+  handleDone(message: DoneMessage, source: From, now: TimestampMs): void {
+    const transfer = this.#current(message, source)
+    const { connections, messages, round } = message
+    if (transfer === undefined || transfer.end !== undefined || messages > MAX_TABLE_MESSAGES) return
+    // The end is sent several times; one from before a retransmission does not end that.
+    if (round < transfer.round) return
+    transfer.round = round
+    transfer.end = { connections, messages }
+    this.#timers.clear('silence', 'stall', 'retry')
+    this.#timers.set('judge', now + this.#context.times.stragglers)
   }
 
-  /** A message with connections came from this source, while it is {@link Asking.active}. */
-  handleConnections(bytes: Uint8Array, count: number, { address, port }: From, now: TimestampMs): void {
+  /** Handles a sync message with connections from any source, while {@link Requester.isActive}. */
+  handleTableMessage(bytes: Uint8Array, connections: number, { address, port }: From, now: TimestampMs): void {
     const transfer = this.#transfer
     if (transfer?.offer.source.port !== port || transfer.offer.source.address !== address) return
-    transfer.proof.arrive(bytes, count)
-    this.#hear(transfer, now)
+    transfer.proof.handleMessage(bytes, connections)
+    this.#keepAlive(transfer, now)
   }
 
-  /** The kernel's own table lacks so many. */
+  /** The kernel's own table was compared, or filled: so many connections are missing there. */
   verified(missing: number, now: TimestampMs): void {
     const transfer = this.#transfer
-    if (this.#restoring) this.#giveUp()
-    else if (transfer?.verifying !== true) return
-    else if (missing === 0) this.#settle('complete')
-    else this.#fallShort(transfer, now)
+    if (this.#isRestoring) this.#finish(this.#outcomeWithoutTable())
+    else if (transfer?.isVerifying === true) {
+      transfer.isVerifying = false
+      this.#kernelLacks = missing
+      if (missing === 0) this.#accept(transfer, now)
+      else this.#retryWhole(transfer, now)
+    }
   }
 
-  /** Does what is due. */
+  /** Handles what is due. */
   handleTimeout(now: TimestampMs): void {
-    if (!this.#active) return
-    if (now >= this.#hardDeadline) this.#giveUp()
-    else if (this.#restoring) return
-    else if (this.#transfer !== undefined) this.#watch(this.#transfer, now)
-    else if (now >= this.#deadline) this.#goWithout()
-    else if (now >= this.#chooseAt) this.#take(bestOffer(this.#offers.values(), this.#failed), now)
-    else if (now >= this.#askAt) this.#ask(now)
+    for (let name = this.#timers.take(now); name !== undefined; name = this.#timers.take(now)) {
+      const transfer = this.#transfer
+      if (name === 'transfer-limit') this.#giveUp()
+      else if (name === 'request') this.#requestOffers(now)
+      else if (name === 'choose') this.#choose(now)
+      else if (name === 'limit') this.#endWithoutAnswer()
+      else if (name === 'judge') this.#judge(transfer!, transfer!.end!, now)
+      else if (name === 'retry') this.#repeatRequest(transfer!, now)
+      else this.#replace(transfer!, now)
+    }
   }
 
-  /** When something is due. */
+  /** Returns when something is due. */
   nextTimeout(): TimestampMs {
-    if (!this.#active) return Infinity
-    if (this.#restoring) return this.#hardDeadline
-    const transfer = this.#transfer
-    if (transfer === undefined) return Math.min(this.#deadline, this.#askAt, this.#chooseAt)
-    if (transfer.verifying) return this.#hardDeadline
-    if (transfer.end !== undefined) return Math.min(this.#hardDeadline, transfer.judgeAt)
-    return Math.min(this.#hardDeadline, transfer.heardAt + this.#times.silence, transfer.askAgainAt)
+    return this.#timers.next()
   }
 
-  /** What it is at. */
-  report(): AskingReport {
+  /** Returns the state. */
+  report(now: TimestampMs): RequesterReport {
     const transfer = this.#transfer
+    const received = transfer?.proof.connections ?? 0
+    const expected = transfer?.end?.connections ?? transfer?.planned ?? 0
+    const elapsed = this.isReceiving && received > 0 ? now - transfer!.begunAt! : 0
+    const rate = elapsed > 0 ? (received * 1000) / elapsed : undefined
     return {
       outcome: this.#outcome,
       answerer: transfer?.offer.id,
-      received: transfer?.proof.connections ?? 0,
-      expected: transfer?.end?.connections ?? transfer?.planned ?? 0,
-      answers: this.#answers
+      answererAddress: transfer?.offer.source.address,
+      received,
+      expected,
+      answers: this.#answers,
+      tablesReceived: this.#tablesReceived,
+      kernelLacks: this.#kernelLacks,
+      rate,
+      remainingMs: rate === undefined ? undefined : (Math.max(expected - received, 0) * 1000) / rate
     }
   }
 
-  #ask(now: TimestampMs): void {
+  #requestOffers(now: TimestampMs): void {
     this.#transfer = undefined
     this.#offers.clear()
-    this.#chooseAt = Infinity
-    this.#askAt = now + this.#times.retry
-    this.#nextRequest()
-    this.#outlets.say({ kind: 'request', to: EVERYBODY, request: this.#request, connections: 0 })
-    this.#outlets.changed()
-  }
-
-  #nextRequest(): void {
+    this.#timers.clear('choose', 'silence', 'stall', 'retry', 'judge')
+    this.#timers.set('request', now + this.#context.times.retry)
+    this.#timers.set('limit', this.#limitAt)
     this.#request = (this.#request + 1) >>> 0
+    this.#sendRequest(EVERY_AGENT)
   }
 
-  #take(offer: Offer, now: TimestampMs): void {
-    this.#listen(offer, this.#request, false, now)
-    this.#sayChoice()
+  #sendRequest(to: AgentId): void {
+    this.#context.send({ kind: 'request', to, request: this.#request, capacity: this.#context.capacity })
   }
 
-  #listen(offer: Offer, request: number, joined: boolean, now: TimestampMs): void {
-    this.#transfer = expectTransfer(offer, request, joined, now, this.#times.retry)
-    this.#chooseAt = Infinity
-    this.#outlets.changed()
+  #choose(now: TimestampMs): void {
+    this.#expect(this.#offers.best()!, this.#request, false, now)
+    this.#sendRequest(this.#transfer!.offer.id)
   }
 
-  #sayChoice(): void {
-    const { offer, request } = this.#transfer!
-    this.#outlets.say({ kind: 'request', to: offer.id, request, connections: 0 })
+  #expect(offer: Offer, request: number, isJoined: boolean, now: TimestampMs): void {
+    const { silence, retry } = this.#context.times
+    this.#transfer = createTransfer(offer, request, isJoined)
+    this.#timers.clear('request', 'choose', 'limit', 'stall', 'judge')
+    this.#timers.set('silence', now + silence)
+    this.#timers.set('retry', isJoined ? Infinity : now + retry)
   }
 
-  #belongs({ from, request }: AgentMessage): boolean {
-    return this.#active && this.#transfer?.offer.id === from && this.#transfer.request === request
+  /** Returns the transfer that a message of a responder belongs to. */
+  #current({ from, request }: { from: AgentId; request: number }, { address, port }: From): Transfer | undefined {
+    const transfer = this.#transfer
+    if (!this.#isActive || transfer === undefined || transfer.isVerifying) return undefined
+    const { id, source } = transfer.offer
+    if (id !== from || transfer.request !== request) return undefined
+    if (source.address === address && source.port === port) return transfer
+    this.#context.reject('UNKNOWN_RESPONDER')
+    return undefined
   }
 
-  #watch(transfer: Transfer, now: TimestampMs): void {
-    // It is we who keep the other waiting: looking at a large kernel's table takes longer than silence may.
-    if (transfer.verifying) return
-    if (transfer.end !== undefined && now >= transfer.judgeAt) this.#judge(transfer, transfer.end, now)
-    else if (now >= transfer.heardAt + this.#times.silence) this.#replace(transfer, now)
-    else if (now >= transfer.askAgainAt) this.#askAgain(transfer, now)
+  /** The responder sends what was requested: no request has to be repeated. */
+  #keepAlive({ end, round, begunAt, isVerifying }: Transfer, now: TimestampMs): void {
+    if (end !== undefined || isVerifying) return
+    const { silence, stall } = this.#context.times
+    this.#timers.set('silence', now + silence)
+    if (begunAt !== undefined) this.#timers.set('stall', now + stall)
+    if (round > 0) this.#timers.clear('retry')
   }
 
-  /** A choice, or what was asked for after loss, can be lost as well. */
-  #askAgain(transfer: Transfer, now: TimestampMs): void {
-    transfer.askAgainAt = now + this.#times.retry
-    if (transfer.round > 0) this.#sayMissing(transfer, transfer.proof.missing(transfer.sent))
-    else if (transfer.begun) transfer.askAgainAt = Infinity
-    else this.#sayChoice()
+  /** Sends the choice, or a request for retransmission, again: either can be lost. */
+  #repeatRequest(transfer: Transfer, now: TimestampMs): void {
+    this.#timers.set('retry', now + this.#context.times.retry)
+    if (transfer.round === 0) this.#sendRequest(transfer.offer.id)
+    else this.#sendRepeat(transfer, transfer.proof.missing(transfer.total.messages, transfer.total.connections))
   }
 
-  /** Whoever answers is there: nothing has to be said twice. */
-  #hear(transfer: Transfer, now: TimestampMs): void {
-    transfer.heardAt = now
-    if (transfer.round > 0) transfer.askAgainAt = Infinity
+  #judge(transfer: Transfer, end: End, now: TimestampMs): void {
+    const missing = transfer.proof.missing(end.messages, end.connections)
+    if (missing.length > 0) this.#requestMissing(transfer, missing, end, now)
+    else if (this.#context.verifies) {
+      // Reading a large kernel table takes longer than the silence timeout, so only the transfer limit applies.
+      transfer.isVerifying = true
+      this.#context.emit({ type: 'verify', connections: end.connections })
+    } else this.#accept(transfer, now)
   }
 
-  #judge(transfer: Transfer, { connections, messages }: End, now: TimestampMs): void {
-    const missing = transfer.proof.missing(messages)
-    if (missing.length > 0) this.#askForMissing(transfer, missing, messages, now)
-    else if (this.#outlets.verify === undefined) this.#settle('complete')
-    else {
-      transfer.verifying = true
-      this.#outlets.verify(connections)
-    }
-  }
-
-  /** As long as it brings some of it now and then. */
-  #askForMissing(transfer: Transfer, pieces: readonly Piece[], messages: number, now: TimestampMs): void {
+  /** Requests what is missing, as long as that brings some of it now and then. */
+  #requestMissing(transfer: Transfer, pieces: readonly Piece[], end: End, now: TimestampMs): void {
+    const { silence, retry, stall } = this.#context.times
     const missing = pieces.reduce((sum, piece) => sum + missingIn(piece), 0)
-    transfer.inVain = missing < transfer.missing ? 0 : transfer.inVain + 1
-    if (transfer.inVain >= MOST_IN_VAIN) {
-      this.#fallShort(transfer, now)
-      return
-    }
+    transfer.fruitless = missing < transfer.missing ? 0 : transfer.fruitless + 1
+    if (transfer.fruitless >= MAX_FRUITLESS) return this.#retryWhole(transfer, now)
     transfer.missing = Math.min(missing, transfer.missing)
-    transfer.sent = messages
+    transfer.total = end
     transfer.round++
     transfer.end = undefined
-    transfer.heardAt = now
-    transfer.askAgainAt = now + this.#times.retry
-    this.#sayMissing(transfer, pieces)
+    this.#timers.set('silence', now + silence)
+    this.#timers.set('stall', now + stall)
+    this.#timers.set('retry', now + retry)
+    this.#sendRepeat(transfer, pieces)
   }
 
-  #sayMissing({ offer, request, round }: Transfer, pieces: readonly Piece[]): void {
-    this.#outlets.say({ kind: 'repeat', to: offer.id, request, connections: round, words: wordsOf(pieces) })
+  #sendRepeat({ offer, request, round }: Transfer, pieces: readonly Piece[]): void {
+    this.#context.send({ kind: 'repeat', to: offer.id, request, round, pieces: requestable(pieces) })
   }
 
-  /** Some are missing: once more from the same one, as often as is allowed. */
-  #fallShort({ offer }: Transfer, now: TimestampMs): void {
-    if (++this.#short >= this.#attempts) {
-      this.#settle('incomplete')
+  /** Accepts a table that arrived whole, unless a ready peer has more than twice as much. */
+  #accept(transfer: Transfer, now: TimestampMs): void {
+    const { peers, tableSize } = this.#context
+    const { offer, proof } = transfer
+    this.#tablesReceived++
+    const own = Math.max(tableSize(), proof.connections)
+    if (own < (peers.fullest()?.connections ?? 0) * COMPLETE_SHARE) {
+      this.#offers.addFailure(offer.source)
+      if (now >= this.#limitAt) this.#finish('incomplete')
+      else this.#requestOffers(now)
       return
     }
-    this.#nextRequest()
-    this.#take(offer, now)
+    this.#origin = tableSize() <= proof.connections * COPY_MARGIN ? offer.id : undefined
+    this.#finish('complete')
   }
 
-  /** Gone silent: another one is asked. */
-  #replace({ offer, begun }: Transfer, now: TimestampMs): void {
-    this.#failed = offer.id
+  /** Some of the table is missing: requests all of it from the same agent, as often as is allowed. */
+  #retryWhole({ offer }: Transfer, now: TimestampMs): void {
+    if (++this.#shortAnswers >= this.#context.attempts) return this.#finish('incomplete')
+    this.#request = (this.#request + 1) >>> 0
+    this.#expect(offer, this.#request, false, now)
+    this.#sendRequest(offer.id)
+  }
+
+  /** The responder is silent: another one is asked. */
+  #replace({ offer, proof }: Transfer, now: TimestampMs): void {
+    this.#offers.addFailure(offer.source)
     this.#cancel()
-    if (begun) this.#deadline = Math.max(this.#deadline, now + this.#times.silence)
-    this.#ask(now)
+    if (proof.connections > 0) this.#limitAt = Math.max(this.#limitAt, now + this.#context.times.silence)
+    this.#requestOffers(now)
   }
 
   #cancel(): void {
     const transfer = this.#transfer
-    if (transfer === undefined || transfer.joined || transfer.end !== undefined) return
-    this.#outlets.say({ kind: 'cancel', to: transfer.offer.id, request: transfer.request, connections: 0 })
+    if (!this.#isActive || transfer === undefined || transfer.isJoined || transfer.end !== undefined) return
+    this.#context.send({ kind: 'cancel', to: transfer.offer.id, request: transfer.request })
   }
 
-  /** What a restart left on disk is worth more than nothing: the kernel gets it first, if there is no agent to ask. */
-  #goWithout(): void {
-    this.#restoring = this.#answers === 0 && this.#outcome === undefined && this.#outlets.restore()
-    if (!this.#restoring) this.#giveUp()
+  /** No table came before the limit: a restarted kernel gets what was stored before the agent is ready. */
+  #endWithoutAnswer(): void {
+    const { restores, tableSize, emit } = this.#context
+    if (this.#answers > 0 || this.#outcome !== undefined || !restores || tableSize() === 0) return this.#giveUp()
+    this.#isRestoring = true
+    this.#timers.clear('request', 'choose', 'limit')
+    emit({ type: 'restore' })
   }
 
   #giveUp(): void {
     this.#cancel()
-    this.#settle(this.#answers > 0 ? 'incomplete' : 'alone')
+    this.#finish(this.#outcomeWithoutTable())
   }
 
-  #settle(outcome: AgentOutcome | undefined): void {
-    this.#active = false
+  #outcomeWithoutTable(): AgentOutcome {
+    const isAlone = this.#answers === 0 && (this.#context.peers.fullest()?.connections ?? 0) === 0
+    return isAlone ? 'alone' : 'incomplete'
+  }
+
+  #finish(outcome: AgentOutcome): void {
+    this.#isActive = false
+    this.#isRestoring = false
     this.#outcome = outcome
-    if (outcome === 'complete') this.#origin = this.#findOrigin(this.#transfer!)
-    this.#outlets.changed()
-  }
-
-  #findOrigin({ offer, proof }: Transfer): AgentId | undefined {
-    return this.#outlets.tableSize() <= proof.connections * MORE_THAN_CAME ? offer.id : undefined
+    this.#timers.clear()
   }
 }

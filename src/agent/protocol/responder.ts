@@ -1,214 +1,284 @@
 /**
- * The giving side of an agent: offers, one answer at a time, and its limits.
+ * The responding side of an agent: offers, one answer at a time, and its limits.
  *
  * @module
  */
 
-import type { TimestampMs } from '../../units.js'
-import type { AgentId, AgentMessage } from './messages.js'
-import type { AgentTimes } from './options.js'
-import type { Saying } from './requester.js'
-import { AnswerGate } from './answer-gate.js'
-import { costOf, piecesOf, type Piece } from './arrival-proof.js'
-import type { From } from '../../engine/events.js'
+import { counted } from '../../text.js'
+import type { From, NoticeEvent } from '../../engine/events.js'
+import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Bytes, Milliseconds, TimestampMs } from '../../units.js'
+import { AnswerLimiter } from './answer-limiter.js'
+import { allowedPieces, costOf } from './arrival-proof.js'
+import type {
+  AgentId,
+  AgentStatement,
+  CancelMessage,
+  ReceiveCapacity,
+  RepeatMessage,
+  RequestMessage
+} from './messages.js'
+import type { AgentEvent, AgentRejection, AgentTimes, TableSource } from './options.js'
+import { paceOf, type Pace } from './pace.js'
+import { TableSender, type ListEncoder } from './table-sender.js'
+import { Timers } from './timers.js'
 
-/** Offers that wait for their moment: who asks beyond these asks again. */
-const MOST_OFFERS = 16
-/** How often the end is said: it is one small message, and its loss would cost a whole repeat. */
+/** Offers that wait for their random delay; requesters beyond repeat their request. */
+const MAX_OFFERS = 16
+/** Copies of the end of an answer: it is one small message, and its loss would cost a round of retransmission. */
 const DONE_COPIES = 3
-/** Time between these. */
-const DONE_GAP = 100
-
-/** What may be sent again of an answer: a share of its messages, and a portion in any case. */
+const DONE_INTERVAL: Milliseconds = 100
+/** Share of an answer's messages that may be retransmitted, and a number that always may. */
 const REPEATED_SHARE = 4
-const REPEATED_LEAST = 64
+const REPEATED_MIN = 64
 
-/** What the giving side says and does. */
-export interface AnsweringOutlets {
-  /** Says something. */
-  readonly say: (message: Saying) => void
-  /** Begins to send the table. */
-  readonly answer: (to: AgentId, address: string) => void
-  /** Sends some of its messages again. */
-  readonly repeat: (pieces: readonly Piece[]) => void
-  /** Need not keep it any longer. */
-  readonly forget: () => void
-  /** Stops sending it. */
-  readonly stop: () => void
-  /** Connections to give away. */
-  readonly tableSize: () => number
+/** What a responder needs of its engine. */
+export interface ResponderContext {
+  readonly times: AgentTimes
+  readonly table: TableSource
+  readonly maxLength: Bytes
+  /** Connections a second; undefined for the pace that the requesters' buffers allow. */
+  readonly rate: number | undefined
   readonly chance: () => number
+  readonly send: (message: AgentStatement) => void
+  readonly encode: (message: AgentStatement) => Uint8Array
+  readonly emit: (event: AgentEvent) => void
+  readonly reject: (reason: AgentRejection) => void
 }
 
-interface Offer {
+interface PendingOffer {
   readonly request: number
   readonly due: TimestampMs
+  readonly capacity: ReceiveCapacity | undefined
 }
 
+/** An answer from the request to the time when nothing of it is retransmitted any more. */
 interface Answer {
   readonly to: AgentId
+  readonly address: string
   readonly request: number
-  sent: number
-  nextProgress: TimestampMs
+  readonly startedAt: TimestampMs
+  /** `refreshing`: the table is being brought up to date. `ended`: parts may be requested again. */
+  phase: 'refreshing' | 'sending' | 'ended' | 'forgotten'
+  sender: TableSender | undefined
+  /** Whether agents other than the requester wait for it. */
+  isShared: boolean
+  capacities: (ReceiveCapacity | undefined)[]
+  /** Retransmissions, and messages that may still be retransmitted. */
+  round: number
+  budget: number
+  copies: number
 }
 
-/** An answer that is over, of which something may be sent again. */
-interface Ended {
-  readonly to: AgentId
-  readonly request: number
-  /** Connections and messages that were sent. */
-  readonly sent: number
-  readonly messages: number
-  /** How often something was sent again, and messages that still may be. */
-  readonly round: number
-  readonly budget: number
-  /** How often the end is still to be said, and when next. */
-  left: number
-  due: TimestampMs
-  /** When it is forgotten. */
-  readonly until: TimestampMs
-}
-
-/** Gives tables to those who ask. */
-export class Answering {
-  readonly #times: AgentTimes
-  readonly #outlets: AnsweringOutlets
-  readonly #gate: AnswerGate
-  readonly #offers = new Map<AgentId, Offer>()
+/** Sends the table to agents that request it. */
+export class Responder {
+  readonly #context: ResponderContext
+  readonly #limiter: AnswerLimiter
+  readonly #timers = new Timers<'offer' | 'progress' | 'send' | 'done' | 'forget'>()
+  readonly #offers = new Map<AgentId, PendingOffer>()
   #answer: Answer | undefined
-  /** The last one; while it is being sent again, too. */
-  #ended: Ended | undefined
-  /** Requests that were passed over because of the limit. */
-  refused = 0
-  /** Answers that were begun. */
-  given = 0
+  /** Answers that were started, and those that ended whole. */
+  started = 0
+  sent = 0
 
-  constructor(times: AgentTimes, burst: number, outlets: AnsweringOutlets) {
-    this.#times = times
-    this.#outlets = outlets
-    this.#gate = new AnswerGate(times.answerInterval, burst)
+  /** @param burst - Answers that may follow each other at once for one requester. */
+  constructor(context: ResponderContext, burst: number) {
+    this.#context = context
+    this.#limiter = new AnswerLimiter(context.times.answerInterval, burst)
   }
 
   /** Whether a table is being sent. */
-  get busy(): boolean {
-    return this.#answer !== undefined
+  get isBusy(): boolean {
+    return this.#answer?.phase === 'refreshing' || this.#answer?.phase === 'sending'
   }
 
-  /** Somebody asks everybody: an offer follows after a random delay, if there is anything to give. */
-  handleQuestion({ from, request }: AgentMessage, address: string, ready: boolean, now: TimestampMs): void {
-    if (this.busy || this.#offers.has(from) || this.#offers.size >= MOST_OFFERS) return
-    if (!ready && this.#outlets.tableSize() === 0) return
-    if (!this.#gate.isOpen(address, now)) this.refused++
-    else this.#offers.set(from, { request, due: now + this.#outlets.chance() * this.#times.offerDelay })
+  /** Handles a request to every agent: an offer follows after a random delay, if there is anything to send. */
+  handleRequest({ from, request, capacity }: RequestMessage, address: string, ready: boolean, now: TimestampMs): void {
+    const { table, times, chance, reject } = this.#context
+    if (!ready && table.size === 0) return
+    if (this.isBusy) {
+      if (from !== this.#answer!.to) this.#share(this.#answer!, capacity, now)
+      reject('BUSY')
+    } else if (this.#offers.has(from) || this.#offers.size >= MAX_OFFERS) return
+    else if (!this.#limiter.isOpen(address, now)) reject('RATE_LIMITED')
+    else {
+      this.#offers.set(from, { request, capacity, due: now + chance() * times.offerDelay })
+      this.#armOffers()
+    }
   }
 
-  /** Somebody has chosen us. */
-  handleChoice({ from, request }: AgentMessage, { address }: From, now: TimestampMs): void {
-    const last = this.#ended
-    if (this.busy || (last?.to === from && last.request === request)) return
-    if (!this.#gate.take(address, now)) {
-      this.refused++
+  /** Handles a request to this agent: the answer starts. */
+  handleChoice({ from, request, capacity }: RequestMessage, { address }: From, now: TimestampMs): void {
+    const { times, table, send, emit, reject } = this.#context
+    const last = this.#answer
+    if (last?.to === from && last.request === request) return
+    if (this.isBusy) return reject('BUSY')
+    if (!this.#limiter.take(address, now)) return reject('RATE_LIMITED')
+    this.started++
+    const waiting = [...this.#offers].filter(([id]) => id !== from)
+    this.#offers.clear()
+    this.#answer = {
+      to: from,
+      address,
+      request,
+      startedAt: now,
+      phase: 'refreshing',
+      sender: undefined,
+      isShared: waiting.length > 0,
+      capacities: [capacity, ...waiting.map(([, offer]) => offer.capacity)],
+      round: 0,
+      budget: 0,
+      copies: 0
+    }
+    this.#timers.clear()
+    this.#timers.set('progress', now + times.progress)
+    send({ kind: 'begin', to: from, request, connections: table.size })
+    emit({ type: 'refresh', to: from, address })
+  }
+
+  /** The table is up to date: sending starts. */
+  refreshed(now: TimestampMs): void {
+    const answer = this.#answer
+    if (answer?.phase !== 'refreshing') return
+    const { table, encode, emit } = this.#context
+    const { to, address, request } = answer
+    const encodeList: ListEncoder = (portion, sums) => encode({ kind: 'list', to, request, portion, sums })
+    const pace = this.#paceOf(answer)
+    answer.phase = 'sending'
+    answer.sender = new TableSender(table.messages(), pace, encodeList, now)
+    emit(notice('TABLE_SENDING', `sending the table to agent ${to} at ${address}: ${rateText(pace)}`))
+    this.#continue(answer.sender, now)
+  }
+
+  /** Handles a cancellation. An answer that others wait for continues; of another one the unsent share costs nothing. */
+  handleCancel({ from, request }: CancelMessage, now: TimestampMs): void {
+    const answer = this.#answer
+    if (answer === undefined || !this.isBusy || answer.to !== from || answer.request !== request) return
+    if (answer.isShared) return
+    const { sender } = answer
+    this.#timers.clear('send', 'progress')
+    if (answer.round > 0) {
+      answer.phase = 'ended'
+      this.#timers.set('forget', now + this.#context.times.memory)
       return
     }
-    this.given++
-    this.#offers.delete(from)
-    this.#ended = undefined
-    this.#answer = { to: from, request, sent: 0, nextProgress: now + this.#times.progress }
-    this.#outlets.say({ kind: 'begin', to: from, request, connections: this.#outlets.tableSize() })
-    this.#outlets.answer(from, address)
-  }
-
-  /** The one who asked wants no more. */
-  handleCancel({ from, request }: AgentMessage): void {
-    if (this.#answer?.to !== from || this.#answer.request !== request) return
+    const share = sender === undefined ? 0 : sender.sent / Math.max(sender.connections, this.#context.table.size, 1)
+    this.#limiter.refund(answer.address, 1 - Math.min(share, 1), now)
     this.#answer = undefined
-    this.#outlets.stop()
   }
 
-  /** So many were sent so far. */
-  progress(sent: number): void {
-    if (this.#answer !== undefined) this.#answer.sent = sent
+  /** Handles a request for parts of the last answer, by anyone who received it. */
+  handleRepeat({ request, pieces }: RepeatMessage, now: TimestampMs): void {
+    const answer = this.#answer
+    if (answer?.phase !== 'ended' || answer.request !== request || answer.copies > 0) return
+    const allowed = allowedPieces(pieces, answer.sender!.messages, answer.budget)
+    answer.round++
+    answer.budget -= allowed.reduce((sum, piece) => sum + costOf(piece), 0)
+    answer.phase = 'sending'
+    this.#timers.clear('forget')
+    this.#timers.set('progress', now + this.#context.times.progress)
+    answer.sender!.repeat(allowed, now)
+    this.#continue(answer.sender!, now)
   }
 
-  /** A portion was sent. */
-  portion(portion: number, sums: readonly number[]): void {
-    if (this.#answer === undefined) return
-    const { to, request } = this.#answer
-    this.#outlets.say({ kind: 'list', to, request, connections: portion, words: sums })
-  }
-
-  /** Somebody who heard the answer lacks some of it: what may be sent again is limited, whoever asks. */
-  handleRepeat({ request, words }: AgentMessage, now: TimestampMs): void {
-    const ended = this.#ended
-    if (this.busy || ended?.request !== request || ended.left > 0) return
-    const pieces = piecesOf(words, ended.messages, ended.budget)
-    const budget = ended.budget - pieces.reduce((sum, piece) => sum + costOf(piece), 0)
-    const until = pieces.length > 0 ? now + this.#times.memory : ended.until
-    this.#ended = { ...ended, round: ended.round + 1, budget, until, due: Infinity }
-    this.#answer = { to: ended.to, request, sent: ended.sent, nextProgress: now + this.#times.progress }
-    this.#outlets.repeat(pieces)
-  }
-
-  /** All were sent, or sent again. */
-  done(sent: number, messages: number, now: TimestampMs): void {
-    if (this.#answer === undefined) return
-    const { to, request } = this.#answer
-    this.#answer = undefined
-    this.#ended = {
-      ...(this.#ended ?? {
-        to,
-        request,
-        sent,
-        messages,
-        round: 0,
-        budget: Math.max(Math.ceil(messages / REPEATED_SHARE), REPEATED_LEAST),
-        until: now + this.#times.memory
-      }),
-      left: DONE_COPIES,
-      due: now
-    }
-    this.handleTimeout(now)
-  }
-
-  /** Nothing more will be sent, and there is nothing to be said of it. */
-  failed(): void {
-    this.#answer = undefined
-    this.#ended = undefined
-  }
-
-  /** Says what is due. */
+  /** Handles what is due. */
   handleTimeout(now: TimestampMs): void {
+    for (let name = this.#timers.take(now); name !== undefined; name = this.#timers.take(now)) {
+      const answer = this.#answer
+      if (name === 'offer') this.#sendOffers(now)
+      else if (name === 'progress') this.#reportProgress(answer!, now)
+      else if (name === 'send') {
+        answer!.sender!.handleTimeout(now)
+        this.#continue(answer!.sender!, now)
+      } else if (name === 'done') this.#sendEnd(answer!, now)
+      else {
+        answer!.phase = 'forgotten'
+        answer!.sender = undefined
+      }
+    }
+  }
+
+  /** Returns when something is due. */
+  nextTimeout(): TimestampMs {
+    return this.#timers.next()
+  }
+
+  /** Returns the next datagram of the answer that may leave. */
+  poll(now: TimestampMs): Datagram | undefined {
+    const sender = this.#answer?.phase === 'sending' ? this.#answer.sender : undefined
+    const datagram = sender?.poll()
+    if (datagram !== undefined) this.#continue(sender!, now)
+    return datagram
+  }
+
+  /** Arms the timer for the next messages, or ends the answer when all have left. */
+  #continue(sender: TableSender, now: TimestampMs): void {
+    if (!sender.isDone) return this.#timers.set('send', sender.nextTimeout())
+    const answer = this.#answer!
+    const { messages, connections } = sender
+    answer.phase = 'ended'
+    answer.copies = DONE_COPIES
+    if (answer.round === 0) {
+      answer.budget = Math.max(Math.ceil(messages / REPEATED_SHARE), REPEATED_MIN)
+      this.sent++
+    }
+    const seconds = ((now - answer.startedAt) / 1000).toFixed(1)
+    const how = answer.round === 0 ? `in ${seconds} s` : `after retransmission ${answer.round}`
+    this.#context.emit(
+      notice(
+        'TABLE_SENT',
+        `table sent to agent ${answer.to} at ${answer.address}: ${counted(connections, 'connection')} ${how}`
+      )
+    )
+    this.#timers.clear('send', 'progress')
+    this.#timers.set('done', now)
+  }
+
+  #sendOffers(now: TimestampMs): void {
+    const { send, table } = this.#context
     for (const [to, { request, due }] of this.#offers) {
       if (due > now) continue
       this.#offers.delete(to)
-      if (!this.busy) this.#outlets.say({ kind: 'offer', to, request, connections: this.#outlets.tableSize() })
+      send({ kind: 'offer', to, request, connections: table.size })
     }
-    const answer = this.#answer
-    if (answer !== undefined && answer.nextProgress <= now) {
-      answer.nextProgress = now + this.#times.progress
-      this.#outlets.say({ kind: 'progress', to: answer.to, request: answer.request, connections: answer.sent })
-    }
-    if (this.#ended !== undefined && !this.busy) this.#sayEnd(this.#ended, now)
+    this.#armOffers()
   }
 
-  /** When something is due. */
-  nextTimeout(): TimestampMs {
-    const offers = [...this.#offers.values()].map(({ due }) => due)
-    const ended = this.#ended
-    const end = ended === undefined || this.busy ? Infinity : ended.left > 0 ? ended.due : ended.until
-    return Math.min(...offers, this.#answer?.nextProgress ?? Infinity, end)
+  #armOffers(): void {
+    this.#timers.set('offer', Math.min(...[...this.#offers.values()].map(({ due }) => due)))
   }
 
-  #sayEnd(ended: Ended, now: TimestampMs): void {
-    const { to, request, sent, messages, round } = ended
-    if (ended.left === 0) {
-      if (now < ended.until) return
-      this.#ended = { ...ended, budget: 0, until: Infinity }
-      this.#outlets.forget()
-    } else if (now >= ended.due) {
-      ended.left--
-      ended.due = now + DONE_GAP
-      this.#outlets.say({ kind: 'done', to, request, connections: sent, words: [messages, round] })
-    }
+  #reportProgress({ to, request, sender }: Answer, now: TimestampMs): void {
+    this.#timers.set('progress', now + this.#context.times.progress)
+    this.#context.send({ kind: 'progress', to, request, connections: sender?.sent ?? 0 })
   }
+
+  #sendEnd(answer: Answer, now: TimestampMs): void {
+    const { to, request, sender, round } = answer
+    const { connections, messages } = sender!
+    answer.copies--
+    this.#context.send({ kind: 'done', to, request, connections, messages, round })
+    if (answer.copies > 0) this.#timers.set('done', now + DONE_INTERVAL)
+    else this.#timers.set('forget', now + this.#context.times.memory)
+  }
+
+  #paceOf({ capacities }: Answer): Pace {
+    const { maxLength, rate } = this.#context
+    return paceOf(maxLength, rate, capacities)
+  }
+
+  /** Another agent waits for the answer too: its cancellation has no effect any more, and the slowest receiver sets the pace. */
+  #share(answer: Answer, capacity: ReceiveCapacity | undefined, now: TimestampMs): void {
+    answer.isShared = true
+    if (answer.capacities.length <= MAX_OFFERS) answer.capacities.push(capacity)
+    answer.sender?.slowDown(this.#paceOf(answer), now)
+  }
+}
+
+function rateText({ rate, unit }: Pace): string {
+  return `${Math.round(rate)} ${unit}s a second`
+}
+
+function notice(code: string, message: string): NoticeEvent {
+  return { type: 'notice', code, message }
 }

@@ -1,15 +1,15 @@
 /**
- * A table on its way to an agent: who offered it, and how far it has come.
+ * A table on its way to a requester: who offered it, and how far it is.
  *
  * @module
  */
 
-import type { Milliseconds, TimestampMs } from '../../units.js'
-import type { AgentId } from './messages.js'
-import { ArrivalProof } from './arrival-proof.js'
 import type { From } from '../../engine/events.js'
+import type { TimestampMs } from '../../units.js'
+import { ArrivalProof } from './arrival-proof.js'
+import type { AgentId } from './messages.js'
 
-/** What an agent offers. */
+/** A table that an agent offers. */
 export interface Offer {
   readonly id: AgentId
   readonly source: From
@@ -17,81 +17,49 @@ export interface Offer {
   readonly ready: boolean
 }
 
-/** What an answer's end says was sent. */
+/** Total that the end of an answer states. */
 export interface End {
   readonly connections: number
   readonly messages: number
 }
 
-/** A table that is on its way. */
+/** A table that is expected, or being received. */
 export interface Transfer {
   readonly offer: Offer
-  /** The request that it answers: another's, where we only listen. */
+  /** Number of the request that it answers: another agent's request if `isJoined`. */
   readonly request: number
-  readonly joined: boolean
-  begun: boolean
-  planned: number
+  readonly isJoined: boolean
   readonly proof: ArrivalProof
-  heardAt: TimestampMs
-  askAgainAt: TimestampMs
-  /** What the end said was sent, and when to judge it. */
+  /** Time of the begin; undefined until then. */
+  begunAt: TimestampMs | undefined
+  /** Connections that the responder plans to send. */
+  planned: number
+  /** Total, when the end was received. */
   end: End | undefined
-  judgeAt: TimestampMs
-  /** How often messages were sent again at least, when the end counts. */
+  /** Requests for retransmission so far; an end of an earlier round is ignored. */
   round: number
-  /** Messages of the table, as the last end said. */
-  sent: number
-  /** Messages that were missing when they were last asked for, and how often that brought none of them. */
+  /** Last stated total, for requests that are repeated. */
+  total: End
+  /** Messages missing at the last request for retransmission, and such requests in a row that brought none of them. */
   missing: number
-  inVain: number
-  verifying: boolean
+  fruitless: number
+  isVerifying: boolean
 }
 
-/**
- * A table that is expected from now on.
- *
- * @param request - The request that it answers.
- * @param joined - Whether it was another's request, and we only listen.
- * @param retry - When to ask again if nothing comes.
- */
-export function expectTransfer(
-  offer: Offer,
-  request: number,
-  joined: boolean,
-  now: TimestampMs,
-  retry: Milliseconds
-): Transfer {
+/** Creates a transfer that is expected from an offer. */
+export function createTransfer(offer: Offer, request: number, isJoined: boolean): Transfer {
   return {
     offer,
     request,
-    joined,
-    begun: false,
-    planned: offer.connections,
+    isJoined,
     proof: new ArrivalProof(),
-    heardAt: now,
-    askAgainAt: joined ? Infinity : now + retry,
+    begunAt: undefined,
+    planned: offer.connections,
     end: undefined,
-    judgeAt: Infinity,
     round: 0,
-    sent: 0,
+    total: { connections: 0, messages: 0 },
     missing: Infinity,
-    inVain: 0,
-    verifying: false
+    fruitless: 0,
+    isVerifying: false
   }
-}
-
-/**
- * Who is ready, then who has most, then the lowest name; one who has just failed only if there is no other.
- *
- * @param offers - One at least.
- */
-export function bestOffer(offers: Iterable<Offer>, failed: AgentId | undefined): Offer {
-  const sorted = [...offers].sort(
-    (one, other) =>
-      Number(one.id === failed) - Number(other.id === failed) ||
-      Number(other.ready) - Number(one.ready) ||
-      other.connections - one.connections ||
-      (one.id < other.id ? -1 : 1)
-  )
-  return sorted[0]!
 }
