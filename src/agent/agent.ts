@@ -30,7 +30,7 @@ import { Runner } from '../daemon/runner.js'
 import { SyncBackup } from '../daemon/backup/sync-backup.js'
 import type { SyncMaster } from '../daemon/master/sync-master.js'
 import { clockOf, linkOf, tableOf, udpOptionsOf } from '../daemon/sync-options.js'
-import { tableMessages } from './protocol/table-messages.js'
+import { tableMessages } from '../engine/full-table/bulk-messages.js'
 import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import { TappedReceiver } from './tapped-receiver.js'
 
@@ -207,7 +207,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       get size() {
         return current().size
       },
-      messages: () => tableMessages(current(), syncid, maxLength)
+      messages: () => tableMessages(current(), { version: 1, syncid, maxLength, channels: 1 })[Symbol.iterator]()
     }
   }
 

@@ -18,6 +18,5 @@ export {
 export type { Peer as AgentPeer } from './protocol/peers.js'
 export type { RequesterReport } from './protocol/requester.js'
 export { LIST_MESSAGES, messageSum } from './protocol/arrival-proof.js'
-export { tableMessages } from './protocol/table-messages.js'
 export { Agent } from './agent.js'
 export type { AgentEvents, AgentOptions } from './options.js'

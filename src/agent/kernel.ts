@@ -10,7 +10,6 @@ import type { ConnectionTable } from '../table/connection-table.js'
 import type { SendingTransport } from '../transport/transport.js'
 import { UdpSender } from '../transport/udp-sender.js'
 import type { Milliseconds } from '../units.js'
-import type { TableConnection } from '../wire/connection.js'
 import { counted } from '../text.js'
 import type { Announcing } from './announcing.js'
 import type { AgentOptions } from './options.js'
@@ -18,8 +17,7 @@ import type { Clock } from '../daemon/clock.js'
 import { isWithoutIpvs, KernelMirror } from './kernel-mirror.js'
 import { udpOptionsOf } from '../daemon/sync-options.js'
 import { sendBulk, paceFor } from '../daemon/bulk-sender.js'
-import { tableMessages } from './protocol/table-messages.js'
-import type { Datagram } from '../engine/master/send-queue.js'
+import { BulkMessages } from '../engine/full-table/bulk-messages.js'
 
 /** How often what is missing is brought, and how long the kernel is given to take the last of it. */
 const ROUNDS = 3
@@ -152,11 +150,9 @@ export class AgentKernel {
     const sender = open()
     try {
       await sender.start({ onError: ({ message }) => onNotice(message) })
-      const messages: Datagram[] = []
-      for (const message of tableMessages(connectionsOf(table, slots), syncid, maxLength)) {
-        if (message === undefined) await new Promise((resolve) => setImmediate(resolve))
-        else messages.push(message)
-      }
+      const bulk = new BulkMessages({ version: 1, syncid, maxLength, channels: 1 })
+      for (const slot of slots) if (table.isUsed(slot)) bulk.addSlot(table, slot)
+      const messages = bulk.finish()
       const options = { pace: paceFor(maxLength, rate), times: 1, clock, signal, onProgress: () => undefined }
       const { connections } = await sendBulk(messages, sender, options)
       if (!signal.aborted) onNotice(`${counted(connections, 'connection')} brought to this kernel`)
@@ -175,8 +171,4 @@ export function bringerOf(options: AgentOptions, sysctls: Sysctls): AgentKernelP
   if (bringer !== undefined) return () => bringer
   if (mcastInterface === undefined || peers.length > 0) return undefined
   return () => new UdpSender({ ...udpOptionsOf(options, sysctls), channels: 1, hostOnly: true }, system)
-}
-
-function* connectionsOf(table: ConnectionTable, slots: readonly number[]): Generator<TableConnection> {
-  for (const slot of slots) if (table.isUsed(slot)) yield table.connection(slot)
 }

@@ -19,7 +19,10 @@ import {
 } from '../../src/agent/protocol/messages.js'
 import { Offers } from '../../src/agent/protocol/offers.js'
 import { paceOf, receiveBufferOf } from '../../src/agent/protocol/pace.js'
-import { tableMessages } from '../../src/agent/protocol/table-messages.js'
+import { tableMessages } from '../../src/engine/full-table/bulk-messages.js'
+import { ConnectionTable } from '../../src/table/connection-table.js'
+import { createRows } from '../../src/wire/rows.js'
+import { rowFromConnection } from '../../src/wire/row-values.js'
 import { TableSender } from '../../src/agent/protocol/table-sender.js'
 import { Timers } from '../../src/agent/protocol/timers.js'
 import { BackupEngine } from '../../src/engine/backup/backup.js'
@@ -317,31 +320,35 @@ t.test('the pace follows the smallest receive buffer', (t) => {
     [capacity(0, 0, 0), capacity(0, 4e6, 1), capacity(1e6, 1, 5e5), capacity(1e6, 1, 0)].map(receiveBufferOf),
     [212_992, 4e6, 1e6, 2e6]
   )
-  t.match(paceOf(1472, undefined, [undefined]), { rate: 460, unit: 'message' })
-  t.match(paceOf(1472, undefined, []), { rate: 4000 }, 'nobody limits it')
+  t.match(paceOf(1472, undefined, [undefined]), { rate: 460 })
+  t.match(paceOf(1472, undefined, []), { rate: 460 }, 'Linux’s default')
   const large = capacity(4 << 20, 212_992, 4 << 20)
-  t.match(paceOf(1472, undefined, [large]), { rate: 4000, unit: 'message' })
+  t.match(paceOf(1472, undefined, [large]), { rate: 4000 })
   t.match(paceOf(1472, undefined, [large, undefined]), { rate: 460 })
-  t.match(paceOf(1472, undefined, [capacity(0, 1, 1)]), { rate: 1, burst: 1 })
-  t.match(paceOf(1472, 1000, [large]), { rate: 1000, burst: 20, unit: 'connection' })
+  t.match(paceOf(1472, undefined, [capacity(0, 1, 1)]), { rate: 10, burst: 1 })
+  t.match(paceOf(1472, 1000, [large]), { rate: 1000, burst: 20 })
   t.ok(paceOf(1472, 1e9, []).burst < 2000)
   t.end()
 })
 
 t.test('a table is sent at its pace, each portion with its list, and again in parts', (t) => {
-  const connections = Array.from({ length: 3000 }, (_, i) => tcpConnection(i, { timeout: 900 }))
-  const pace = { rate: 1000, burst: 10, unit: 'message' } as const
-  const sender = new TableSender(tableMessages(connections, 5, 1472), pace, (portion) => Uint8Array.of(portion), 1)
+  const table = new ConnectionTable({ maxConnections: 3000 })
+  const rows = createRows(1)
+  for (let i = 0; i < 3000; i++) {
+    rowFromConnection(tcpConnection(i, { timeout: 900 }), rows, 0)
+    table.upsert(rows, 0, 1)
+  }
+  const source = () => tableMessages(table, { version: 1, syncid: 5, maxLength: 1472, channels: 1 })[Symbol.iterator]()
+  const pace = { rate: 1000, burst: 10, costOf: () => 1 }
+  const sender = new TableSender(source(), pace, (portion) => Uint8Array.of(portion), 1)
   const drain = (): number[] => {
     const counts: number[] = []
     for (let next = sender.poll(); next !== undefined; next = sender.poll()) counts.push(next.connections)
     return counts
   }
   let now = 1
-  while (sender.messages === 0) {
-    t.equal(sender.nextTimeout(), now + 1, 'reading goes on')
-    sender.handleTimeout(++now)
-  }
+  while (sender.nextTimeout() === now + 1) sender.handleTimeout(++now)
+  t.ok(now > 2, 'reading takes several steps')
   t.strictSame([sender.messages, sender.connections, sender.isDone], [75, 3000, false])
   t.equal(sender.nextTimeout(), Infinity, 'a message waits to be polled')
   t.equal(drain().length, 10)
@@ -371,12 +378,13 @@ t.test('a table is sent at its pace, each portion with its list, and again in pa
   t.equal(drain().length, 2)
   t.equal(sender.sent, 80)
   const byConnection = new TableSender(
-    tableMessages(connections, 5, 1472),
-    { rate: 400, burst: 40, unit: 'connection' },
+    source(),
+    { rate: 400, burst: 40, costOf: ({ connections }: { connections: number }) => connections },
     () => new Uint8Array(1),
     1
   )
-  for (let step = 2; byConnection.messages === 0; step++) byConnection.handleTimeout(step)
+  for (let step = 2; byConnection.messages < 75; step++) byConnection.handleTimeout(step)
+  byConnection.handleTimeout(100)
   t.ok(byConnection.poll())
   t.equal(byConnection.poll(), undefined)
   t.end()

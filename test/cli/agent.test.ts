@@ -48,11 +48,11 @@ t.test('an agent that is alone, then one that is not; both end cleanly', async (
     [...common, '--http', '0', '--store', join(folder, 'table'), '--ready-file', readyFile, '--accept', '127.0.0.0/8'],
     one.io
   )
-  await until(() => one.texts.stderr.includes('ready, alone'))
+  await until(() => one.texts.stderr.includes('ready (alone)'))
   t.equal(await run(['wait-ready', '--ready-file', readyFile, '--timeout', '5'], processOf().io), 0)
   const url = /HTTP at (\S+)/.exec(one.texts.stderr)![1]!
   const ready = await fetch(`${url}/readyz`)
-  t.strictSame([ready.status, await ready.text()], [200, 'ready, alone: no agent answered within 1 s\n'])
+  t.strictSame([ready.status, await ready.text()], [200, 'ready (alone): no agent answered within 1 s\n'])
   t.match(await (await fetch(`${url}/metrics`)).text(), /ipvs_sync_messages_received_total/)
   const asker = processOf()
   t.equal(await run(['wait-ready', '--http', new URL(url).port, '--quiet'], asker.io), 0)

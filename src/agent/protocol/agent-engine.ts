@@ -11,7 +11,7 @@ import { isAgentMessage } from '../../wire/agent-mark.js'
 import { HEADER_V1 } from '../../wire/layout.js'
 import { demandSyncid, parseAccepted } from '../../engine/backup/options.js'
 import { EventQueue, type From } from '../../engine/events.js'
-import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Datagram } from '../../engine/engine.js'
 import {
   AGENT_VERSION,
   agentVersionOf,

@@ -5,7 +5,7 @@
  */
 
 import type { NoticeEvent } from '../../engine/events.js'
-import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Datagram } from '../../engine/engine.js'
 import type { Bytes, Milliseconds } from '../../units.js'
 import type { AgentId, ReceiveCapacity } from './messages.js'
 

@@ -4,30 +4,16 @@
  * @module
  */
 
-import { receiveBufferHolds, safeMessageRate } from '../../engine/full-table/pacer.js'
+import { paceFor, receiveBufferHolds, type Pace } from '../../engine/full-table/pacer.js'
 import type { Bytes } from '../../units.js'
 import type { ReceiveCapacity } from './messages.js'
 
-/** Linux's default receive buffer, for which {@link receiveBufferHolds} counts. */
+/** Linux's default receive buffer (`net.core.rmem_default`). */
 const DEFAULT_BUFFER: Bytes = 212_992
 /** Messages a second that no answer exceeds, however large the buffer: a kernel needs about 2 µs for each new connection. */
 const MAX_MESSAGES = 4000
-/** Share of a second's connections that may leave at once: timers are no finer. */
+/** Share of a second's messages that may leave at once: timers are no finer. */
 const BURST_SHARE = 0.02
-/** Messages that may leave at once at the default pace. */
-const BURST_MESSAGES = 8
-/** Smallest record of version 1. */
-const RECORD: Bytes = 36
-
-/** A token bucket for messages. */
-export interface Pace {
-  /** Cost a second. */
-  readonly rate: number
-  /** Cost that may leave at once. */
-  readonly burst: number
-  /** Unit of the cost. */
-  readonly unit: 'message' | 'connection'
-}
 
 /**
  * Returns the receive buffer of a kernel's backup daemon: twice `sync_sock_size`, limited by `rmem_max` (`set_sock_size`),
@@ -50,13 +36,11 @@ export function paceOf(
   rate: number | undefined,
   capacities: readonly (ReceiveCapacity | undefined)[]
 ): Pace {
-  if (rate !== undefined) {
-    const half = (receiveBufferHolds(length) / 2) * Math.max(length / RECORD, 1)
-    return { rate, burst: Math.min(Math.max(rate * BURST_SHARE, 1), half), unit: 'connection' }
-  }
   const buffers = capacities.map((capacity) => (capacity === undefined ? DEFAULT_BUFFER : receiveBufferOf(capacity)))
-  const share = Math.min(...buffers) / DEFAULT_BUFFER
-  const messages = Math.min(Math.max(safeMessageRate(length) * share, 1), MAX_MESSAGES)
-  const burst = Math.max(Math.min(messages * BURST_SHARE, (receiveBufferHolds(length) * share) / 4), 1)
-  return { rate: messages, burst: Math.max(burst, Math.min(BURST_MESSAGES, messages)), unit: 'message' }
+  const buffer = buffers.length === 0 ? DEFAULT_BUFFER : Math.min(...buffers)
+  const pace = paceFor(length, rate, buffer)
+  if (rate !== undefined) return pace
+  const messages = Math.min(pace.rate, MAX_MESSAGES)
+  const burst = Math.min(Math.max(messages * BURST_SHARE, pace.burst), receiveBufferHolds(length, buffer))
+  return { ...pace, rate: messages, burst }
 }

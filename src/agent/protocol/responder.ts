@@ -6,7 +6,7 @@
 
 import { counted } from '../../text.js'
 import type { From, NoticeEvent } from '../../engine/events.js'
-import type { Datagram } from '../../engine/master/send-queue.js'
+import type { Datagram } from '../../engine/engine.js'
 import type { Bytes, Milliseconds, TimestampMs } from '../../units.js'
 import { AnswerLimiter } from './answer-limiter.js'
 import { allowedPieces, costOf } from './arrival-proof.js'
@@ -19,7 +19,8 @@ import type {
   RequestMessage
 } from './messages.js'
 import type { AgentEvent, AgentRejection, AgentTimes, TableSource } from './options.js'
-import { paceOf, type Pace } from './pace.js'
+import type { Pace } from '../../engine/full-table/pacer.js'
+import { paceOf } from './pace.js'
 import { TableSender, type ListEncoder } from './table-sender.js'
 import { Timers } from './timers.js'
 
@@ -146,7 +147,12 @@ export class Responder {
     const pace = this.#paceOf(answer)
     answer.phase = 'sending'
     answer.sender = new TableSender(table.messages(), pace, encodeList, now)
-    emit(notice('TABLE_SENDING', `sending the table to agent ${to} at ${address}: ${rateText(pace)}`))
+    emit(
+      notice(
+        'TABLE_SENDING',
+        `sending the table to agent ${to} at ${address}: ${`${Math.round(pace.rate)} ${this.#context.rate === undefined ? 'messages' : 'connections'} a second`}`
+      )
+    )
     this.#continue(answer.sender, now)
   }
 
@@ -273,10 +279,6 @@ export class Responder {
     if (answer.capacities.length <= MAX_OFFERS) answer.capacities.push(capacity)
     answer.sender?.slowDown(this.#paceOf(answer), now)
   }
-}
-
-function rateText({ rate, unit }: Pace): string {
-  return `${Math.round(rate)} ${unit}s a second`
 }
 
 function notice(code: string, message: string): NoticeEvent {

@@ -4,12 +4,14 @@
  * @module
  */
 
-import { Pacer } from '../../engine/full-table/pacer.js'
-import type { Datagram } from '../../engine/master/send-queue.js'
+import { Pacer, type Pace } from '../../engine/full-table/pacer.js'
+import type { Datagram } from '../../engine/engine.js'
 import type { TimestampMs } from '../../units.js'
 import { indexesOf, LIST_MESSAGES, messageSum } from './arrival-proof.js'
 import type { Piece } from './messages.js'
-import type { Pace } from './pace.js'
+
+/** Slices of the source that are read in one step: about two milliseconds. */
+const SLICES = 8
 
 /** A list, or a message of the table by its number. */
 type Item = { readonly list: number } | { readonly message: number }
@@ -65,7 +67,7 @@ export class TableSender {
 
   /** Lowers the pace; a higher one is ignored. */
   slowDown(pace: Pace, now: TimestampMs): void {
-    if (pace.unit !== this.#pace.unit || pace.rate >= this.#pace.rate) return
+    if (pace.rate >= this.#pace.rate) return
     this.#pace = pace
     this.#pacer = new Pacer(pace.rate, pace.burst, now)
   }
@@ -101,15 +103,19 @@ export class TableSender {
     }
     if (this.#pacer.delay(this.#now) > 0) return undefined
     const message = this.#messages[item.message]!
-    this.#pacer.spend(this.#pace.unit === 'message' ? 1 : message.connections, this.#now)
+    this.#pacer.spend(this.#pace.costOf(message), this.#now)
     this.#next++
     this.#sent += message.connections
     return message
   }
 
   #read(source: Iterator<Datagram | undefined, void>): void {
+    let slices = 0
     for (let step = source.next(); !step.done; step = source.next()) {
-      if (step.value === undefined) return
+      if (step.value === undefined) {
+        if (++slices === SLICES) return
+        continue
+      }
       // Receivers of every sync_ports listen on the first channel, and the requester matches the source port.
       this.#messages.push({ ...step.value, channel: 0 })
       this.#connections += step.value.connections

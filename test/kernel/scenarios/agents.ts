@@ -103,12 +103,12 @@ async function alone(lab: Lab): Promise<Judgement> {
   const late = await waitReady(lab, PATIENCE)
   await lab.until('systemd is told', () => statuses(lab).some((line) => line.includes('alone')))
   await ended(child, 'SIGTERM')
-  const wanted = `ready, alone: no agent answered within ${LIMIT} s`
+  const wanted = `ready (alone): no agent answered within ${LIMIT} s`
   const said = [late.text, ...statuses(lab).filter((line) => line.includes(`--status=${wanted}`))]
   return {
     note: `wait-ready ended with ${early.code} (${early.text}), then with ${late.code} (${late.text})`,
     faults: [
-      ...(early.code === 1 && early.text === 'asking for a table' ? [] : [`too early: ${JSON.stringify(early)}`]),
+      ...(early.code === 1 && early.text === 'requesting a table' ? [] : [`too early: ${JSON.stringify(early)}`]),
       ...(late.code === 0 && late.text === wanted ? [] : [`too late: ${JSON.stringify(late)}`]),
       ...(said.length >= 2 ? [] : [`systemd was told ${JSON.stringify(statuses(lab))}`])
     ]
