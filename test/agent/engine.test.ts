@@ -36,7 +36,7 @@ function say(fields: Partly<AgentMessage>, syncid = 5): Uint8Array {
     sums: [],
     pieces: []
   }
-  return encodeAgentMessage({ ...defaults, ...fields } as AgentMessage, syncid)
+  return encodeAgentMessage({ ...defaults, ...fields }, syncid)
 }
 
 /** An engine alone, with a table of a fixed size. */

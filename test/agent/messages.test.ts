@@ -21,6 +21,7 @@ import { Offers } from '../../src/agent/protocol/offers.js'
 import { paceOf, receiveBufferOf } from '../../src/agent/protocol/pace.js'
 import { tableMessages } from '../../src/engine/full-table/bulk-messages.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
+import type { Datagram } from '../../src/engine/engine.js'
 import { createRows } from '../../src/wire/rows.js'
 import { rowFromConnection } from '../../src/wire/row-values.js'
 import { TableSender } from '../../src/agent/protocol/table-sender.js'
@@ -62,7 +63,9 @@ function variant(kind: string, figure: string, words = ''): Uint8Array {
 }
 
 t.test('every kind is the bytes of its layout, in both directions', (t) => {
-  const { kind: _, connections, ...envelope } = offer
+  const { connections } = offer
+  const { from, to, request, ready } = offer
+  const envelope = { from, to, request, ready }
   const cases: [AgentMessage, Uint8Array][] = [
     [offer, hex(OFFER)],
     [{ ...envelope, kind: 'hello', connections, origin: undefined }, variant('01', '00011170')],
@@ -303,10 +306,7 @@ t.test('offers are spread over addresses, and failed addresses come last', (t) =
   t.equal(offers.size, 0)
   for (let i = 0; i < 16; i++) add(`a${i}`, `10.7.0.${i}`, 1)
   add('late', '10.7.0.99', 1)
-  t.notOk(
-    [...Array(1)].some(() => offers.best()!.id === 'late'),
-    'full, and each address has one'
-  )
+  t.equal(offers.size, 16, 'full, and each address has one')
   t.end()
 })
 
@@ -338,7 +338,11 @@ t.test('a table is sent at its pace, each portion with its list, and again in pa
     rowFromConnection(tcpConnection(i, { timeout: 900 }), rows, 0)
     table.upsert(rows, 0, 1)
   }
-  const source = () => tableMessages(table, { version: 1, syncid: 5, maxLength: 1472, channels: 1 })[Symbol.iterator]()
+  const source = (): Iterator<Datagram | undefined, void> =>
+    tableMessages(table, { version: 1, syncid: 5, maxLength: 1472, channels: 1 })[Symbol.iterator]() as Iterator<
+      Datagram | undefined,
+      void
+    >
   const pace = { rate: 1000, burst: 10, costOf: () => 1 }
   const sender = new TableSender(source(), pace, (portion) => Uint8Array.of(portion), 1)
   const drain = (): number[] => {

@@ -502,7 +502,7 @@ t.test('the observer counts, and its memory is bounded', async (t) => {
     request: 0,
     connections: 7,
     ready: true,
-    words: []
+    origin: undefined
   } as const
   see(encodeAgentMessage(agent, 5), 1600)
   see(encodeAgentMessage(agent, 5), 1700)

@@ -104,7 +104,7 @@ export class AgentEngine {
     const emit = (event: AgentEvent): void => void this.#events.push(event)
     const send = (message: AgentStatement): void => this.#send(message)
     const encode = (message: AgentStatement): Uint8Array => this.#encode(message)
-    const reject = (reason: AgentRejection): void => void this.#reject(reason)
+    const reject = (reason: AgentRejection): void => this.#reject(reason)
     const tableSize = (): number => table.size
     this.#peers = new Peers(times.hello, emit)
     this.#requester = new Requester(
@@ -255,19 +255,21 @@ export class AgentEngine {
     const version = agentVersionOf(bytes)
     const message = decodeAgentMessage(bytes)
     if (message?.from === this.id) return undefined
+    let reason: AgentRejection | undefined
     if (this.#accepted.length > 0 && !this.#accepted.some((network) => networkHolds(network, address)))
-      return this.#reject('NOT_ACCEPTED')
-    if (this.#syncid !== 0 && syncid !== this.#syncid) {
+      reason = 'NOT_ACCEPTED'
+    else if (this.#syncid !== 0 && syncid !== this.#syncid) {
+      reason = 'OTHER_SYNCID'
       const text = `an agent at ${address} has syncid ${syncid}, this agent ${this.#syncid}: only agents of one syncid exchange tables`
       this.#peers.reportDisagreement('AGENT_OTHER_SYNCID', `${address} ${syncid}`, text, now)
-      return this.#reject('OTHER_SYNCID')
-    }
-    if (version !== AGENT_VERSION) {
+    } else if (version !== AGENT_VERSION) {
+      reason = 'OTHER_VERSION'
       const text = `an agent at ${address} uses version ${version} of the agent protocol, this agent version ${AGENT_VERSION}`
       this.#peers.reportDisagreement('AGENT_OTHER_VERSION', `${address} ${version}`, text, now)
-      return this.#reject('OTHER_VERSION')
-    }
-    return message ?? this.#reject('MALFORMED')
+    } else if (message === undefined) reason = 'MALFORMED'
+    if (reason === undefined) return message
+    this.#reject(reason)
+    return undefined
   }
 
   #handleMessage(message: AgentMessage, from: From, now: TimestampMs): void {
@@ -336,7 +338,7 @@ export class AgentEngine {
     if (this.#messages.length < MAX_MESSAGES) this.#messages.push(this.#encode(message))
   }
 
-  #reject(reason: AgentRejection): undefined {
+  #reject(reason: AgentRejection): void {
     this.#rejected[reason] = (this.#rejected[reason] ?? 0) + 1
   }
 

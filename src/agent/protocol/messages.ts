@@ -211,7 +211,9 @@ function bodyOf(message: AgentMessage): [figure: number, words: readonly number[
       return [message.portion, message.sums]
     case 'repeat':
       return [message.round, message.pieces.flatMap(({ portion, early, late }) => [portion, early, late])]
-    default:
+    case 'offer':
+    case 'begin':
+    case 'progress':
       return [message.connections, []]
   }
 }
@@ -253,7 +255,9 @@ export function decodeAgentMessage(bytes: Uint8Array): AgentMessage | undefined 
       return { kind, ...envelope, portion: figure, sums: words }
     case 'repeat':
       return { kind, ...envelope, round: figure, pieces: piecesIn(words) }
-    default:
+    case 'offer':
+    case 'begin':
+    case 'progress':
       return { kind, ...envelope, connections: figure }
   }
 }

@@ -157,7 +157,10 @@ export class Requester {
     // A responder that was chosen and begins for another requester is too busy for this one.
     const isFree = transfer === undefined || (transfer.begunAt === undefined && transfer.offer.id === from)
     if (isFree && !toUs) {
-      if (!this.#context.peers.isKnown(from, source.address)) return this.#context.reject('UNKNOWN_RESPONDER')
+      if (!this.#context.peers.isKnown(from, source.address)) {
+        this.#context.reject('UNKNOWN_RESPONDER')
+        return
+      }
       this.#expect({ id: from, source, connections, ready }, request, true, now)
     }
     const current = this.#current(message, source)
@@ -324,7 +327,10 @@ export class Requester {
     const { silence, retry, stall } = this.#context.times
     const missing = pieces.reduce((sum, piece) => sum + missingIn(piece), 0)
     transfer.fruitless = missing < transfer.missing ? 0 : transfer.fruitless + 1
-    if (transfer.fruitless >= MAX_FRUITLESS) return this.#retryWhole(transfer, now)
+    if (transfer.fruitless >= MAX_FRUITLESS) {
+      this.#retryWhole(transfer, now)
+      return
+    }
     transfer.missing = Math.min(missing, transfer.missing)
     transfer.total = end
     transfer.round++
@@ -357,7 +363,10 @@ export class Requester {
 
   /** Some of the table is missing: requests all of it from the same agent, as often as is allowed. */
   #retryWhole({ offer }: Transfer, now: TimestampMs): void {
-    if (++this.#shortAnswers >= this.#context.attempts) return this.#finish('incomplete')
+    if (++this.#shortAnswers >= this.#context.attempts) {
+      this.#finish('incomplete')
+      return
+    }
     this.#request = (this.#request + 1) >>> 0
     this.#expect(offer, this.#request, false, now)
     this.#sendRequest(offer.id)
@@ -380,7 +389,10 @@ export class Requester {
   /** No table came before the limit: a restarted kernel gets what was stored before the agent is ready. */
   #endWithoutAnswer(): void {
     const { restores, tableSize, emit } = this.#context
-    if (this.#answers > 0 || this.#outcome !== undefined || !restores || tableSize() === 0) return this.#giveUp()
+    if (this.#answers > 0 || this.#outcome !== undefined || !restores || tableSize() === 0) {
+      this.#giveUp()
+      return
+    }
     this.#isRestoring = true
     this.#timers.clear('request', 'choose', 'limit')
     emit({ type: 'restore' })

@@ -113,8 +113,14 @@ export class Responder {
     const { times, table, send, emit, reject } = this.#context
     const last = this.#answer
     if (last?.to === from && last.request === request) return
-    if (this.isBusy) return reject('BUSY')
-    if (!this.#limiter.take(address, now)) return reject('RATE_LIMITED')
+    if (this.isBusy) {
+      reject('BUSY')
+      return
+    }
+    if (!this.#limiter.take(address, now)) {
+      reject('RATE_LIMITED')
+      return
+    }
     this.started++
     const waiting = [...this.#offers].filter(([id]) => id !== from)
     this.#offers.clear()
@@ -150,7 +156,7 @@ export class Responder {
     emit(
       notice(
         'TABLE_SENDING',
-        `sending the table to agent ${to} at ${address}: ${`${Math.round(pace.rate)} ${this.#context.rate === undefined ? 'messages' : 'connections'} a second`}`
+        `sending the table to agent ${to} at ${address}: ${Math.round(pace.rate)} ${this.#context.rate === undefined ? 'messages' : 'connections'} a second`
       )
     )
     this.#continue(answer.sender, now)
@@ -219,7 +225,10 @@ export class Responder {
 
   /** Arms the timer for the next messages, or ends the answer when all have left. */
   #continue(sender: TableSender, now: TimestampMs): void {
-    if (!sender.isDone) return this.#timers.set('send', sender.nextTimeout())
+    if (!sender.isDone) {
+      this.#timers.set('send', sender.nextTimeout())
+      return
+    }
     const answer = this.#answer!
     const { messages, connections } = sender
     answer.phase = 'ended'
