@@ -155,7 +155,7 @@ export class AgentKernel {
       const messages = bulk.finish()
       const options = { pace: paceFor(maxLength, rate), times: 1, clock, signal, onProgress: () => undefined }
       const { connections } = await sendBulk(messages, sender, options)
-      if (!signal.aborted) onNotice(`${counted(connections, 'connection')} brought to this kernel`)
+      if (!this.#end.signal.aborted) onNotice(`${counted(connections, 'connection')} brought to this kernel`)
       await new Promise<void>((resolve) => void clock.after(SETTLED, resolve))
     } catch (error) {
       onNotice(`the kernel cannot be reached: ${(error as Error).message}`)

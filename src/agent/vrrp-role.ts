@@ -6,6 +6,8 @@
 
 import type { RoleChange } from './notify-fifo.js'
 
+/** Words that report a state. Others (`MASTER_PRIORITY`, `BACKUP_PRIORITY`, unknown ones) do not change the role. */
+const STATES = new Set(['MASTER', 'BACKUP', 'FAULT', 'STOP', 'DELETED', 'MASTER_RX_LOWER_PRI'])
 /** Instances whose state is remembered. */
 const MOST_INSTANCES = 256
 
@@ -13,6 +15,8 @@ const MOST_INSTANCES = 256
 export class VrrpRole {
   readonly #instance: string | undefined
   readonly #masters = new Set<string>()
+  /** Number of words that do not report a state. */
+  ignored = 0
 
   /** @param instance - The one that counts; all of them without it. */
   constructor(instance: string | undefined) {
@@ -36,6 +40,10 @@ export class VrrpRole {
    */
   update({ kind, name, state }: RoleChange): boolean {
     if (kind !== 'INSTANCE' || (this.#instance !== undefined && this.#instance !== name)) return false
+    if (!STATES.has(state)) {
+      this.ignored++
+      return false
+    }
     const before = this.isMaster
     // MASTER_RX_LOWER_PRI and its like tell of a master as well.
     if (!/^MASTER(_|$)/.test(state)) this.#masters.delete(name)
