@@ -42,6 +42,7 @@ export interface CommandEntry {
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'demo', summary: 'run a master and a backup on this machine and show what they exchange', load: () => import('./demo/command.js') },
   { name: 'decode', summary: 'print the messages of a capture and the problems in them', load: () => import('./decode/command.js') },
+  { name: 'compare', summary: 'compare what a master sent with what a backup received or holds, and say why they differ', load: () => import('./compare/command.js') },
   { name: 'simulate', summary: 'predict what a director would send for captured traffic, and what a failover would lose', load: () => import('./simulate/command.js') },
   { name: 'explain', summary: "show one client's connections packet by packet, and why each was announced or not", load: () => import('./explain/command.js') },
   { name: 'resync', summary: 'send a whole table once, paced, to a backup that joined late', load: () => import('./resync/command.js') },

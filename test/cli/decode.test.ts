@@ -695,7 +695,7 @@ t.test('the command line: help with examples, defaults, refusals', async (t) => 
   }
   const help = await cli(['--help'])
   t.equal(help.code, 0)
-  t.equal(help.out.match(/^ {2}ipvs-sync decode/gm)?.length, 4, 'examples')
+  t.equal(help.out.match(/^ {2}ipvs-sync decode/gm)?.length, 5, 'examples')
   t.match((await cli([fixture('seq')])).out, /^\{"time"/)
   t.match((await cli(['--format', 'hex', fixture('seq')])).out, /^# /)
   t.equal((await cli([], inPcap(plainMessage([[6, 0, 1]])))).code, 0, 'a pipe needs no name')
@@ -704,7 +704,7 @@ t.test('the command line: help with examples, defaults, refusals', async (t) => 
   t.match(await cli(['--ports', 'x', fixture('seq')]), { code: 2, err: /--ports/ })
   t.match(await cli(['--format', 'xml', fixture('seq')]), {
     code: 2,
-    err: /Allowed choices are table, json, tshark, hex, csv/
+    err: /Allowed choices are table, json, tshark, hex, csv, html/
   })
   t.match(await cli([fixture('seq'), '-i', 'eth1']), { code: 2, err: /got both/ })
   t.match(await cli(['/no/such/file']), { code: 3, err: /^ipvs-sync: \/no\/such\/file: no such file[^\n]*\n$/ })

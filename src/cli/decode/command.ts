@@ -34,7 +34,9 @@ const NOTES: Notes = {
     '# the history of one connection, and what a backup holds of it',
     'ipvs-sync decode --follow 10.1.0.2:38988 sync.pcap',
     '# rates, gaps and counts alone, of a rotated capture',
-    'ipvs-sync decode --summary sync-*.pcap'
+    'ipvs-sync decode --summary sync-*.pcap',
+    '# a report to open in a browser',
+    'ipvs-sync decode --format html sync.pcap > report.html'
   ]
 }
 

@@ -29,7 +29,7 @@ import { problemText, styleFor, wrap, type Style } from './style.js'
 import type { Summary } from './summary.js'
 
 /** The formats, in the order of the help. */
-export const FORMATS = ['table', 'json', 'tshark', 'hex', 'csv'] as const
+export const FORMATS = ['table', 'json', 'tshark', 'hex', 'csv', 'html'] as const
 
 /** One of {@link FORMATS}. */
 export type Format = (typeof FORMATS)[number]
@@ -67,7 +67,8 @@ export async function decode(settings: DecodeSettings, io: DecodeIo): Promise<nu
   const output = new Output(io.stdout)
   const progress = new Progress((text) => io.stderr.write(text))
   const isTerminal = io.stdout.isTTY === true
-  const format = settings.format ?? (isTerminal ? 'table' : 'json')
+  const isForPerson = isTerminal || settings.isSummary === true || settings.isFollowing === true
+  const format = settings.format ?? (isForPerson ? 'table' : 'json')
   const style = styleFor(wantsColor(settings, io, isTerminal))
   const columns = isTerminal ? io.stdout.columns : undefined
   const isLive = settings.interface !== undefined || settings.files.includes('-')
@@ -235,6 +236,8 @@ async function printerFor(
       return new (await import('./hex-printer.js')).HexPrinter(output, settings)
     case 'csv':
       return new (await import('./csv-printer.js')).CsvPrinter(output)
+    case 'html':
+      return new (await import('./html-printer.js')).HtmlPrinter(output, settings.files)
     case 'table': {
       const { TablePrinter } = await import('./table-printer.js')
       return new TablePrinter(output, style, isTerminal ? { columns, rows: io.stdout.rows } : {})
