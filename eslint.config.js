@@ -120,7 +120,7 @@ export default tseslint.config(
     rules: { 'no-console': 'off' }
   },
   {
-    files: ['scripts/**/*.mjs', '*.js'],
+    files: ['scripts/**/*.mjs', 'examples/**/*.mjs', '*.js'],
     languageOptions: {
       globals: { AbortController: 'readonly', console: 'readonly', process: 'readonly', URL: 'readonly' }
     }

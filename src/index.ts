@@ -17,7 +17,12 @@ export {
   type SyncSubject,
   MasterEngine,
   type ConnectionChange,
+  type ConnectionEvent,
+  type DroppedEvent,
+  type Engine,
   type EngineEvent,
+  type NoticeEvent,
+  type ProblemEvent,
   type MasterAnswer,
   type MasterCounters,
   type MasterEngineOptions,
@@ -33,7 +38,14 @@ export type { Clock } from './daemon/clock.js'
 export type { CloseOptions } from './daemon/lifecycle.js'
 export type { SyncOptions } from './daemon/sync-options.js'
 export type { Peer } from './transport/udp-options.js'
+export {
+  MemoryNetwork,
+  MemoryTransport,
+  type MemoryNetworkCounters,
+  type MemoryNetworkOptions
+} from './transport/memory.js'
 export type { NetworkSystem } from './transport/system.js'
+export type { FlagChecks } from './wire/constants.js'
 export type {
   ChannelTransport,
   ReceivingTransport,

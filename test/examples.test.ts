@@ -18,7 +18,11 @@ interface Running {
 }
 
 function example(name: string, ...args: string[]): Running {
-  const child = spawn(process.execPath, [...process.execArgv, `${root}examples/${name}.ts`, ...args], { cwd: root })
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, `${root}examples/${name.includes('.') ? name : `${name}.ts`}`, ...args],
+    { cwd: root }
+  )
   let text = ''
   const heard = new EventTarget()
   for (const stream of [child.stdout, child.stderr])
@@ -39,10 +43,46 @@ function example(name: string, ...args: string[]): Running {
   return { child, output: () => text, until, ended }
 }
 
-t.test('every example is tried here', async (t) => {
-  const files = readdirSync(`${root}examples`).filter((name) => name.endsWith('.ts'))
-  t.strictSame(files.sort(), ['backup.ts', 'decode-capture.ts', 'ha-tool.ts', 'master.ts'])
+t.test('every example is tried here, in TypeScript and in plain JavaScript', async (t) => {
+  const files = readdirSync(`${root}examples`)
+  const names = (end: string): string[] => files.filter((name) => name.endsWith(end)).sort()
+  t.strictSame(names('.mjs'), ['announce.mjs', 'decode.mjs', 'listen.mjs', 'own-transport.mjs', 'restore.mjs'])
+  t.strictSame(
+    names('.ts').filter((name) => !names('.mjs').includes(name.replace('.ts', '.mjs'))),
+    ['backup.ts', 'decode-capture.ts', 'ha-tool.ts', 'master.ts']
+  )
+  for (const name of names('.mjs'))
+    t.ok(readFileSync(`${root}examples/${name}`, 'utf8').split('\n').length <= 18, `${name} is short`)
 })
+
+for (const end of ['ts', 'mjs']) {
+  t.test(`decode.${end} prints connections and problems`, async (t) => {
+    const { ended, output } = example(`decode.${end}`, 'test/fixtures/captures/tcp4-nat/sync.pcap')
+    t.equal(await ended, 0, output())
+    t.match(output(), 'TCP 10.0.1.10:20001 10.0.2.12:8080 ESTABLISHED')
+    t.equal(output().trim().split('\n').length, 13)
+  })
+
+  t.test(`own-transport.${end} and restore.${end}`, async (t) => {
+    const transport = example(`own-transport.${end}`)
+    t.equal(await transport.ended, 0, transport.output())
+    t.match(transport.output(), 'the backup holds 1 connection')
+    const restore = example(`restore.${end}`)
+    t.equal(await restore.ended, 0, restore.output())
+    t.match(restore.output(), /loaded 1 connection, 0 had expired\n198\.51\.100\.9: (899|900) s remaining/)
+  })
+
+  t.test(`listen.${end} prints what announce.${end} announces`, { skip: multicast }, async (t) => {
+    const listener = example(`listen.${end}`)
+    await listener.until(/listening on /)
+    const announcer = example(`announce.${end}`)
+    t.equal(await announcer.ended, 0, announcer.output())
+    t.match(announcer.output(), 'announced')
+    await listener.until(/created TCP 198\.51\.100\.9:40000 203\.0\.113\.80 10\.0\.0\.11 ESTABLISHED/)
+    listener.child.kill('SIGTERM')
+    t.equal(await listener.ended, 0, listener.output())
+  })
+}
 
 t.test('decode-capture prints the last word on each connection', async (t) => {
   const { ended, output } = example('decode-capture', 'test/fixtures/captures/tcp4-nat/sync.pcap')

@@ -162,10 +162,19 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
    * @returns Whether it was put into a message: not where the table is full, or no message can carry it.
    * @throws IpvsSyncError `ERR_ENCODE`, whose `field` names what cannot be understood.
    */
-  announceConnection(connection: Connection): boolean {
+  announce(connection: Connection): boolean {
     const announced = this.#engine.announce(connection, this.#clock.now()) === 'announced'
     this.#settle()
     return announced
+  }
+
+  /**
+   * Does what {@link announce} does.
+   *
+   * @deprecated Since 0.2.0; call {@link announce}.
+   */
+  announceConnection(connection: Connection): boolean {
+    return this.announce(connection)
   }
 
   /** How full the fullest queue is: messages that wait, as a part of sync_qlen_max. Hold back before it is 1. */
