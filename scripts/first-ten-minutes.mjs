@@ -50,7 +50,7 @@ try {
   shell("ipvs-sync decode --format json sync.pcap | head -c 300; echo '…'")
   section('Run a backup, and a master for it')
   const backup = background('ipvs-sync backup --mcast-interface lo --syncid 5 --http 19848')
-  await until(async () => (await fetch('http://127.0.0.1:19848/readyz')).ok)
+  await until(async () => (await fetch('http://127.0.0.1:19848/healthz')).ok)
   writeFileSync(join(folder, 'events.jsonl'), `${JSON.stringify(connection())}\n`)
   shell('cat events.jsonl')
   shell('ipvs-sync master --mcast-interface lo --syncid 5 < events.jsonl')

@@ -15,6 +15,8 @@ import type { HttpServer, HttpView } from '../daemon/http/http-server.js'
 import { notifyService, type ServiceState } from '../daemon/notify.js'
 import type { SyncOptions } from '../daemon/sync-options.js'
 import type { Roles } from '../daemon/http/sync-view.js'
+import { systemClock } from '../daemon/clock.js'
+import type { Milliseconds } from '../units.js'
 import { explain } from './errors.js'
 import type { Io } from './io.js'
 import { addNotes } from './notes.js'
@@ -26,12 +28,15 @@ import {
   type DaemonOptions,
   type SysctlOptions
 } from './options.js'
+import { Reporter } from './reporter.js'
 import { integerOption, parseListen, type HostPort } from './parsers.js'
 
 /** What {@link addServiceOptions} adds, as `command.opts()` has it. */
 export interface ServiceOptions extends DaemonOptions, SysctlOptions {
   readonly http?: HostPort
   readonly maxConnections: number
+  /** Seconds; 0 for no heartbeat. */
+  readonly logInterval: number
 }
 
 /** A master or a backup, as a service sees it. */
@@ -62,8 +67,8 @@ export interface Service {
   readonly summary: () => string
 }
 
-/** Says a line on standard error. */
-export type Tell = (text: string) => void
+/** Reports a line on standard error; lines of one code share a budget (see {@link Reporter}). */
+export type Tell = (text: string, code?: string) => void
 
 /** Adds the options of a sync daemon, of sysctls, `--http` and `--max-connections`. */
 export function addServiceOptions(command: Command): Command {
@@ -78,6 +83,12 @@ export function addServiceOptions(command: Command): Command {
       'ceiling of the table',
       integerOption('--max-connections', 1, 16_777_215),
       1_000_000
+    )
+    .option(
+      '--log-interval <seconds>',
+      'seconds between two log lines with the figures of the run; 0 for none',
+      integerOption('--log-interval', 0, 86_400),
+      60
     )
   return addNotes(command, { text: ['SIGHUP reads the settings again; SIGINT and SIGTERM end it cleanly.'] })
 }
@@ -94,9 +105,25 @@ export function syncOptionsOf(options: ServiceOptions, settings: Sysctls): SyncO
   }
 }
 
-/** Says lines on standard error under the command's name. */
+/** Code of lines about the service itself: its start, its settings, its end. */
+const SERVICE = 'SERVICE'
+/** Interval at which the reporter's minute is checked. */
+const TICK: Milliseconds = 1000
+
+/** Returns the reporter of a command. A journal adds time stamps of its own. */
+export function reporterOf(io: Io, name: string): Reporter {
+  return new Reporter({
+    write: (line) => void io.stderr.write(line),
+    name: `ipvs-sync ${name}`,
+    stamped: (io.env['JOURNAL_STREAM'] ?? '') === '',
+    wallClock: () => Date.now()
+  })
+}
+
+/** Returns a function that writes lines before a service runs, such as facts about its settings. */
 export function tellOn(io: Io, name: string): Tell {
-  return (text) => void io.stderr.write(`ipvs-sync ${name}: ${text}\n`)
+  const reporter = reporterOf(io, name)
+  return (text) => reporter.line(text)
 }
 
 /**
@@ -105,29 +132,51 @@ export function tellOn(io: Io, name: string): Tell {
  * @returns The exit code.
  * @throws What the start or the work throws, after everything was closed.
  */
-export async function runService(service: Service, io: Io): Promise<number> {
+export async function runService(service: Service, io: Io, reporter = reporterOf(io, service.name)): Promise<number> {
   const { name, daemon, work } = service
-  const tell = tellOn(io, name)
+  const tell: Tell = (text, code = SERVICE) => reporter.report(code, text, systemClock.now())
   const notify = (state: ServiceState): void => notifyService(state, io.env)
   let where = ''
-  daemon.on('notice', ({ message }) => tell(message))
-  daemon.on('error', ({ message }) => tell(message))
+  let advice: string[] | undefined = []
+  daemon.on('notice', ({ code, message }) => {
+    // How much a default buffer holds is advice: it follows the line that says that the daemon listens.
+    if (code === 'BUFFER' && advice !== undefined) advice.push(message)
+    else tell(message, code)
+  })
+  daemon.on('error', ({ code, message }) => tell(message, code))
   daemon.on('listening', (description) => (where = description))
   let http: HttpServer | undefined
   const endReload = io.onReload(() => void reload(service, tell))
+  const timer = setInterval(() => reporter.handleTimeout(systemClock.now()), TICK).unref()
+  let heartbeat: NodeJS.Timeout | undefined
   try {
     await daemon.start()
-    tell(`${name === 'master' ? 'sending to' : 'listening at'} ${where}`)
+    reporter.line(`${name === 'master' ? 'sending to' : 'listening on'} ${where}`)
+    for (const text of advice) tell(text, 'BUFFER')
+    advice = undefined
     http = await serve(service, tell)
     notify({ phase: 'ready', status: where })
+    heartbeat = startHeartbeat(service, (text) => {
+      reporter.line(text)
+      notify({ status: text })
+    })
     return await work(tell)
   } finally {
-    notify({ phase: 'stopping', status: 'ending' })
+    clearInterval(timer)
+    clearInterval(heartbeat)
+    notify({ phase: 'stopping', status: 'stopping' })
     endReload()
     await http?.close()
     await daemon.close()
-    if (where !== '') tell(service.summary())
+    reporter.flush()
+    if (where !== '') reporter.line(service.summary())
   }
+}
+
+/** Reports the figures of the run every `--log-interval` seconds. */
+function startHeartbeat({ options, summary }: Service, report: (text: string) => void): NodeJS.Timeout | undefined {
+  if (options.logInterval === 0) return undefined
+  return setInterval(() => report(summary()), options.logInterval * 1000).unref()
 }
 
 /** Resolves when the signal is aborted. */
@@ -157,8 +206,8 @@ function* procLines(connections: Iterable<TableConnection>): Generator<string> {
 async function reload({ daemon, options }: Service, tell: Tell): Promise<void> {
   try {
     daemon.configure(await settingsOf(options))
-    tell('settings were read again')
+    tell('settings reloaded', 'RELOAD')
   } catch (error) {
-    tell(`settings stay as they were: ${explain(error)}`)
+    tell(`reload failed, keeping the current settings: ${explain(error)}`, 'RELOAD_FAILED')
   }
 }

@@ -116,7 +116,7 @@ export class UdpReceiver implements ReceivingTransport {
       this.#listen(socket, place.channel)
     }).catch((cause: unknown) => {
       if (cause instanceof IpvsSyncError) throw cause
-      throw explainSocketError(`listening at ${place.address ?? '*'}:${place.port}`, cause)
+      throw explainSocketError(`listening on ${place.address ?? '*'}:${place.port}`, cause)
     })
   }
 
@@ -133,7 +133,7 @@ export class UdpReceiver implements ReceivingTransport {
     const { onDatagram, onError } = this.#handlers
     if (onDatagram !== undefined) socket.on('message', (bytes, from) => onDatagram(bytes, from, channel))
     socket.on('error', (cause) => {
-      onError?.(explainSocketError(`receiving at ${this.description}`, cause))
+      onError?.(explainSocketError(`receiving on ${this.description}`, cause))
     })
   }
 

@@ -92,7 +92,7 @@ t.test('the role that keepalived gives is told', async (t) => {
     ],
     process.io
   )
-  await until(() => process.texts.stderr.includes('listening at'))
+  await until(() => process.texts.stderr.includes('listening on'))
   for (const role of ['MASTER', 'BACKUP']) {
     writeFileSync(path, `INSTANCE "VI_1" ${role} 100\n`)
     await until(() => process.texts.stderr.includes(`keepalived says ${role}`))

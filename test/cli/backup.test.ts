@@ -8,7 +8,7 @@ import type { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { summaryOf } from '../../src/cli/backup/command.js'
 import { LineWriter } from '../../src/cli/backup/line-writer.js'
-import { ProblemTeller } from '../../src/cli/backup/problem-teller.js'
+import { LINES_A_MINUTE, Reporter } from '../../src/cli/reporter.js'
 import { run } from '../../src/cli/run.js'
 import { freePorts } from '../fixtures/support/loopback.js'
 import { testIo, type TestIo } from '../fixtures/support/test-io.js'
@@ -31,7 +31,7 @@ async function startBackup(...more: string[]) {
   const port = await freePorts(1)
   const io = testIo({ env: { NOTIFY_SOCKET: '/nowhere/notify' } })
   const code = run(['backup', '--peer', `127.0.0.1:${port}`, ...more], io)
-  await said(io, /listening at 127/)
+  await said(io, /listening on 127/)
   const socket = createSocket('udp4')
   const send = async (hex: string): Promise<void> =>
     new Promise((resolve) => socket.send(Buffer.from(hex, 'hex'), port, '127.0.0.1', () => resolve()))
@@ -91,6 +91,7 @@ t.test('what is wrong with messages is said, and the rest goes on; others are no
 t.test('HTTP shows metrics, the table, as JSON and as the kernel prints it, and health', async (t) => {
   const { io, send, end } = await startBackup('--http', '0')
   const [, url] = await said(io, /HTTP at (http:\/\/127\.0\.0\.1:\d+)\n/)
+  t.equal((await fetch(`${url}/readyz`)).status, 503, 'nothing was received yet')
   await send(MESSAGE.replace('00000001' + '0a01', '00000384' + '0a01'))
   const get = async (path: string): Promise<string> => (await fetch(`${url}${path}`)).text()
   while ((await get('/connections')) === '') await new Promise((resolve) => setTimeout(resolve, 5))
@@ -111,7 +112,7 @@ t.test('SIGHUP reads the settings again; what cannot be read changes nothing', a
   const { io, end } = await startBackup('--sysctl-from', file)
   writeFileSync(file, 'sync_threshold = 0 20\n')
   io.reload()
-  await said(io, /settings were read again/)
+  await said(io, /settings reloaded/)
   t.notMatch(io.errors(), /at the start only/)
   writeFileSync(file, 'sync_sock_size = 65536\n')
   io.reload()
@@ -121,7 +122,7 @@ t.test('SIGHUP reads the settings again; what cannot be read changes nothing', a
   await said(io, /sync_ports is read at the start only: still 1, 2 after a restart/)
   writeFileSync(file, 'sync_threshold = 5 3\n')
   io.reload()
-  await said(io, /settings stay as they were: .*line 1: sync_threshold/)
+  await said(io, /reload failed, keeping the current settings: .*line 1: sync_threshold/)
   t.equal(await end(), 0)
 })
 
@@ -156,7 +157,7 @@ t.test('channels on worker threads; one that breaks down ends the command with 3
   process.on('worker', note)
   const io = testIo()
   const code = run(['backup', '--peer', `127.0.0.1:${port}`, '--workers', '2', '--sysctl', 'sync_ports=2'], io)
-  await said(io, /listening at 127\.0\.0\.1:\d+-\d+ with 2 workers\n/)
+  await said(io, /listening on 127\.0\.0\.1:\d+-\d+ with 2 workers\n/)
   process.off('worker', note)
   await threads[0]!.terminate()
   t.equal(await code, 3)
@@ -181,29 +182,64 @@ t.test('a reader who does not keep up costs lines, not memory, and is told how m
   const stdout = new Writable({ highWaterMark: 1, write: () => undefined })
   stdout.write('x'.repeat(17 * 1024 * 1024))
   const code = run(['backup', '--peer', `127.0.0.1:${port}`, '--format', 'json'], { ...io, signal: io.signal, stdout })
-  await said(io, /listening at/)
+  await said(io, /listening on/)
   const socket = createSocket('udp4')
   socket.send(Buffer.from(MESSAGE, 'hex'), port, '127.0.0.1')
   await new Promise((resolve) => setTimeout(resolve, 100))
   socket.close()
   io.abort()
   t.equal(await code, 0)
-  t.match(io.errors(), /1 line left out: standard output did not keep up/)
+  t.match(io.errors(), /1 line omitted: the reader of standard output is too slow/)
 })
 
-t.test('a problem is said the first time, the tenth, the hundredth; strangers cannot fill the log', async (t) => {
-  const told: string[] = []
-  const teller = new ProblemTeller((text) => told.push(text))
-  const problem = { code: 'SIZE_MISMATCH', severity: 'drop', message: 'says 5 bytes, has 4' } as const
-  const from = { address: '10.0.0.9', port: 5 }
-  for (let i = 0; i < 150; i++) teller.tell({ type: 'problem', problem, from })
-  t.strictSame(told, [
-    '10.0.0.9: SIZE_MISMATCH, drop: says 5 bytes, has 4',
-    '10.0.0.9: SIZE_MISMATCH (10 times), drop: says 5 bytes, has 4',
-    '10.0.0.9: SIZE_MISMATCH (100 times), drop: says 5 bytes, has 4'
-  ])
-  for (let i = 0; i < 1000; i++) teller.tell({ type: 'problem', problem, from: { address: `made-up-${i}`, port: 5 } })
-  t.equal(told.length, 3 + 255)
+function reporter(stamped = false): { reporter: Reporter; lines: string[] } {
+  const lines: string[] = []
+  const options = { write: (line: string) => void lines.push(line), name: 'x', stamped, wallClock: () => 0 }
+  return { reporter: new Reporter(options), lines }
+}
+
+t.test('each code has a budget a minute; the rest is counted, reported and forgotten', async (t) => {
+  const { reporter: one, lines } = reporter()
+  for (let i = 0; i < 100_000; i++)
+    one.report('SIZE_MISMATCH', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 1000 + i / 100)
+  t.equal(lines.length, LINES_A_MINUTE)
+  one.report('TABLE_FULL', 'full', 1500)
+  t.equal(lines.length, LINES_A_MINUTE + 1, 'another code has a budget of its own')
+  one.handleTimeout(61_000)
+  t.equal(lines.at(-1), `x: SIZE_MISMATCH: ${100_000 - LINES_A_MINUTE} more in the last minute\n`)
+  one.report('SIZE_MISMATCH', 'again', 61_001)
+  t.equal(lines.at(-1), 'x: again\n', 'nobody is muted for ever')
+})
+
+t.test('codes without end share one budget', async (t) => {
+  const { reporter: one, lines } = reporter()
+  for (let i = 0; i < 10_000; i++) one.report(`CODE_${i}`, 'text', 1)
+  t.equal(lines.length, 256 + LINES_A_MINUTE)
+  one.flush()
+  t.match(lines.at(-1), /^x: OTHER: \d+ more/)
+})
+
+t.test('lines have a time stamp where no journal adds one, no control characters, and an end', async (t) => {
+  const { reporter: one, lines } = reporter(true)
+  one.line('a\u001b[2J\u009b31m\nb\u2028c\u202e')
+  t.strictSame(lines, ['1970-01-01T00:00:00Z x: a\\u001b[2J\\u009b31m\\u000ab\\u2028c\\u202e\n'])
+  one.line('y'.repeat(10_000))
+  t.ok(lines[1]!.length < 2100)
+  const io = testIo({ env: { JOURNAL_STREAM: '8:1' } })
+  t.equal(await run(['backup', '--peer', '127.0.0.1', '--workers', '9'], io), 2)
+  const journal = testIo({ env: { JOURNAL_STREAM: '8:1' } })
+  journal.abort()
+  t.equal(await run(['backup', '--peer', `127.0.0.1:${await freePorts(1)}`], journal), 0)
+  t.match(journal.errors(), /^ipvs-sync backup: listening on/)
+})
+
+t.test('the figures of the run are a line every --log-interval seconds', async (t) => {
+  const { io, end } = await startBackup('--log-interval', '1')
+  await said(io, /0 messages, 0 dropped/)
+  t.equal(await end(), 0)
+  const quiet = await startBackup('--log-interval', '0')
+  t.equal(await quiet.end(), 0)
+  t.equal(quiet.io.errors().match(/0 messages, 0 dropped/g)?.length, 1, 'only the summary at the end')
 })
 
 t.test('the summary says what a full receive buffer cost, where the system tells', async (t) => {
@@ -219,5 +255,5 @@ t.test('the summary says what a full receive buffer cost, where the system tells
   t.equal(of(undefined), '3 messages, 4 dropped; 5 connections applied, 0 skipped; 6 in the table')
   t.match(of(7), /6 in the table; 7 messages lost to a full receive buffer$/)
   eventsLost = 1
-  t.match(of(0), /6 in the table; 1 event not told: this thread did not keep up with its workers$/)
+  t.match(of(0), /6 in the table; 1 event lost: listeners are slower than the workers$/)
 })

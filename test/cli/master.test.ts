@@ -73,15 +73,15 @@ t.test('a line that is wrong is told with its number, and the rest goes on', asy
   ]
   const stdin = [...wrong, good].join('\n')
   const { code, io } = await runMaster(stdin, '--peer', `127.0.0.1:${port}`)
-  t.equal(code, 0)
+  t.equal(code, 1)
   const told = [...io.errors().matchAll(/standard input, line (\d): (.*)/g)].map(([, line, text]) => [line, text])
   t.strictSame(
     told.map(([line]) => line),
     ['1', '3', '4', '5', '6', '7']
   )
   t.match(told[1]![1], /^not JSON/)
-  t.match(told[2]![1], /an object of JSON/)
-  t.match(told[5]![1], /more than 65536 bytes/)
+  t.match(told[2]![1], /a JSON object/)
+  t.match(told[5]![1], /longer than 65536 bytes/)
   await until(() => connectionsIn(heard) === 1)
   close()
 })
@@ -310,4 +310,17 @@ t.test('--source kernel says so where the kernel has no IPVS, and follows it whe
   const code = await run(['master', '--source', 'kernel', '--peer', `127.0.0.1:${await freePorts(1)}`], io)
   if (code === 0) t.match(io.errors(), /connections in \d+ messages/)
   else t.strictSame([code, io.errors().includes('ip_vs')], [3, true], io.errors())
+})
+
+t.test('made-up traffic leaves by the loopback only, unless forced', async (t) => {
+  for (const where of [
+    ['--mcast-interface', 'eth1'],
+    ['--peer', '192.0.2.1']
+  ]) {
+    const { code, io } = await runMaster('', '--source', 'demo', ...where)
+    t.equal(code, 2)
+    t.match(io.errors(), /--source demo: expected --mcast-interface lo or a loopback --peer, got (eth1|192)/)
+  }
+  const { code } = await runMaster('', '--source', 'demo', '--mcast-interface', 'none0', '--force')
+  t.equal(code, 3, 'forced, the interface is what is missing')
 })

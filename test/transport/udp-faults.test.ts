@@ -191,7 +191,7 @@ t.test('an interface that is missing, down or without an address says so and nam
 
 t.test('a port in use, a refused group and a failing socket leave nothing open', async (t) => {
   const cases: readonly [string, string, string, RegExp][] = [
-    ['bind', 'EADDRINUSE', 'ERR_ADDRESS_IN_USE', /listening at 224.0.0.81:8848: EADDRINUSE.*does not share it/],
+    ['bind', 'EADDRINUSE', 'ERR_ADDRESS_IN_USE', /listening on 224.0.0.81:8848: EADDRINUSE.*does not share it/],
     ['bind', 'EACCES', 'ERR_TRANSPORT', /ports below 1024/],
     ['bind', 'EWHATEVER', 'ERR_TRANSPORT', /EWHATEVER, says the system$/],
     ['addMembership', 'EINVAL', 'ERR_GROUP', /joining group 224.0.0.81 on eth1/],
@@ -206,7 +206,7 @@ t.test('a port in use, a refused group and a failing socket leave nothing open',
   }
   const taken = new FakeSystem()
   taken.faults.set('bind', systemError('EADDRINUSE'))
-  await t.rejects(startReceiver({ peers: [{ address: '10.0.0.2' }] }, taken), { message: /listening at \*:8848: / })
+  await t.rejects(startReceiver({ peers: [{ address: '10.0.0.2' }] }, taken), { message: /listening on \*:8848: / })
   for (const method of ['bind', 'setMulticastInterface', 'connect']) {
     const system = new FakeSystem()
     system.faults.set(method, systemError('EADDRNOTAVAIL'))
@@ -511,7 +511,7 @@ t.test(
 t.test('an error of a receiving socket is told, and kills nothing', async (t) => {
   const { system, errors } = await startReceiver({ mcastInterface: 'eth1' })
   system.sockets[0]!.emit('error', systemError('EIO'))
-  t.match(errors, [{ code: 'ERR_TRANSPORT', message: /receiving at 224.0.0.81:8848 on eth1: EIO/ }])
+  t.match(errors, [{ code: 'ERR_TRANSPORT', message: /receiving on 224.0.0.81:8848 on eth1: EIO/ }])
 })
 
 t.test("sync_maxlen without a setting: the kernel's, or what the interface carries", async (t) => {

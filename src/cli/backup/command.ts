@@ -5,9 +5,10 @@
  */
 
 import { Option, type Command } from 'commander'
-import { counted } from '../../text.js'
+import { counted, escapeControls } from '../../text.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
 import type { ConnectionEvent } from '../../engine/events.js'
+import { systemClock } from '../../daemon/clock.js'
 import { SyncBackup } from '../../daemon/backup/sync-backup.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'
 import { EXIT_IO } from '../errors.js'
@@ -20,13 +21,13 @@ import {
   addServiceOptions,
   runService,
   syncOptionsOf,
+  reporterOf,
   tellOn,
   type ServiceOptions,
   type Tell
 } from '../service.js'
 import { acceptOption } from './accept-option.js'
 import { LineWriter } from './line-writer.js'
-import { ProblemTeller } from './problem-teller.js'
 
 interface Options extends ServiceOptions {
   readonly accept: readonly string[]
@@ -37,16 +38,16 @@ interface Options extends ServiceOptions {
 /** Adds its options. */
 export function configure(command: Command): void {
   addKeyOption(addServiceOptions(command), true)
-    .addOption(acceptOption('take messages of these sources only'))
+    .addOption(acceptOption('accept messages of these senders only'))
     .option(
       '--workers <number>',
-      'spread the channels of sync_ports over so many threads, each with a table of its own',
+      'number of threads that share the channels of sync_ports',
       integerOption('--workers', 0, MAX_CHANNELS)
     )
     .addOption(new Option('--format <format>', 'print each change of a connection as a line of JSON').choices(['json']))
   addNotes(command, {
     text: [
-      'Whoever can send to the group can make connections: --accept is what limits it. With --peer it listens at those addresses that are its own, or else takes messages of those peers alone.'
+      'Anyone who can send to the group can create connections; restrict senders with --accept. With --peer it listens on those addresses that are its own; if none is, it accepts messages of those peers only.'
     ],
     examples: [
       'ipvs-sync backup --mcast-interface eth1 --syncid 5 --accept 10.9.0.0/24 --http 9848',
@@ -67,8 +68,11 @@ export async function execute(command: Command, io: Io): Promise<number> {
   })
   // Told to end it closes after its work; before that it closes by itself alone, when a worker has broken down.
   const broken = new Promise<number>((resolve) => backup.once('close', () => resolve(EXIT_IO)))
-  const problems = new ProblemTeller(tellOn(io, 'backup'))
-  backup.on('problem', (event) => problems.tell(event))
+  const reporter = reporterOf(io, 'backup')
+  backup.on('problem', ({ problem, from }) => {
+    const text = `${from.address}: ${problem.code}, ${problem.severity}: ${problem.message}`
+    reporter.report(problem.code, text, systemClock.now())
+  })
   const lines = options.format === 'json' ? printChanges(backup, io) : undefined
   return runService(
     {
@@ -83,14 +87,15 @@ export async function execute(command: Command, io: Io): Promise<number> {
       },
       summary: () => summaryOf(backup)
     },
-    io
+    io,
+    reporter
   )
 }
 
 function printChanges(backup: SyncBackup, io: Io): LineWriter {
   const lines = new LineWriter(io.stdout)
   const print = ({ change, connection }: ConnectionEvent): void =>
-    lines.write(JSON.stringify({ change, ...connection }))
+    lines.write(escapeControls(JSON.stringify({ change, ...connection })))
   backup.on('connection', print)
   backup.on('expired', print)
   return lines
@@ -98,7 +103,7 @@ function printChanges(backup: SyncBackup, io: Io): LineWriter {
 
 function tellLost(lines: LineWriter | undefined, tell: Tell): void {
   if (lines !== undefined && lines.lost > 0)
-    tell(`${counted(lines.lost, 'line')} left out: standard output did not keep up`)
+    tell(`${counted(lines.lost, 'line')} omitted: the reader of standard output is too slow`)
 }
 
 /** What a backup says at its end. */
@@ -113,7 +118,7 @@ export function summaryOf(backup: {
   return (
     `${counted(messages, 'message')}, ${sum(dropped)} dropped; ${counted(applied, 'connection')} applied, ${sum(skipped)} skipped; ` +
     `${backup.size} in the table${drops > 0 ? `; ${counted(drops, 'message')} lost to a full receive buffer` : ''}` +
-    (eventsLost > 0 ? `; ${counted(eventsLost, 'event')} not told: this thread did not keep up with its workers` : '')
+    (eventsLost > 0 ? `; ${counted(eventsLost, 'event')} lost: listeners are slower than the workers` : '')
   )
 }
 

@@ -81,7 +81,7 @@ export class DemoProcess {
 
   async #ready(): Promise<void> {
     for (let waited = 0; waited < START_LIMIT_MS && !this.ended; waited += POLL_MS) {
-      const ready = await fetch(`${this.#url}/readyz`).then(
+      const ready = await fetch(`${this.#url}/healthz`).then(
         ({ ok }) => ok,
         () => false
       )

@@ -8,6 +8,8 @@ import { Option, type Command } from 'commander'
 import { counted } from '../../text.js'
 import { systemClock } from '../../daemon/clock.js'
 import { SyncMaster } from '../../daemon/master/sync-master.js'
+import { IpvsSyncError } from '../../errors.js'
+import type { Peer } from '../../transport/udp-options.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { settingsOf, addKeyOption } from '../options.js'
@@ -21,12 +23,15 @@ import { followLines } from './line-source.js'
 interface Options extends ServiceOptions {
   readonly source: 'stdin' | 'kernel' | 'demo'
   readonly strict?: true
+  readonly force?: true
   /** Milliseconds. */
   readonly interval: number
   /** Connections a second. */
   readonly rate: number
 }
 
+/** Exit code of a run in which lines were refused. */
+const EXIT_FINDINGS = 1
 /** Time between two steps of made-up traffic, in milliseconds. */
 const DEMO_STEP = 100
 
@@ -37,6 +42,7 @@ export function configure(command: Command): void {
       new Option('--source <source>', 'what to announce').choices(['stdin', 'kernel', 'demo']).default('stdin')
     )
     .option('--strict', 'end at the first line of standard input that is wrong')
+    .option('--force', 'demo: send to another interface than lo')
     .option('--interval <ms>', 'kernel: from one look to the next', integerOption('--interval', 10, 3_600_000), 1000)
     .option('--rate <number>', 'demo: connections a second', integerOption('--rate', 1, 100_000), 20)
   addNotes(command, {
@@ -58,6 +64,7 @@ export function configure(command: Command): void {
 /** Runs to the end of its source, or until it is told to end. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
+  demandLoopback(options)
   const settings = await settingsOf(options, { onFact: tellOn(io, 'master') })
   const master = new SyncMaster({ ...syncOptionsOf(options, settings), syncid: options.syncid })
   return runService(
@@ -67,8 +74,10 @@ export async function execute(command: Command, io: Io): Promise<number> {
       roles: { master },
       options,
       work: async (tell) => {
-        await follow(master, options, io, tell)
-        return 0
+        const refused = await follow(master, options, io, tell)
+        if (refused === 0) return 0
+        tell(`${counted(refused, 'line')} refused`)
+        return EXIT_FINDINGS
       },
       summary: () => summaryOf(master)
     },
@@ -76,13 +85,13 @@ export async function execute(command: Command, io: Io): Promise<number> {
   )
 }
 
-async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell): Promise<void> {
+async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell): Promise<number> {
   const { signal } = io
   switch (options.source) {
     case 'stdin':
       return followLines(io.stdin, master, { strict: options.strict === true, signal, tell })
     case 'kernel':
-      return followKernel(master, {
+      await followKernel(master, {
         interval: options.interval,
         maxConnections: options.maxConnections,
         signal,
@@ -90,9 +99,24 @@ async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell):
         refreshPeriod: () => master.sysctls.syncRefreshPeriod,
         now: () => systemClock.now()
       })
+      return 0
     case 'demo':
-      return followDemo(master, options.rate, signal)
+      await followDemo(master, options.rate, signal)
+      return 0
   }
+}
+
+/** Made-up connections must not reach the directors of a real network by mistake. */
+function demandLoopback({ source, mcastInterface, peer, force }: Options): void {
+  const isLoopback = mcastInterface === 'lo' || (mcastInterface === undefined && peer.every(isLoopbackPeer))
+  if (source !== 'demo' || isLoopback || force === true) return
+  const place = mcastInterface ?? peer.map(({ address }) => address).join(', ')
+  const message = `--source demo: expected --mcast-interface lo or a loopback --peer, got ${place}; --force sends anyway`
+  throw new IpvsSyncError('ERR_USAGE', message, { field: 'source' })
+}
+
+function isLoopbackPeer({ address }: Peer): boolean {
+  return address.startsWith('127.') || address === '::1'
 }
 
 async function followDemo(master: SyncMaster, rate: number, signal: AbortSignal): Promise<void> {

@@ -33,34 +33,41 @@ const LINES_A_LOOK = 64
 /**
  * Reads to the end of the input, or until the signal is aborted.
  *
+ * @returns Number of lines that were refused.
  * @throws IpvsSyncError `ERR_USAGE` for a wrong line in strict mode, `ERR_IO` for an input that cannot be read.
  */
-export async function followLines(input: Readable, master: ChangeTaker, options: LineSourceOptions): Promise<void> {
+export async function followLines(input: Readable, master: ChangeTaker, options: LineSourceOptions): Promise<number> {
   let number = 0
+  let refused = 0
   for await (const line of linesUntil(input, options.signal)) {
     number++
-    if (line.trim() !== '') take(line, number, master, options)
+    if (line.trim() !== '' && !take(line, number, master, options)) refused++
     if (number % LINES_A_LOOK === 0) await whenThereIsRoom(master, options.signal)
   }
+  return refused
 }
 
-function take(line: string, number: number, master: ChangeTaker, { strict, tell }: LineSourceOptions): void {
+/** Returns whether the line was accepted. */
+function take(line: string, number: number, master: ChangeTaker, { strict, tell }: LineSourceOptions): boolean {
   try {
     master.handleConnection(parseChange(line))
+    return true
   } catch (error) {
     if (!(error instanceof IpvsSyncError)) throw error
     const message = `standard input, line ${number}: ${error.message}`
     if (strict) throw new IpvsSyncError('ERR_USAGE', message, { cause: error })
-    tell(message)
+    tell(message, 'LINE_REFUSED')
+    return false
   }
 }
 
 /** What the value means is the engine's to judge. */
 function parseChange(line: string): ConnectionChange {
-  if (line.length > LONGEST_LINE) throw new IpvsSyncError('ERR_USAGE', `it has more than ${LONGEST_LINE} bytes`)
+  if (line.length > LONGEST_LINE)
+    throw new IpvsSyncError('ERR_USAGE', `line longer than ${LONGEST_LINE} bytes: not a connection`)
   const value = parseJson(line)
   if (typeof value === 'object' && value !== null) return value as ConnectionChange
-  throw new IpvsSyncError('ERR_USAGE', 'expected a connection, an object of JSON')
+  throw new IpvsSyncError('ERR_USAGE', 'expected a JSON object')
 }
 
 function parseJson(line: string): unknown {

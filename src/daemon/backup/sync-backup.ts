@@ -18,11 +18,13 @@ import { backupSyncMaxlen, heldSyncMaxlen } from '../../transport/sync-maxlen.js
 import { ownAddresses } from '../../transport/interfaces.js'
 import { nodeSystem } from '../../transport/system.js'
 import type { ReceivingTransport } from '../../transport/transport.js'
+import type { Milliseconds } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
 import { SYNC_PORT, type FlagChecks } from '../../wire/constants.js'
 import { BackupCrew, type CrewOutlets } from '../workers/worker-pool.js'
 import type { Clock } from '../clock.js'
+import { BackupMonitor } from './backup-monitor.js'
 import { TableCopier } from './copy-table.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle } from '../lifecycle.js'
@@ -79,6 +81,9 @@ export interface SyncBackupEvents {
   close: []
 }
 
+/** Interval between two checks of the figures. */
+const MONITOR_INTERVAL: Milliseconds = 1000
+
 /**
  * Keeps the connections that masters announce.
  *
@@ -97,6 +102,8 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   readonly #clock: Clock
   readonly #life: Lifecycle
   readonly #started: Sysctls
+  readonly #monitor: BackupMonitor
+  #unwatch: () => void = () => undefined
   #sysctls: Sysctls
   #description = ''
 
@@ -118,6 +125,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
       lost: (error) => this.#lost(error)
     }
     this.#work = this.workers > 0 ? this.#crew(outlets) : this.#local(outlets)
+    this.#monitor = new BackupMonitor({ syncid: options.syncid ?? 0, description: () => this.#description })
     this.#followListeners()
     this.#life = new Lifecycle({
       open: () => this.#open(),
@@ -143,6 +151,11 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   /** Whether the sockets are open. */
   get listening(): boolean {
     return this.#life.isOpen
+  }
+
+  /** Whether there is something to take over: a valid message was received, or the table holds connections. */
+  get ready(): boolean {
+    return this.listening && (this.size > 0 || this.senders().length > 0)
   }
 
   /** Whether this director may hand out packets: not while it is a running backup with `backup_only` set. */
@@ -236,9 +249,22 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   async #open(): Promise<void> {
     this.#description = await this.#work.open()
+    this.#watch()
+  }
+
+  /** Compares the figures every second, and reports what changed. */
+  #watch(): void {
+    const figures = {
+      counters: this.counters(),
+      senders: this.senders(),
+      receiveDrops: this.receiveDrops()
+    }
+    for (const notice of this.#monitor.check(figures, this.#clock.now())) callUser(() => this.emit('notice', notice))
+    this.#unwatch = this.#clock.after(MONITOR_INTERVAL, () => this.#watch())
   }
 
   async #close(): Promise<void> {
+    this.#unwatch()
     await this.#work.close()
     callUser(() => this.emit('close'))
   }

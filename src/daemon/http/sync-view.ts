@@ -35,11 +35,17 @@ export function viewOf(
   procLines: (connections: Iterable<TableConnection>) => Iterable<string>
 ): HttpView {
   return {
-    ready: () => daemonsOf(roles).every((daemon) => daemon.listening),
+    ready: () => (roles.master?.listening ?? true) && (roles.backup?.ready ?? true),
+    status: () => statusOf(roles),
     connections: () => connectionsOf(roles),
     procLines: () => procLinesOf(roles, procLines),
     metrics: () => snapshotOf(roles)
   }
+}
+
+function statusOf({ master, backup }: Roles): string {
+  if (master?.listening === false || backup?.listening === false) return 'the sockets are not open'
+  return backup?.ready === false ? 'listening; no message received yet' : 'ready'
 }
 
 function daemonsOf({ master, backup }: Roles): (SyncMaster | SyncBackup)[] {
