@@ -40,5 +40,9 @@ export function notifyService(
 
 /** Starts a program without its output; one that is not there, or fails, is ignored. */
 export function launchQuietly(program: string, args: readonly string[]): void {
-  spawn(program, args, { stdio: 'ignore' }).on('error', () => undefined)
+  try {
+    spawn(program, args, { stdio: 'ignore' }).on('error', () => undefined)
+  } catch {
+    // Out of descriptors or memory: systemd misses a line of status.
+  }
 }

@@ -1,39 +1,43 @@
 /**
- * Notices that an interface goes, comes back, or is replaced by another of its name.
+ * Watches an interface: whether it disappears, returns, or is replaced by another of its name.
  *
- * Node has no netlink, so it looks: once a second, at a list that the system has at hand.
+ * Node has no netlink, so the state is polled once a second.
  *
  * @module
  */
 
-import { lookUpInterface, type InterfaceAddress } from './interfaces.js'
+import { lookUpInterface, lossOf, type InterfaceAddress } from './interfaces.js'
 import type { NetworkSystem } from './system.js'
+import { errorCodeOf } from './udp-errors.js'
 
 const INTERVAL_MS = 1000
 
 /** What a watch calls. */
 export interface InterfaceChanges {
   /**
-   * Looks in a row that must find the same interface before it counts as back. A sender waits for the second: who
-   * listens on the other end of a link that was down needs the time to join the group again.
+   * Number of polls in a row that must find the same interface before it counts as returned. A sender waits for the second:
+   * receivers on a link that was down need the time to join the group again.
    */
   readonly steadyLooks: number
-  /** A look found it as it was. */
+  /** A poll found it as it was. */
   readonly steady?: () => void
-  /** It is gone, or lost its address. Called once for each loss. */
-  readonly lost: () => void
-  /** It is back, or another one. Called again a second later as long as it resolves to false. */
+  /** Returns whether the group is still joined; false opens the sockets again. Called once a poll. */
+  readonly joined?: () => boolean | undefined
+  /** It cannot be used. Called once for each loss, with the reason: `interface eth1 has no carrier`. */
+  readonly lost: (reason: string) => void
+  /** It returned, or is another one. Called again a second later while it resolves to false. */
   readonly back: (address: InterfaceAddress) => Promise<boolean>
+  /** The state cannot be read (EMFILE, ENOMEM); the last one stands. Called once until it can be read again. */
+  readonly unknown: (cause: unknown) => void
 }
 
 /**
  * Watches an interface.
  *
- * @param system - Whose interfaces, and whose clock.
+ * @param system - Interfaces and clock.
  * @param name - The interface.
  * @param family - The family of the address that matters.
- * @param first - What it was when the sockets were opened.
- * @param changes - Who is told.
+ * @param first - Its state when the sockets were opened.
  * @returns Ends the watch.
  */
 export function watchInterface(
@@ -46,25 +50,43 @@ export function watchInterface(
   let identity: string | undefined = first.identity
   let candidate = { identity: '', looks: 0 }
   let busy = false
+  let failure = ''
   const look = async (): Promise<void> => {
     const found = lookUpInterface(system, name, family)
     if (found === undefined) candidate.looks = 0
     if (busy) return
-    if (found?.identity === identity) {
-      if (found !== undefined) changes.steady?.()
-      return
-    }
-    if (identity !== undefined) changes.lost()
+    if (found !== undefined && found.identity === identity) {
+      if (changes.joined?.() !== false) {
+        changes.steady?.()
+        return
+      }
+      changes.lost(`interface ${name} is no longer a member of the group`)
+    } else if (identity !== undefined) changes.lost(lossOf(system, name, family))
     identity = undefined
     if (found === undefined) return
     candidate = { identity: found.identity, looks: candidate.identity === found.identity ? candidate.looks + 1 : 1 }
     if (candidate.looks < changes.steadyLooks) return
     busy = true
-    if (await changes.back(found)) {
-      identity = found.identity
-      candidate.looks = 0
+    try {
+      if (await changes.back(found)) {
+        identity = found.identity
+        candidate.looks = 0
+      }
+    } finally {
+      busy = false
     }
-    busy = false
   }
-  return system.every(INTERVAL_MS, () => void look())
+  // A poll that fails is no change: the last state stands, and the next poll decides.
+  const poll = (): void => {
+    look().then(
+      () => (failure = ''),
+      (cause: unknown) => {
+        const code = errorCodeOf(cause) || String(cause)
+        if (code === failure) return
+        failure = code
+        changes.unknown(cause)
+      }
+    )
+  }
+  return system.every(INTERVAL_MS, poll)
 }

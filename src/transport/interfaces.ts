@@ -50,6 +50,17 @@ export function findInterface(system: NetworkSystem, name: string, family: 'ipv4
   throw missing(`there is no interface "${name}": these are up: ${Object.keys(present).join(', ') || 'none'}`)
 }
 
+/** Returns why an interface cannot be used: it is missing, has no address of the family, has no carrier, or is down. */
+export function lossOf(system: NetworkSystem, name: string, family: 'ipv4' | 'ipv6'): string {
+  const label = family === 'ipv4' ? 'IPv4' : 'IPv6'
+  if (lookUpInterface(system, name, family) !== undefined)
+    return `interface ${name} was replaced or has another address`
+  if (system.interfaces()[name] !== undefined) return `interface ${name} has lost its ${label} address`
+  if (interfaceMtu(system, name) === undefined) return `interface ${name} does not exist any more`
+  if (system.readText(`/sys/class/net/${name}/carrier`)?.trim() === '0') return `interface ${name} has no carrier`
+  return `interface ${name} is down or has no address`
+}
+
 /** The largest packet that an interface carries; undefined where the system does not tell, or the name is no name. */
 export function interfaceMtu(system: NetworkSystem, name: string): Bytes | undefined {
   if (name === '' || name.includes('/') || name.startsWith('.')) return undefined

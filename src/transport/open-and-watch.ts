@@ -8,14 +8,15 @@ import { watchInterface, type InterfaceChanges } from './interface-watch.js'
 import { findInterface, type InterfaceAddress } from './interfaces.js'
 import type { NetworkSystem } from './system.js'
 import type { TransportHandlers, TransportNotice } from './transport.js'
+import { explainSocketError } from './udp-errors.js'
 import type { UdpPlan } from './udp-options.js'
 
 /** What a start does that is the role's own. */
-export interface SocketRole extends Pick<InterfaceChanges, 'steadyLooks' | 'steady' | 'back'> {
+export interface SocketRole extends Pick<InterfaceChanges, 'steadyLooks' | 'steady' | 'joined' | 'back'> {
   /** Opens the sockets, on the interface where one is named; resolves to what a person should know of them. */
   readonly open: (found: InterfaceAddress | undefined) => Promise<readonly TransportNotice[]>
-  /** The interface is gone, or lost its address: what that stops, for a person. */
-  readonly lost: (name: string) => void
+  /** The interface cannot be used. The reason is for a person. */
+  readonly lost: (reason: string) => void
 }
 
 /**
@@ -41,7 +42,10 @@ export async function openAndWatch(
   return watchInterface(system, interfaceName, family, found, {
     steadyLooks: role.steadyLooks,
     ...(role.steady !== undefined && { steady: role.steady }),
-    lost: () => role.lost(interfaceName),
+    ...(role.joined !== undefined && { joined: role.joined }),
+    lost: (reason) => role.lost(reason),
+    unknown: (cause) =>
+      handlers.onError?.(explainSocketError(`reading the state of interface ${interfaceName}`, cause)),
     back: role.back
   })
 }

@@ -24,6 +24,8 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     advice: 'the system is out of buffers, or net.ipv4.igmp_max_memberships is reached'
   },
   EACCES: { code: 'ERR_TRANSPORT', advice: 'ports below 1024 need CAP_NET_BIND_SERVICE' },
+  EMFILE: { code: 'ERR_TRANSPORT', advice: 'this process has too many open files; raise its limit (ulimit -n)' },
+  ENFILE: { code: 'ERR_TRANSPORT', advice: 'the system has too many open files; raise fs.file-max' },
   EPERM: { code: 'ERR_TRANSPORT', advice: 'a firewall rule of this host refuses it' },
   EMSGSIZE: { code: 'ERR_TRANSPORT', advice: 'the message is larger than the network takes: lower sync_maxlen' },
   ENETUNREACH: { code: 'ERR_TRANSPORT', advice: 'no route: multicast wants a route or an address on the interface' },
@@ -47,7 +49,7 @@ export function explainSocketError(
   return new IpvsSyncError(known?.code ?? fallback, `${doing}: ${text}${known ? `: ${known.advice}` : ''}`, { cause })
 }
 
-/** The system's code (`EADDRINUSE`), or an empty text. */
+/** Returns the system's code (`EADDRINUSE`), or an empty text. */
 export function errorCodeOf(cause: unknown): string {
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : ''
 }

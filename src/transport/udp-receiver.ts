@@ -12,6 +12,7 @@ import type { Socket } from 'node:dgram'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, type BindTo } from './channel-sockets.js'
 import { ownAddresses, type InterfaceAddress } from './interfaces.js'
+import { isMember } from './membership.js'
 import { openAndWatch } from './open-and-watch.js'
 import { sizeReceiveBuffer } from './socket-buffers.js'
 import { socketDrops } from './socket-drops.js'
@@ -61,8 +62,9 @@ export class UdpReceiver implements ReceivingTransport {
     this.#handlers = handlers
     this.#unwatch = await openAndWatch(this.#system, this.#plan, handlers, {
       steadyLooks: 1,
+      joined: () => this.#isJoined(),
       open: (found) => this.#open(found),
-      lost: (name) => this.#lost(name),
+      lost: (reason) => this.#lost(reason),
       back: (found) => this.#back(found)
     })
     // Closed while it started: nothing is left to watch for.
@@ -83,7 +85,21 @@ export class UdpReceiver implements ReceivingTransport {
     await closeAll(sockets)
   }
 
+  #isJoined(): boolean | undefined {
+    const { family, group, peers, interfaceName } = this.#plan
+    return peers.length > 0 ? undefined : isMember(this.#system, interfaceName!, family, group)
+  }
+
+  /** A count that cannot be read now (EMFILE) is unknown. */
   #dropsNow(): number | undefined {
+    try {
+      return this.#readDrops()
+    } catch {
+      return undefined
+    }
+  }
+
+  #readDrops(): number | undefined {
     if (this.#sockets.length === 0) return 0
     const { family, channels } = this.#plan
     const bases = new Set(this.#places(undefined).map(({ port, channel }) => port - channel))
@@ -149,10 +165,10 @@ export class UdpReceiver implements ReceivingTransport {
     )
   }
 
-  #lost(name: string): void {
+  #lost(reason: string): void {
     this.#handlers.onNotice?.({
       code: 'INTERFACE_LOST',
-      message: `interface ${name} is gone or has lost its address: nothing is heard until it returns`
+      message: `${reason}: nothing is received until it returns`
     })
   }
 

@@ -69,7 +69,7 @@ export class UdpSender implements SendingTransport {
       steadyLooks: 2,
       steady: () => this.#sendAgain(this.#kept.steady()),
       open: (found) => this.#open(found),
-      lost: (name) => this.#lost(name),
+      lost: (reason) => this.#lost(reason),
       back: (found) => this.#back(found)
     })
     // Closed while it started: nothing is left to watch for.
@@ -187,11 +187,11 @@ export class UdpSender implements SendingTransport {
     for (const resolve of waiting) resolve()
   }
 
-  #lost(name: string): void {
+  #lost(reason: string): void {
     this.#present = false
     this.#handlers.onNotice?.({
       code: 'INTERFACE_LOST',
-      message: `interface ${name} is gone or has lost its address: messages are held back until it returns`
+      message: `${reason}: messages are held back until it returns`
     })
   }
 

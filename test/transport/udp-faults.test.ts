@@ -7,6 +7,7 @@ import { backupSyncMaxlen, masterSyncMaxlen } from '../../src/transport/sync-max
 import type { TransportHandlers, TransportNotice } from '../../src/transport/transport.js'
 import { explainSocketError } from '../../src/transport/udp-errors.js'
 import type { UdpOptions } from '../../src/transport/udp-options.js'
+import { isMember } from '../../src/transport/membership.js'
 import { UdpReceiver } from '../../src/transport/udp-receiver.js'
 import { UdpSender } from '../../src/transport/udp-sender.js'
 import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
@@ -534,4 +535,115 @@ t.test("sync_maxlen without a setting: the kernel's, or what the interface carri
   const system = new FakeSystem()
   t.equal(interfaceMtu(system, 'eth1'), 1500)
   t.equal(interfaceMtu(system, 'eth7'), undefined)
+})
+
+const IGMP = `Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter
+1\tlo        :     1      V3
+\t\t\t\t010000E0     1 0:00000000\t\t0
+3\teth1      :     2      V3
+\t\t\t\t510000E0     1 0:00000000\t\t0
+\t\t\t\t010000E0     1 0:00000000\t\t0
+`
+
+t.test('a membership that is lost is joined again, with new sockets', async (t) => {
+  const system = new FakeSystem()
+  system.files.set('/proc/net/igmp', IGMP)
+  const { notices, receiver } = await startReceiver({ mcastInterface: 'eth1' }, system)
+  const [first] = system.open
+  await system.tick()
+  t.equal(system.open[0], first, 'joined: nothing changes')
+  system.files.set('/proc/net/igmp', IGMP.replace('510000E0', '520000E0'))
+  await system.tick()
+  t.not(system.open[0], first)
+  t.ok(first!.closed)
+  t.ok(system.open[0]!.calls.includes('addMembership 224.0.0.81 10.9.0.1'))
+  t.strictSame(
+    notices.map(({ code }) => code),
+    ['BUFFER', 'INTERFACE_LOST', 'INTERFACE_BACK']
+  )
+  t.match(notices[1]!.message, /no longer a member/)
+  await receiver.close()
+})
+
+t.test('membership is read for the interface and family, in either byte order', async (t) => {
+  const system = new FakeSystem()
+  t.equal(isMember(system, 'eth1', 'ipv4', '224.0.0.81'), undefined)
+  system.files.set('/proc/net/igmp', IGMP)
+  t.equal(isMember(system, 'eth1', 'ipv4', '224.0.0.81'), true)
+  t.equal(isMember(system, 'lo', 'ipv4', '224.0.0.81'), false)
+  t.equal(isMember(system, 'eth2', 'ipv4', '224.0.0.81'), false)
+  system.files.set('/proc/net/igmp', IGMP.replace('510000E0', 'E0000051'))
+  t.equal(isMember(system, 'eth1', 'ipv4', '224.0.0.81'), true)
+  t.equal(isMember(system, 'eth1', 'ipv6', 'ff02::51'), undefined)
+  system.files.set('/proc/net/igmp6', '3    eth1            ff020000000000000000000000000051     1 0000000C 0\n')
+  t.equal(isMember(system, 'eth1', 'ipv6', 'ff02::51'), true)
+  t.equal(isMember(system, 'eth1', 'ipv6', 'ff02::'), false)
+  t.equal(isMember(system, 'eth2', 'ipv6', 'ff02::51'), false)
+})
+
+t.test('the reasons of a loss are told apart', async (t) => {
+  const reasons: string[] = []
+  const lose = async (change: (system: FakeSystem) => void): Promise<void> => {
+    const { system, notices, receiver } = await startReceiver({ mcastInterface: 'eth1' })
+    change(system)
+    await system.tick()
+    reasons.push(notices.find(({ code }) => code === 'INTERFACE_LOST')!.message.replace(/: .*/, ''))
+    await receiver.close()
+  }
+  await lose((system) => {
+    system.present['eth1'] = system.present['eth1']!.filter(({ family }) => family === 'IPv6')
+  })
+  await lose((system) => {
+    delete system.present['eth1']
+    system.files.delete('/sys/class/net/eth1/mtu')
+  })
+  await lose((system) => {
+    delete system.present['eth1']
+    system.files.set('/sys/class/net/eth1/carrier', '0\n')
+  })
+  await lose((system) => {
+    delete system.present['eth1']
+  })
+  await lose((system) => {
+    system.files.set('/sys/class/net/eth1/ifindex', '9\n')
+  })
+  t.strictSame(reasons, [
+    'interface eth1 has lost its IPv4 address',
+    'interface eth1 does not exist any more',
+    'interface eth1 has no carrier',
+    'interface eth1 is down or has no address',
+    'interface eth1 was replaced or has another address'
+  ])
+})
+
+for (const code of ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EIO']) {
+  t.test(`a running receiver and sender survive ${code} from each call, report once, and recover`, async (t) => {
+    for (const call of ['interfaces', 'bind', 'addMembership', 'setMulticastInterface', 'setMulticastTTL']) {
+      const system = new FakeSystem()
+      const backup = await startReceiver({ mcastInterface: 'eth1' }, system)
+      const master = await startSender({ mcastInterface: 'eth1' }, system)
+      system.faults.set(call, systemError(code))
+      // The interface is replaced while the fault lasts: every call of a new start is made.
+      system.files.set('/sys/class/net/eth1/ifindex', '4\n')
+      for (let i = 0; i < 4; i++) await system.tick()
+      t.doesNotThrow(() => backup.receiver.receiveDrops())
+      if (call === 'interfaces') t.strictSame([backup.errors.length, master.errors.length], [1, 1], `${call}: once`)
+      system.faults.delete(call)
+      for (let i = 0; i < 4; i++) await system.tick()
+      t.match(backup.notices.at(-1), { code: 'INTERFACE_BACK' }, call)
+      t.match(master.notices.at(-1), { code: 'INTERFACE_BACK' }, call)
+      t.equal(master.sender.writable(0), true)
+      await Promise.all([backup.receiver.close(), master.sender.close()])
+      t.equal(system.open.length, 0)
+    }
+  })
+}
+
+t.test('drops that cannot be counted are unknown', async (t) => {
+  const system = new FakeSystem()
+  const { receiver } = await startReceiver({ peers: [{ address: '10.0.0.2' }] }, system)
+  system.faults.set('interfaces', systemError('EMFILE'))
+  t.equal(receiver.receiveDrops(), undefined)
+  system.faults.clear()
+  await receiver.close()
 })
