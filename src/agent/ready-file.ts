@@ -4,6 +4,7 @@
  * @module
  */
 
+import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { Milliseconds, TimestampMs } from '../units.js'
 
@@ -27,9 +28,15 @@ export const READY_FILE_LIFE: Milliseconds = 20_000
  * @throws The system's error where it cannot.
  */
 export function writeReadyFile(path: string, state: ReadyState): void {
-  const temporary = `${path}.new`
-  writeFileSync(temporary, `${JSON.stringify(state)}\n`)
-  renameSync(temporary, path)
+  // A name that nobody can foresee, and `wx`: neither a link nor a file of another user is written to.
+  const temporary = `${path}.${randomBytes(8).toString('hex')}`
+  try {
+    writeFileSync(temporary, `${JSON.stringify(state)}\n`, { flag: 'wx', mode: 0o644 })
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
 }
 
 /** Removes the file: who waits for it waits on. */
@@ -52,6 +59,8 @@ export function readReadyFile(path: string, wallClock: TimestampMs): Pick<ReadyS
     return { ready: false, status: faultOf(path, cause as NodeJS.ErrnoException) }
   }
   const { ready, status, writtenAt } = state
+  if (typeof writtenAt === 'number' && writtenAt - wallClock > READY_FILE_LIFE)
+    return { ready: false, status: `${path} is dated ahead of time` }
   if (typeof writtenAt !== 'number' || wallClock - writtenAt > READY_FILE_LIFE) {
     return { ready: false, status: `the agent that wrote ${path} is gone` }
   }
