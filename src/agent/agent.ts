@@ -11,15 +11,15 @@ import { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
 import type { IpvsSyncError } from '../errors.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable } from '../table/connection-table.js'
+import { nodeSystem } from '../transport/system.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
-import { UdpReceiver } from '../transport/udp-receiver.js'
-import { UdpSender } from '../transport/udp-sender.js'
 import type { Bytes, Milliseconds } from '../units.js'
 import { Announcing } from './announcing.js'
 import { AgentKernel, bringerOf, type MessageOptions } from './kernel.js'
 import { AgentNotices } from './notices.js'
 import type { AgentEvents, AgentOptions } from './options.js'
 import { AgentReadyFile } from './agent-ready-file.js'
+import { readReceiveCapacity } from './receive-capacity.js'
 import { AgentRole } from './role.js'
 import { AgentStore } from './store.js'
 import type { Clock } from '../daemon/clock.js'
@@ -27,6 +27,7 @@ import { Lifecycle } from '../daemon/lifecycle.js'
 import { Repeater } from '../daemon/repeater.js'
 import { READY_FILE_PERIOD } from './ready-file.js'
 import { Runner } from '../daemon/runner.js'
+import { createReceiver, createSender, sealOverhead } from '../daemon/sealing.js'
 import { SyncBackup } from '../daemon/backup/sync-backup.js'
 import type { SyncMaster } from '../daemon/master/sync-master.js'
 import { clockOf, linkOf, tableOf, udpOptionsOf } from '../daemon/sync-options.js'
@@ -84,18 +85,22 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#role = this.#createRole()
     this.#store = this.#createStore()
     const udp = udpOptionsOf(options, sysctls)
-    this.#receiver = options.receiver ?? new UdpReceiver(udp, options.system)
-    // One channel, so one source port: who asks tells an answer by it. Every receiver listens at the first.
-    this.#sender = options.sender ?? new UdpSender({ ...udp, channels: 1 }, options.system)
+    const { syncid = 0, system, clock } = options
+    this.#receiver = options.receiver ?? createReceiver(options, { udp, syncid, system, clock })
+    // One channel, so one source port: a requester recognises the answer by it. Every receiver listens on the first.
+    // Lost messages of an answer are requested by the agent protocol, so the sender keeps none for repair.
+    this.#sender =
+      options.sender ?? createSender(options, { udp: { ...udp, channels: 1 }, syncid, system, clock }, false)
     this.#messages = {
-      syncid: options.syncid ?? 0,
-      maxLength: options.syncMaxlen ?? answerMaxlen(options, sysctls),
+      syncid,
+      maxLength: (options.syncMaxlen ?? answerMaxlen(options, sysctls)) - sealOverhead(options),
       rate: options.rate
     }
     this.#engine = new AgentEngine({
       ...options,
       id: options.id ?? randomBytes(8).toString('hex'),
       syncid: this.#messages.syncid,
+      capacity: readReceiveCapacity(system ?? nodeSystem, sysctls),
       chance: () => randomBytes(4).readUInt32BE() / 2 ** 32,
       table: this.#source(),
       maxLength: this.#messages.maxLength,
@@ -244,7 +249,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       table: this.#table,
       transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from))
     })
-    backup.on('notice', ({ message }) => this.#notice(message))
+    backup.on('notice', (event) => this.emit('notice', event))
     backup.on('error', (error) => this.#fail(error))
     return backup
   }
@@ -270,7 +275,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     try {
       await this.#sender.start({
         onWritable: () => this.#runner.settle(),
-        onNotice: ({ message }) => this.#notice(message),
+        onNotice: ({ code, message }) => this.#notice(message, code),
         onError: (error) => this.#fail(error)
       })
     } catch (error) {
@@ -372,8 +377,8 @@ export class Agent extends EventEmitter<AgentEvents> {
     return (this.#options.wallClock ?? Date.now)()
   }
 
-  #notice(text: string): void {
-    this.emit('notice', Object.freeze({ type: 'notice', code: 'AGENT', message: text }))
+  #notice(message: string, code = 'AGENT'): void {
+    this.emit('notice', Object.freeze({ type: 'notice', code, message }))
   }
 
   #fail(error: IpvsSyncError): void {

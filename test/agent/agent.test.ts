@@ -724,13 +724,13 @@ t.test('sockets that cannot be opened, or fail later, are reported', async (t) =
   system.open[0]!.emit('error', new Error('deaf'))
   t.match(errors, [/lost/, /deaf/])
   const told: string[] = []
-  working.on('notice', ({ message }) => told.push(message))
+  working.on('notice', ({ code }) => told.push(code))
   const { eth1 } = system.present
   delete system.present['eth1']
   await system.tick()
   system.present = { ...system.present, eth1: eth1! }
   for (let i = 0; i < 4; i++) await system.tick()
-  t.match(told, [/eth1 is gone/, /eth1 is gone/, /eth1 is back/, /eth1 is back/])
+  t.strictSame(told, ['INTERFACE_LOST', 'INTERFACE_LOST', 'INTERFACE_BACK', 'INTERFACE_BACK'])
   t.equal(working.backup!.receiveDrops(), undefined)
   await working.close()
   await t.rejects(working.start(), { code: 'ERR_USAGE' })

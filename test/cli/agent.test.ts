@@ -58,7 +58,7 @@ t.test('an agent that is alone, then one that is not; both end cleanly', async (
   t.equal(await run(['wait-ready', '--http', new URL(url).port, '--quiet'], asker.io), 0)
   t.equal(asker.texts.stdout, '')
   one.reloads[0]!()
-  await until(() => one.texts.stderr.includes('settings were read again'))
+  await until(() => one.texts.stderr.includes('settings reloaded'))
   const two = processOf()
   const other = run([...common, '--rate', '1000', '--notify-fifo', join(folder, 'fifo'), '--instance', 'VI_1'], two.io)
   await until(() => two.texts.stderr.includes('agent: ready'))

@@ -10,7 +10,7 @@ import { notifyService } from '../../daemon/notify.js'
 import { acceptOption } from '../backup/accept-option.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
-import { settingsOf } from '../options.js'
+import { addKeyOption, settingsOf } from '../options.js'
 import { integerOption } from '../parsers.js'
 import { aborted, addServiceOptions, runService, syncOptionsOf, tellOn, type ServiceOptions } from '../service.js'
 
@@ -37,7 +37,7 @@ interface Options extends ServiceOptions {
 
 /** Adds its options. */
 export function configure(command: Command): void {
-  addServiceOptions(command)
+  addKeyOption(addServiceOptions(command), true)
     .addOption(acceptOption('hear these sources only'))
     .option('--store <file>', 'keep the table in this file over a restart')
     .option('--store-interval <seconds>', 'how often', integerOption('--store-interval', 1, 86_400), 60)
