@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import type { AgentEvent, TableSource } from './protocol/options.js'
+import type { AgentEvent, AgentOutcome, TableSource } from './protocol/options.js'
 import { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
 import type { IpvsSyncError } from '../errors.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
@@ -27,6 +27,7 @@ import { Lifecycle } from '../daemon/lifecycle.js'
 import { Repeater } from '../daemon/repeater.js'
 import { READY_FILE_PERIOD } from './ready-file.js'
 import { Runner } from '../daemon/runner.js'
+import type { AgentMetrics } from '../daemon/http/metrics.js'
 import { createReceiver, createSender, sealOverhead } from '../daemon/sealing.js'
 import { SyncBackup } from '../daemon/backup/sync-backup.js'
 import type { SyncMaster } from '../daemon/master/sync-master.js'
@@ -36,6 +37,8 @@ import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import { TappedReceiver } from './tapped-receiver.js'
 
 const KERNEL_INTERVAL: Milliseconds = 5000
+const KERNEL_LIMIT: Milliseconds = 60_000
+const OUTCOMES: readonly AgentOutcome[] = ['complete', 'incomplete', 'alone']
 const ANNOUNCE_INTERVAL: Milliseconds = 1000
 const STORE_INTERVAL: Milliseconds = 60_000
 
@@ -152,6 +155,24 @@ export class Agent extends EventEmitter<AgentEvents> {
   /** What it has done so far. */
   report(): AgentReport {
     return this.#engine.report()
+  }
+
+  /** Figures for Prometheus. */
+  metrics(): AgentMetrics {
+    const { outcome, agents, tablesSent, tablesReceived, rejected } = this.report()
+    const age = this.#store?.age
+    return {
+      ready: this.ready,
+      announcing: this.master !== undefined,
+      outcome: Object.fromEntries(OUTCOMES.map((name) => [name, Number(name === outcome)])),
+      peers: agents.length,
+      tablesSent,
+      tablesReceived,
+      rejected,
+      kernelConnections: this.#kernel?.connections,
+      kernelReadSeconds: this.#kernel && this.#kernel.lastRead / 1000,
+      storeAgeSeconds: age === undefined ? undefined : age / 1000
+    }
   }
 
   /**
@@ -290,16 +311,18 @@ export class Agent extends EventEmitter<AgentEvents> {
       table: this.#table,
       clock: this.#clock,
       files: this.#options.kernelFiles ?? {},
+      limit: this.#options.kernelLimit ?? KERNEL_LIMIT,
       announcing,
       bringer: bringerOf(this.#options, this.#sysctls),
       messages: this.#messages,
       onNotice: this.#notices.once
     })
-    if (this.#kernel === undefined) return
+    const kernel = this.#kernel
+    if (kernel === undefined) return
     const { kernelInterval: usual = KERNEL_INTERVAL } = this.#options
     this.#repeater.add({
-      interval: () => (this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL)),
-      rest: 3,
+      interval: () => Math.max(this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL), kernel.pause),
+      rest: 0,
       action: () => this.#look()
     })
   }

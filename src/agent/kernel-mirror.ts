@@ -6,7 +6,13 @@
 
 import { IpvsSyncError } from '../errors.js'
 import { KernelFollower } from '../procfs/follower.js'
-import { describeReport, readKernelTable, type KernelTableOptions } from '../procfs/kernel-table.js'
+import {
+  describeReport,
+  readConnectionCount,
+  readKernelTable,
+  type KernelTableOptions
+} from '../procfs/kernel-table.js'
+import { LookPlan, type LookVerdict } from '../procfs/look-plan.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import type { Milliseconds } from '../units.js'
 import { FLAG } from '../wire/constants.js'
@@ -23,6 +29,8 @@ export interface KernelMirrorParts {
   readonly clock: Clock
   /** Where the kernel's table is, for a test. */
   readonly files: KernelTableOptions
+  /** Maximum duration of one read of the table. */
+  readonly limit: Milliseconds
   /** A look begins. */
   readonly onLook: (follower: KernelFollower) => void
   /** The follower has taken rows: `slots` and `reasons` tell what became of them. */
@@ -35,8 +43,12 @@ export class KernelMirror {
   #looking: Promise<number> | undefined
   /** Which connections the kernel's table has shown, and what was announced of them. */
   readonly follower: KernelFollower
+  /** When the table may be read again, and how long the last read took. */
+  readonly plan = new LookPlan(0)
+  /** Connections in the kernel's table at the last read. */
+  connections = 0
   /** What was assumed and omitted at the last look, a sentence each. */
-  notes: readonly string[] = []
+  notes: string[] = []
 
   /** @param parts - What it works with. */
   constructor(parts: KernelMirrorParts) {
@@ -80,17 +92,42 @@ export class KernelMirror {
   }
 
   async #look(): Promise<number> {
-    const { files, clock, onLook, onRows } = this.#parts
-    const { follower } = this
-    const reading = readKernelTable(files)
-    follower.begin()
-    onLook(follower)
-    for await (const rows of reading) {
-      follower.take(rows, clock.now())
-      await onRows(follower, rows.count)
+    let verdict: LookVerdict = 'again'
+    while (verdict === 'again') verdict = await this.#read()
+    return this.follower.size
+  }
+
+  /** Reads the table once. Time in which the announcing holds the rows back does not count as reading. */
+  async #read(): Promise<LookVerdict> {
+    const { files, limit, clock, onLook, onRows } = this.#parts
+    const { follower, plan } = this
+    let begin = clock.now()
+    try {
+      const before = await readConnectionCount(files.status)
+      const reading = readKernelTable(files)
+      follower.begin()
+      onLook(follower)
+      for await (const rows of reading) {
+        const taken = clock.now()
+        if (taken - begin > limit)
+          throw new IpvsSyncError('ERR_IO', `kernel table: expected a read of at most ${limit / 1000} s, got more`)
+        follower.take(rows, taken)
+        await onRows(follower, rows.count)
+        begin += clock.now() - taken
+      }
+      const after = await readConnectionCount(files.status)
+      this.connections = follower.size
+      const verdict = plan.ended({ begin, end: clock.now(), lines: reading.lines, before, after })
+      this.notes = describeReport(reading.report)
+      if (verdict === 'incomplete')
+        this.notes.push(
+          `the kernel's table showed ${reading.lines} of ${Math.min(before!, after!)} connections, four times`
+        )
+      return verdict
+    } catch (error) {
+      plan.failed(begin, clock.now())
+      throw error
     }
-    this.notes = describeReport(reading.report)
-    return follower.size
   }
 }
 

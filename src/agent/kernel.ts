@@ -41,6 +41,8 @@ export interface AgentKernelParts {
   readonly clock: Clock
   /** Where the kernel's table is, for a test. */
   readonly files: KernelTableOptions
+  /** Maximum duration of one read of the kernel's table. */
+  readonly limit: Milliseconds
   /** Hears of what a look shows. */
   readonly announcing: Announcing
   /** Carries messages to this host's kernel alone; undefined where it cannot be reached. */
@@ -86,6 +88,21 @@ export class AgentKernel {
       )
       return undefined
     }
+  }
+
+  /** Time until the table may be read again. Before Linux 6.14 a read costs the kernel much. */
+  get pause(): Milliseconds {
+    return this.#mirror.plan.nextLook - this.#parts.clock.now()
+  }
+
+  /** Duration of the last read. */
+  get lastRead(): Milliseconds {
+    return this.#mirror.plan.lastDuration
+  }
+
+  /** Connections in the kernel's table at the last read. */
+  get connections(): number {
+    return this.#mirror.connections
   }
 
   /** Looks at the table; how many connections it has. */

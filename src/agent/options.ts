@@ -35,8 +35,10 @@ export interface AgentOptions extends SyncOptions {
   readonly kernel?: boolean
   /** Where the kernel's table is. */
   readonly kernelFiles?: KernelTableOptions
-  /** How often to look at it. 5,000 ms by default; 1,000 while it announces; never more than a quarter of the time. */
+  /** Interval of its reads. 5,000 ms by default; 1,000 while it announces; at least 50 times the duration of the last read. */
   readonly kernelInterval?: Milliseconds
+  /** Maximum duration of one read of the kernel's table. 60,000 ms by default. */
+  readonly kernelLimit?: Milliseconds
   /** Whether what a store kept is brought to a kernel that was restarted, where no other agent answers. True by default. */
   readonly restore?: boolean
   /**

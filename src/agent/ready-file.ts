@@ -7,10 +7,13 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { Milliseconds, TimestampMs } from '../units.js'
+import type { AgentOutcome } from './protocol/options.js'
 
-/** What stands in the file: one object of JSON. */
+/** Content of the file: one object of JSON. */
 export interface ReadyState {
   readonly ready: boolean
+  /** Why the agent is ready; undefined while it is not. */
+  readonly outcome?: AgentOutcome | undefined
   /** A line for a person. */
   readonly status: string
   /** When it was written, in milliseconds since 1970. */

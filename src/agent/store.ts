@@ -5,6 +5,7 @@
  */
 import { counted } from '../text.js'
 import type { ConnectionTable } from '../table/connection-table.js'
+import type { Milliseconds, TimestampMs } from '../units.js'
 import type { AgentNotices } from './notices.js'
 import type { Clock } from '../daemon/clock.js'
 import { loadTable, saveTable } from '../daemon/table-store.js'
@@ -26,16 +27,24 @@ export interface AgentStoreParts {
 export class AgentStore {
   readonly #parts: AgentStoreParts
   #saving: Promise<void> = Promise.resolve()
+  #savedAt: TimestampMs | undefined
 
   /** @param parts - What it is made of. */
   constructor(parts: AgentStoreParts) {
     this.#parts = parts
   }
 
+  /** Age of the stored table; undefined if there is none. */
+  get age(): Milliseconds | undefined {
+    return this.#savedAt === undefined ? undefined : Math.max(0, this.#parts.wallClock() - this.#savedAt)
+  }
+
   /** The stored table; an empty one where there is none, or none that can be trusted. */
   async load(): Promise<ConnectionTable> {
     const { path, clock, wallClock, empty, notices } = this.#parts
-    const { table, state, report } = await loadTable(path, empty, { now: clock.now(), wallClock: wallClock() })
+    const time = wallClock()
+    const { table, state, report } = await loadTable(path, empty, { now: clock.now(), wallClock: time })
+    if (state === 'good') this.#savedAt = time - report.ageMs
     if (state === 'good')
       notices.tell(`${path}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
     if (state === 'damaged') notices.tell(`${path} is damaged: set aside as ${path}.damaged, and not loaded`)
@@ -45,7 +54,11 @@ export class AgentStore {
   /** Writes a table; a failure is told, and is no error. */
   save(table: ConnectionTable): Promise<void> {
     const { path, wallClock, notices } = this.#parts
-    this.#saving = saveTable(table, path, wallClock()).catch((error: unknown) => notices.once((error as Error).message))
+    const savedAt = wallClock()
+    this.#saving = saveTable(table, path, savedAt).then(
+      () => void (this.#savedAt = savedAt),
+      (error: unknown) => notices.once((error as Error).message)
+    )
     return this.#saving
   }
 

@@ -264,6 +264,7 @@ t.test('the kernel’s table is mirrored: what it does not show stays', async (t
   const mirror = new KernelMirror({
     table,
     clock: systemClock,
+    limit: 60_000,
     files,
     onLook: () => phases.push('begin'),
     onRows: (_, count) => {
@@ -287,12 +288,7 @@ t.test('the kernel’s table is mirrored: what it does not show stays', async (t
   )
   const small = new ConnectionTable({ maxConnections: 1 })
   writeFileSync(files.connections, procText(1, 2))
-  const parts = {
-    clock: systemClock,
-    files,
-    onRows: () => Promise.resolve(),
-    onLook: () => undefined
-  }
+  const parts = { limit: 60_000, clock: systemClock, files, onRows: () => Promise.resolve(), onLook: () => undefined }
   t.equal(await new KernelMirror({ ...parts, table: small }).look(), 1)
   t.equal(small.refused, 1)
   await t.rejects(new KernelMirror({ ...parts, table, files: NO_FILES }).look(), { code: 'ERR_NO_IPVS' })
@@ -391,6 +387,17 @@ t.test('with a kernel: its table is given away, and an answer counts when the ke
   writeFileSync(join(folder, 'comer'), procText(1, 2, 3))
   await until(() => comer.agent.ready)
   t.match(comer.agent.report(), { outcome: 'complete', received: 3 })
+  t.match(comer.agent.metrics(), {
+    ready: true,
+    announcing: false,
+    outcome: { complete: 1, incomplete: 0, alone: 0 },
+    peers: 1,
+    tablesReceived: 1,
+    kernelConnections: 3,
+    kernelReadSeconds: Number,
+    storeAgeSeconds: undefined
+  })
+  t.match(giver.agent.metrics(), { tablesSent: 1, outcome: { alone: 1 } })
   t.ok(giver.told.some((text) => text.startsWith('3 connections to a real server')))
   writeFileSync(join(folder, 'giver'), 'nonsense\n')
   await until(() => giver.told.some((text) => text.includes('expected a header')))
@@ -468,6 +475,7 @@ t.test('a kernel that was restarted has what the store kept before its agent is 
   await until(() => first.agent.ready)
   t.match(first.agent.status, /^ready \(alone\)/)
   t.equal(kernel.connections.size, 499, 'what is almost over is not brought')
+  t.ok(first.agent.metrics().storeAgeSeconds! >= 0)
   t.ok(first.told.includes('499 connections brought to this kernel') && first.told.includes('one was lost'))
   await first.agent.close()
   const heard = kernel.heard
@@ -541,6 +549,7 @@ t.test('what a kernel’s table cannot show is not missed there', async (t) => {
   const mirror = new KernelMirror({
     table,
     clock: { ...systemClock, now: () => 2 },
+    limit: 60_000,
     files: { connections: file, services: '/nowhere/ip_vs' },
     onRows: () => Promise.resolve(),
     onLook: () => undefined

@@ -40,6 +40,18 @@ const SNAPSHOT: MetricsSnapshot = {
     socketDrops: 12,
     directing: false
   },
+  agent: {
+    ready: true,
+    announcing: false,
+    outcome: { complete: 1, alone: 0 },
+    peers: 2,
+    tablesSent: 3,
+    tablesReceived: 1,
+    rejected: { BUSY: 4 },
+    kernelConnections: 600,
+    kernelReadSeconds: 0.5,
+    storeAgeSeconds: 60
+  },
   table: [{ protocol: 'TCP', origin: 'SYNC', connections: 600 }]
 }
 
@@ -77,10 +89,21 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_table_connections{protocol="TCP",origin="SYNC"} 600',
     'ipvs_sync_last_message_seconds{sender="10.9.0.1"} 0.25',
     'ipvs_sync_socket_drops_total 12',
-    'ipvs_sync_directing 0'
+    'ipvs_sync_directing 0',
+    'ipvs_sync_agent_ready 1',
+    'ipvs_sync_agent_announcing 0',
+    'ipvs_sync_agent_outcome{outcome="complete"} 1',
+    'ipvs_sync_agent_outcome{outcome="alone"} 0',
+    'ipvs_sync_agent_peers 2',
+    'ipvs_sync_agent_tables_sent_total 3',
+    'ipvs_sync_agent_tables_received_total 1',
+    'ipvs_sync_agent_rejections_total{reason="BUSY"} 4',
+    'ipvs_sync_agent_kernel_connections 600',
+    'ipvs_sync_agent_kernel_read_seconds 0.5',
+    'ipvs_sync_agent_store_age_seconds 60'
   ])
   t.equal((await get(`${server.url}/metrics`)).text, first.text, 'reading does not count')
-  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 7)
+  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 10)
   await server.close()
 })
 

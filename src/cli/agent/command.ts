@@ -28,6 +28,8 @@ interface Options extends ServiceOptions {
   readonly kernel: boolean
   /** Milliseconds. */
   readonly kernelInterval: number
+  /** Seconds. */
+  readonly kernelLimit: number
   readonly verifyKernel?: true
   readonly notifyFifo?: string
   readonly instance?: string
@@ -51,6 +53,12 @@ export function configure(command: Command): void {
       "between two looks at the kernel's table",
       integerOption('--kernel-interval', 10, 3_600_000),
       5000
+    )
+    .option(
+      '--kernel-limit <seconds>',
+      "give up a read of the kernel's table after this time",
+      integerOption('--kernel-limit', 1, 86_400),
+      60
     )
     .option('--verify-kernel', "ready only when this kernel's own backup daemon has the table too")
     .option('--notify-fifo <file>', "keepalived's vrrp_notify_fifo: announce while it says MASTER")
@@ -85,6 +93,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
     kernel: options.kernel,
     kernelFiles: { ticksPerSecond: options.hz },
     kernelInterval: options.kernelInterval,
+    kernelLimit: options.kernelLimit * 1000,
     verifyKernel: options.verifyKernel === true,
     ...(options.notifyFifo !== undefined && { notifyFifo: options.notifyFifo }),
     ...(options.instance !== undefined && { instance: options.instance }),
@@ -110,7 +119,8 @@ async function runAgent(agent: Agent, options: ServiceOptions, io: Io): Promise<
         },
         get master() {
           return agent.master!
-        }
+        },
+        agent
       },
       readiness: { ready: () => agent.ready, status: () => agent.status },
       options,

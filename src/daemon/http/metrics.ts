@@ -44,10 +44,31 @@ export interface TableMetrics {
   readonly connections: number
 }
 
+/** Data of an agent. */
+export interface AgentMetrics {
+  readonly ready: boolean
+  /** Whether it announces as master. */
+  readonly announcing: boolean
+  /** 1 for the current outcome, 0 for the others. */
+  readonly outcome: ByLabel
+  /** Other agents that are present. */
+  readonly peers: number
+  readonly tablesSent: number
+  readonly tablesReceived: number
+  /** Messages of other agents that had no effect, by reason. */
+  readonly rejected: ByLabel
+  /** Connections in the kernel's table, and seconds that its last read took; undefined before the first read. */
+  readonly kernelConnections: number | undefined
+  readonly kernelReadSeconds: number | undefined
+  /** Seconds since the stored table was saved; undefined without a stored table. */
+  readonly storeAgeSeconds: number | undefined
+}
+
 /** Everything at one moment. */
 export interface MetricsSnapshot {
   readonly master?: MasterMetrics
   readonly backup?: BackupMetrics
+  readonly agent?: AgentMetrics
   readonly table: readonly TableMetrics[]
 }
 
@@ -146,6 +167,76 @@ const DEFINITIONS: readonly Definition[] = [
     type: Gauge,
     labels: [],
     samples: ({ backup }) => single(backup && Number(backup.directing))
+  },
+  {
+    name: 'ipvs_sync_agent_ready',
+    help: 'Whether this director may take over.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent && Number(agent.ready))
+  },
+  {
+    name: 'ipvs_sync_agent_announcing',
+    help: 'Whether the agent announces connections as master.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent && Number(agent.announcing))
+  },
+  {
+    name: 'ipvs_sync_agent_outcome',
+    help: 'Why the agent is ready: 1 for the current outcome, 0 for the others.',
+    type: Gauge,
+    labels: ['outcome'],
+    samples: ({ agent }) => byLabel('outcome', agent?.outcome)
+  },
+  {
+    name: 'ipvs_sync_agent_peers',
+    help: 'Other agents that are present.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.peers)
+  },
+  {
+    name: 'ipvs_sync_agent_tables_sent_total',
+    help: 'Full tables sent to other agents.',
+    type: Counter,
+    labels: [],
+    samples: ({ agent }) => single(agent?.tablesSent)
+  },
+  {
+    name: 'ipvs_sync_agent_tables_received_total',
+    help: 'Full tables received from other agents.',
+    type: Counter,
+    labels: [],
+    samples: ({ agent }) => single(agent?.tablesReceived)
+  },
+  {
+    name: 'ipvs_sync_agent_rejections_total',
+    help: 'Messages of other agents that had no effect, by reason.',
+    type: Counter,
+    labels: ['reason'],
+    samples: ({ agent }) => byLabel('reason', agent?.rejected)
+  },
+  {
+    name: 'ipvs_sync_agent_kernel_connections',
+    help: 'Connections in the kernel’s table at its last read.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.kernelConnections)
+  },
+  {
+    name: 'ipvs_sync_agent_kernel_read_seconds',
+    help: 'Duration of the last read of the kernel’s table.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.kernelReadSeconds)
+  },
+  {
+    name: 'ipvs_sync_agent_store_age_seconds',
+    help: 'Seconds since the stored table was saved.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.storeAgeSeconds)
   }
 ]
 

@@ -11,7 +11,7 @@ import type { ConnectionTable } from '../../table/connection-table.js'
 import { walkTable } from '../walk-table.js'
 import type { HttpView } from './http-server.js'
 import { mergeCounts } from '../workers/merge-reports.js'
-import type { BackupMetrics, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
+import type { AgentMetrics, BackupMetrics, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
 import type { SyncBackup } from '../backup/sync-backup.js'
 import type { SyncMaster } from '../master/sync-master.js'
 
@@ -22,6 +22,8 @@ const MAX_SENDER_SERIES = 64
 export interface Roles {
   readonly master?: SyncMaster
   readonly backup?: SyncBackup
+  /** Figures of the agent that both roles belong to. */
+  readonly agent?: { metrics(): AgentMetrics }
 }
 
 /**
@@ -84,10 +86,11 @@ async function* procLinesOf(
 }
 
 function snapshotOf(roles: Roles): MetricsSnapshot {
-  const { master, backup } = roles
+  const { master, backup, agent } = roles
   return {
     ...(master !== undefined && { master: masterMetrics(master) }),
     ...(backup !== undefined && { backup: backupMetrics(backup) }),
+    ...(agent !== undefined && { agent: agent.metrics() }),
     table: tableMetrics(roles)
   }
 }
