@@ -4,7 +4,6 @@
  * @module
  */
 
-import { randomInt } from 'node:crypto'
 import { IpvsSyncError } from '../errors.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import { ConnectionTable } from '../table/connection-table.js'
@@ -85,10 +84,10 @@ export function demandChannels({ channels }: ChannelTransport, { syncPorts }: Sy
   })
 }
 
-/** The table that was given, or a new one, whose hash nobody can foresee. */
+/** Returns the table of the options, or a new one, which draws the key of its hash itself. */
 export function tableOf({ table, maxConnections }: SyncOptions): ConnectionTable {
   if (table !== undefined) return table
-  return new ConnectionTable({ seed: randomInt(2 ** 32), ...(maxConnections !== undefined && { maxConnections }) })
+  return new ConnectionTable(maxConnections === undefined ? {} : { maxConnections })
 }
 
 /** The clock that was given, or the system's. */
