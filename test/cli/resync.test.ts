@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import t from 'tap'
 import { parseTimeouts } from '../../src/cli/parsers.js'
 import { run } from '../../src/cli/run.js'
@@ -11,6 +12,7 @@ import { readSource, type SourceReport } from '../../src/cli/resync/source.js'
 import { ProgressBar, sendPlan } from '../../src/cli/resync/send.js'
 import type { ResyncPlan } from '../../src/cli/resync/report.js'
 import { paceFor, sendBulk } from '../../src/daemon/bulk-sender.js'
+import { saveTable } from '../../src/daemon/table-store.js'
 import { BulkMessages } from '../../src/engine/full-table/bulk-messages.js'
 import { Pacer, receiveBufferHolds, safeMessageRate } from '../../src/engine/full-table/pacer.js'
 import type { Datagram } from '../../src/engine/engine.js'
@@ -311,6 +313,53 @@ t.test("an agent's stored table: what is over stays out, and one that was cut of
   const torn = await resync(['--source', '-', '--dry-run'], stored.slice(0, stored.lastIndexOf('{')))
   t.equal(torn.code, 2)
   t.match(torn.errors, /standard input: expected a last line that counts 2 connections, .* the store was cut off/)
+})
+
+t.test('a packed store: expired connections are omitted, a damaged store is refused', async (t) => {
+  const table = new ConnectionTable({ seed: 1 })
+  const rows = createRows(1)
+  const stored = [
+    make(1, { timeout: 900 }),
+    make(2, { timeout: 60 }),
+    { ...template, timeout: 500, engine: { name: 'sip', data: '616263' } },
+    {
+      ...ipv6,
+      timeout: 400,
+      flags: ['IN_SEQ'] as const,
+      inSequence: { initial: 1, delta: 2, previousDelta: 3 }
+    }
+  ]
+  for (const connection of stored) {
+    rowFromConnection(connection, rows, 0)
+    t.not(table.add(rows, 0, 1000), 0)
+  }
+  const path = join(t.testdir(), 'store')
+  await saveTable(table, path, Date.now() - 120_000)
+  const read = async (source: string, stdin = testIo().stdin): Promise<Connection[]> => {
+    const report: SourceReport = { expired: 0, facts: [] }
+    const found: Connection[] = []
+    for await (const part of readSource({ source, stdin }, report))
+      for (let i = 0; i < part.count; i++) found.push(connectionFromRow(part, i))
+    t.equal(report.expired, 1)
+    return found.sort((a, b) => Number(b.timeout) - Number(a.timeout))
+  }
+  const found = await read(path)
+  t.match(found, [stored[0], stored[2], stored[3]] as object[])
+  const bytes = readFileSync(path)
+  const single = Readable.from(Array.from(bytes, (_, i) => bytes.subarray(i, i + 1)))
+  t.strictSame(await read('-', single), found, 'standard input, byte by byte')
+  const { code, output } = await resync(['--source', path, '--dry-run'])
+  t.match(output, /^3 connections .*\n1 connection expired since the store was saved: omitted\n/)
+  t.equal(code, 0)
+
+  bytes[bytes.length - 30]! ^= 1
+  for (const damaged of [bytes, readFileSync(path).subarray(0, 100)]) {
+    await writeFile(path, damaged)
+    const failed = await resync(['--source', path, '--dry-run'])
+    t.equal(failed.code, 3)
+    t.ok(failed.errors.includes(path), failed.errors)
+    t.equal(failed.output, '')
+  }
 })
 
 t.test('the kernel is read where it has IPVS', async (t) => {

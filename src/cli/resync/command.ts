@@ -49,8 +49,8 @@ export function configure(command: Command): void {
     .option('--timeouts <tcp,tcpfin,udp>', 'full timeouts in seconds, as given to "ipvsadm --set"', parseTimeouts)
   addNotes(addSysctlOptions(addKeyOption(addDaemonOptions(command))), {
     text: [
-      'Formats of --source: text of /proc/net/ip_vs_conn or ip_vs_conn_sync, output of "ipvsadm -Lnc" (also with --persistent-conn), and JSON Lines as /connections, "backup --format json", "decode --format json" and an agent\'s --store write them.',
-      'Templates are sent first. JSON Lines are sent with their own timeout. A table shows only the remaining time: the full timeout is taken from the state, the service and --timeouts. Every assumption is printed with its count.',
+      'Formats of --source: text of /proc/net/ip_vs_conn or ip_vs_conn_sync, output of "ipvsadm -Lnc" (also with --persistent-conn), the file of an agent\'s --store, and JSON Lines as /connections, "backup --format json" and "decode --format json" write them.',
+      'Templates are sent first. JSON Lines and stores are sent with their own timeout. A table shows only the remaining time: the full timeout is taken from the state, the service and --timeouts. Every assumption is printed with its count.',
       'The default rate is 460 messages a second, which is 18,400 IPv4 connections. A default socket buffer (212992 bytes) holds 92 full datagrams; half of them every 100 ms leaves room for a busy receiver. Receivers with a larger sync_sock_size take a higher --rate.',
       'Exit codes: 0 all sent, 1 stopped by a signal, 2 usage, 3 input or output, also if the system refused a message.'
     ],

@@ -1,5 +1,5 @@
 /**
- * Where a resync's connections come from: the kernel, a saved table in the kernel's or ipvsadm's form, JSON Lines.
+ * Where a resync's connections come from: the kernel, a saved table in the kernel's or ipvsadm's form, a store, JSON Lines.
  *
  * @module
  */
@@ -13,8 +13,13 @@ import { readTableFile, readTableStream } from '../../procfs/read-table.js'
 import { RowCompleter } from '../../procfs/row-completer.js'
 import { readServices, type ServiceList, type ServiceTimeouts } from '../../procfs/services.js'
 import { TableReader } from '../../procfs/table-reader.js'
+import { isPackedSnapshot } from '../../table/packed-snapshot.js'
 import type { Rows } from '../../wire/rows.js'
 import { readJsonRows, type JsonReport } from './json-rows.js'
+import { readStoredRows } from './stored-rows.js'
+
+/** Bytes that identify a packed store. */
+const STORE_WORD = 8
 
 /** Where from. */
 export interface SourceOptions {
@@ -45,7 +50,8 @@ export interface SourceReport extends JsonReport {
  * @param options - Where from.
  * @param report - Filled in as the reading goes on.
  * @returns Rows with all that a message needs, which the next ones overwrite.
- * @throws IpvsSyncError while iterating: `ERR_CONFIG` or `ERR_ENCODE` for a line of JSON that is not a connection, `ERR_IO`,
+ * @throws IpvsSyncError while iterating: `ERR_CONFIG` or `ERR_ENCODE` for a line of JSON that is not a connection, `ERR_IO`
+ * (also for a damaged store),
  * `ERR_NO_IPVS`.
  */
 export async function* readSource(options: SourceOptions, report: SourceReport): AsyncGenerator<Rows, void, undefined> {
@@ -83,7 +89,7 @@ async function* readFile(options: SourceOptions, report: SourceReport): AsyncGen
   const isFile = (await file.stat()).isFile()
   if (isFile) await file.read(head, 0, head.length, 0)
   // A named pipe can be opened and read once only.
-  if (!isFile || isJson(head)) {
+  if (!isFile || isJson(head) || isPackedSnapshot(head)) {
     yield* readStream(file.createReadStream(isFile ? { start: 0 } : {}), options, report)
     return
   }
@@ -108,13 +114,23 @@ async function* readStream(
   const name = options.source === '-' ? 'standard input' : options.source
   const chunks = source[Symbol.asyncIterator]()
   const first: Uint8Array[] = []
-  // White space in front of a table is allowed, any amount of it.
-  for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) {
+  // White space in front of a table is allowed, any amount of it. The first word of a store may be split between chunks.
+  let length = 0
+  let isBlank = true
+  while (isBlank || length < STORE_WORD) {
+    const next = await chunks.next()
+    if (next.done === true) break
     first.push(next.value)
-    if (/\S/.test(Buffer.from(next.value).toString('latin1'))) break
+    length += next.value.length
+    isBlank &&= !/\S/.test(Buffer.from(next.value).toString('latin1'))
   }
-  const all = chain(first, chunks)
-  if (isJson(first.at(-1) ?? new Uint8Array(0))) {
+  const head = Buffer.concat(first)
+  const all = chain([head], chunks)
+  if (isPackedSnapshot(head)) {
+    yield* readStoredRows(all, name, Date.now(), report)
+    return
+  }
+  if (isJson(head)) {
     yield* readJsonRows(all, name, Date.now(), report)
     return
   }
