@@ -51,6 +51,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'agent', summary: 'keep a copy of the table, restore it after a restart, and supply it to other directors', load: () => import('./agent/command.js') },
   { name: 'wait-ready', summary: 'wait until an agent has its table, before keepalived takes the address', load: () => import('./wait-ready/command.js') },
   { name: 'relay', summary: 'carry the messages of a group to other sites, over encrypted UDP or NATS', load: () => import('./relay/command.js') },
+  { name: 'store', summary: 'convert the file of agent --store to JSON Lines and back', load: () => import('./store/command.js') },
   { name: 'key', summary: 'print a new key for --key-file', load: () => import('./key/command.js') },
   { name: 'doctor', summary: 'check this host and the link: is synchronisation working, and if not, why', load: () => import('./doctor/command.js') },
   { name: 'watch', summary: 'show a group, a running daemon or a capture as a live full-screen view', load: () => import('./watch/command.js') },

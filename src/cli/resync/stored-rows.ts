@@ -13,7 +13,7 @@ import { createRows, type Rows } from '../../wire/rows.js'
 import type { JsonReport } from './json-rows.js'
 
 /** Limit of a table: a store never has more. */
-const MAX_CONNECTIONS = 0xffffff
+export const MAX_CONNECTIONS = 0xffffff
 
 /**
  * Reads a store into rows. The whole store is checked before the first row.
