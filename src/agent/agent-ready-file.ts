@@ -7,7 +7,7 @@
 import { IpvsSyncError } from '../errors.js'
 import type { TimestampMs } from '../units.js'
 import type { AgentNotices } from './notices.js'
-import { removeReadyFile, writeReadyFile, type ReadyState } from './ready-file.js'
+import { removeReadyFile, writeReadyFile, type Readiness } from './ready-file.js'
 
 /** Writes and removes it. */
 export class AgentReadyFile {
@@ -22,11 +22,11 @@ export class AgentReadyFile {
     this.#notices = notices
   }
 
-  /** Writes what is so now; a failure is told once. */
-  write({ ready, status }: Pick<ReadyState, 'ready' | 'status'>): void {
+  /** Writes the state; a failure is reported once. */
+  write({ ready, outcome, status }: Readiness): void {
     const path = this.#path
     if (path === undefined) return
-    const state = { ready, status, writtenAt: this.#wallClock() }
+    const state = { ready, outcome, status, writtenAt: this.#wallClock() }
     this.#notices.attempt(`the ready file ${path}`, () => writeReadyFile(path, state))
   }
 

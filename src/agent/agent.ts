@@ -132,6 +132,11 @@ export class Agent extends EventEmitter<AgentEvents> {
     return this.listening && this.#engine.ready
   }
 
+  /** Why this director may take over; undefined while it may not. */
+  get outcome(): AgentOutcome | undefined {
+    return this.listening ? this.#engine.report().outcome : undefined
+  }
+
   /** What it is at, in a line for a person. */
   get status(): string {
     return this.#engine.statusText()

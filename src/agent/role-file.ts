@@ -4,7 +4,8 @@
  * @module
  */
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { replaceFileSync } from '../daemon/replace-file.js'
 import { parseRoleChange, type RoleChange } from './notify-fifo.js'
 
 /**
@@ -14,7 +15,7 @@ import { parseRoleChange, type RoleChange } from './notify-fifo.js'
  * @throws The system's error where it cannot.
  */
 export function keepRole(path: string, masters: Iterable<string>): void {
-  writeFileSync(`${path}.role`, Array.from(masters, (name) => `INSTANCE "${name}" MASTER 0\n`).join(''))
+  replaceFileSync(`${path}.role`, Array.from(masters, (name) => `INSTANCE "${name}" MASTER 0\n`).join(''))
 }
 
 /** Reads them; none where nothing was kept. */

@@ -8,6 +8,7 @@ import type { ConnectionTable } from '../table/connection-table.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { AgentNotices } from './notices.js'
 import type { Clock } from '../daemon/clock.js'
+import { distrustOf } from '../daemon/replace-file.js'
 import { loadTable, saveTable } from '../daemon/table-store.js'
 
 /** What it is made of. */
@@ -43,11 +44,19 @@ export class AgentStore {
   async load(): Promise<ConnectionTable> {
     const { path, clock, wallClock, empty, notices } = this.#parts
     const time = wallClock()
-    const { table, state, report } = await loadTable(path, empty, { now: clock.now(), wallClock: time })
+    const distrust = distrustOf(path, time)
+    if (distrust !== undefined) {
+      notices.tell(`stored table refused: ${distrust}`)
+      return empty()
+    }
+    const { table, state, report, renameFault } = await loadTable(path, empty, { now: clock.now(), wallClock: time })
     if (state === 'good') this.#savedAt = time - report.ageMs
     if (state === 'good')
-      notices.tell(`${path}: ${counted(report.loaded, 'connection')} loaded, ${report.expired} over`)
-    if (state === 'damaged') notices.tell(`${path} is damaged: set aside as ${path}.damaged, and not loaded`)
+      notices.tell(`${path}: loaded ${counted(report.loaded, 'connection')} (${report.expired} had expired)`)
+    if (state === 'damaged') {
+      const outcome = renameFault === undefined ? `renamed to ${path}.damaged` : `not renamed: ${renameFault}`
+      notices.tell(`${path} is damaged: not loaded, ${outcome}`)
+    }
     return table
   }
 

@@ -8,20 +8,23 @@
  */
 
 import { createReadStream } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { IpvsSyncError } from '../errors.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import { isPackedSnapshot, packTable, PackedSnapshotLoader, type RestoreTimes } from '../table/packed-snapshot.js'
 import { SnapshotLoader, type SnapshotReport } from '../table/snapshot.js'
 import type { TimestampMs } from '../units.js'
+import { replaceFile } from './replace-file.js'
 
 /** The result of reading a file. */
 export interface StoredTable {
   /** The connections that have not expired; empty unless the file is `good`. */
   readonly table: ConnectionTable
-  /** `absent`: there is no file. `damaged`: it was truncated or changed, and was renamed to `FILE.damaged`. */
+  /** `absent`: there is no file. `damaged`: it was truncated or changed, and was renamed to `FILE.damaged` if possible. */
   readonly state: 'good' | 'absent' | 'damaged'
+  /** Why a damaged file could not be renamed, as on a read-only file system. */
+  readonly renameFault?: string
   /** Counts of the connections. */
   readonly report: SnapshotReport
 }
@@ -40,23 +43,14 @@ const LONGEST_LINE = 65_536
  * Writes a table. Other work runs between the blocks; a reader of the file sees the old one or the new one.
  *
  * @param table - May change meanwhile.
- * @param path - The file; `PATH.new` is used on the way.
+ * @param path - The file; see {@link replaceFile}.
  * @param savedAt - Milliseconds since 1970.
  * @throws IpvsSyncError `ERR_IO`, and the old file stays.
  */
 export async function saveTable(table: ConnectionTable, path: string, savedAt: TimestampMs): Promise<void> {
-  const temporary = `${path}.new`
   try {
-    const file = await open(temporary, 'w', 0o600)
-    try {
-      for (const block of packTable(table, savedAt, crc32)) await file.writeFile(block)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
+    await replaceFile(path, packTable(table, savedAt, crc32))
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined)
     throw new IpvsSyncError('ERR_IO', `saving the table: ${(cause as Error).message}`, { cause })
   }
 }
@@ -85,8 +79,16 @@ export async function loadTable(
     loader ??= new JsonStore(table, times)
     const { report } = loader
     if (report.complete && report.faulty === 0) return { table, state: 'good', report }
-    await rename(path, `${path}.damaged`)
-    return { table: createTable(), state: 'damaged', report }
+    const renameFault = await rename(path, `${path}.damaged`).then(
+      () => undefined,
+      (error: unknown) => (error as Error).message
+    )
+    return {
+      table: createTable(),
+      state: 'damaged',
+      report,
+      ...(renameFault !== undefined && { renameFault })
+    }
   } catch (cause) {
     const report = new JsonStore(table, times).report
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { table, state: 'absent', report }

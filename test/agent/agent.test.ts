@@ -1,6 +1,6 @@
 // Agents with their clocks, files and transports: everything but UDP and keepalived is real.
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -308,7 +308,7 @@ t.test('a director that comes up gets the table, tells its ready file, and store
   t.strictSame([comer.agent.ready, comer.agent.status, comer.agent.backup], [false, 'not started', undefined])
   await giver.agent.start()
   await until(() => giver.agent.ready)
-  t.match(giver.told, [/3000 connections loaded, 0 over/, 'requesting a table', /^ready \(alone\)/])
+  t.match(giver.told, [/loaded 3000 connections/, 'requesting a table', /^ready \(alone\)/])
   await comer.agent.start()
   t.match(where, [/memory network/])
   t.equal(readReadyFile(readyFile, Date.now()).ready, false)
@@ -357,7 +357,7 @@ t.test('a damaged store is told of, and so is one that cannot be written; neithe
   truncateSync(store, 5000)
   const { agent, told } = add({ store, readyFile: join(folder, 'none', 'ready'), storeInterval: 20 })
   await agent.start()
-  t.match(told, [/is damaged: set aside/])
+  t.match(told, [/is damaged: not loaded, renamed/])
   t.equal(agent.table.size, 0)
   rmSync(folder, { recursive: true })
   await until(() => agent.ready && told.some((text) => text.startsWith('saving the table')))
@@ -365,6 +365,17 @@ t.test('a damaged store is told of, and so is one that cannot be written; neithe
   t.ok(told.some((text) => /^the ready file .*none\/ready cannot be written: ENOENT/.test(text)))
   const stays = { code: 'ERR_IO', field: 'readyFile', message: /cannot be removed/ }
   await t.rejects(add({ readyFile: t.testdir() }).agent.start(), stays)
+  await agent.close()
+})
+
+t.test('a stored table that others can write is refused and reported', async (t) => {
+  const store = join(t.testdir(), 'table')
+  await saveTable(tableOf(100), store, Date.now())
+  chmodSync(store, 0o606)
+  const { agent, told } = world(t).add({ store })
+  await agent.start()
+  t.match(told, [/^stored table refused: /])
+  t.equal(agent.table.size, 0)
   await agent.close()
 })
 

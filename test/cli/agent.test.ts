@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { writeReadyFile } from '../../src/agent/ready-file.js'
 import type { Io } from '../../src/cli/io.js'
 import { run } from '../../src/cli/run.js'
 import { freePorts, noMulticast } from '../fixtures/support/loopback.js'
@@ -57,6 +58,12 @@ t.test('an agent that is alone, then one that is not; both end cleanly', async (
   const asker = processOf()
   t.equal(await run(['wait-ready', '--http', new URL(url).port, '--quiet'], asker.io), 0)
   t.equal(asker.texts.stdout, '')
+  const require = ['--require', 'complete', '--timeout', '0']
+  t.equal(await run(['wait-ready', '--http', new URL(url).port, ...require], processOf().io), 1, 'it is alone')
+  t.equal(await run(['wait-ready', '--ready-file', readyFile, ...require], processOf().io), 1)
+  writeReadyFile(`${readyFile}2`, { ready: true, outcome: 'complete', status: 'well', writtenAt: Date.now() })
+  t.equal(await run(['wait-ready', '--ready-file', `${readyFile}2`, ...require], processOf().io), 0)
+  t.equal(await run(['wait-ready', '--ready-file', readyFile, '--require', 'luck'], processOf().io), 2)
   one.reloads[0]!()
   await until(() => one.texts.stderr.includes('settings reloaded'))
   const two = processOf()

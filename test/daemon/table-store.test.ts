@@ -1,6 +1,6 @@
 // A table on disk: packed, and as earlier versions wrote it.
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import t from 'tap'
 import { loadTable, saveTable } from '../../src/daemon/table-store.js'
@@ -26,7 +26,7 @@ function jsonStore(table: ConnectionTable, savedAt: number): string {
 t.test('a stored table is read back whole, without what has expired', async (t) => {
   const path = join(t.testdir(), 'table')
   await saveTable(tableOf(2000, 60), path, 1_000_000)
-  t.notOk(existsSync(`${path}.new`))
+  t.strictSame(readdirSync(dirname(path)), ['table'])
   t.equal(statSync(path).mode & 0o777, 0o600)
   const times = { now: 5, wallClock: 1_060_000 }
   const { table, state, report } = await loadTable(path, empty, times)
@@ -83,5 +83,13 @@ t.test('a table that cannot be written leaves the old file; one that cannot be r
   await t.rejects(saveTable(tableOf(1), join(folder, 'none', 'table'), 1), { code: 'ERR_IO' })
   const loading = loadTable(join(folder, 'table'), empty, { now: 1, wallClock: 1 })
   await t.rejects(loading, { code: 'ERR_IO', message: /reading the stored table/ })
-  t.notOk(existsSync(join(folder, 'table.new')))
+  t.strictSame(readdirSync(folder), ['table'], 'no temporary file is left')
+})
+
+t.test('a damaged file that cannot be renamed is reported and not loaded', async (t) => {
+  const path = join(t.testdir({ table: 'x'.repeat(100) }), 'table')
+  mkdirSync(join(`${path}.damaged`, 'busy'), { recursive: true })
+  const { table, state, renameFault } = await loadTable(path, empty, { now: 1, wallClock: 2000 })
+  t.strictSame([state, table.size], ['damaged', 0])
+  t.match(renameFault, /rename/)
 })

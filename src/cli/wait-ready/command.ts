@@ -7,7 +7,7 @@
 import { get } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { readReadyFile } from '../../agent/ready-file.js'
+import { readReadyFile, type Readiness } from '../../agent/ready-file.js'
 import { IpvsSyncError } from '../../errors.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
@@ -19,12 +19,7 @@ interface Options {
   /** Seconds. */
   readonly timeout: number
   readonly quiet?: true
-}
-
-/** What an agent says of itself. */
-interface Readiness {
-  readonly ready: boolean
-  readonly status: string
+  readonly require?: 'complete'
 }
 
 /** Between two questions, and how long one may take, in milliseconds. */
@@ -36,7 +31,12 @@ export function configure(command: Command): void {
   command
     .option('--http <[host:]port>', "ask an agent's or backup's /readyz here", (text) => parseListen('--http', text))
     .option('--ready-file <file>', "read an agent's --ready-file")
-    .option('--timeout <seconds>', 'wait so long; 0 asks once', integerOption('--timeout', 0, 86_400), 60)
+    .addOption(
+      command
+        .createOption('--require <outcome>', 'accept this outcome only: not alone, not incomplete')
+        .choices(['complete'])
+    )
+    .option('--timeout <seconds>', 'seconds to wait; 0 checks once', integerOption('--timeout', 0, 86_400), 60)
     .option('--quiet', 'print nothing')
   addNotes(command, {
     text: [
@@ -55,7 +55,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
   const ask = questionOf(options)
   const end = performance.now() + options.timeout * 1000
   for (;;) {
-    const { ready, status } = await ask()
+    const { ready: isReady, outcome, status } = await ask()
+    const ready = isReady && (options.require === undefined || outcome === options.require)
     const over = ready || performance.now() >= end || io.signal.aborted
     if (over && !options.quiet) io.stdout.write(`${status}\n`)
     if (over) return ready ? 0 : 1
@@ -76,7 +77,11 @@ async function askHttp({ host, port = 0 }: HostPort): Promise<Readiness> {
     const request = get({ host, port, path: '/readyz', timeout: PATIENCE }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => (text = (text + chunk).slice(0, 1000)))
-      response.on('end', () => resolve({ ready: response.statusCode === 200, status: text.trim() }))
+      response.on('end', () => {
+        // The status of an agent begins with its outcome.
+        const outcome = /^ready \((complete|incomplete|alone)\)/.exec(text)?.[1] as Readiness['outcome']
+        resolve({ ready: response.statusCode === 200, outcome, status: text.trim() })
+      })
       response.on('error', fail)
     })
     const fail = (error: Error): void => resolve({ ready: false, status: `no agent answers: ${error.message}` })
