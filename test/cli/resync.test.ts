@@ -370,6 +370,11 @@ t.test('the kernel is read where it has IPVS', async (t) => {
   for await (const rows of readSource({ ...options, hz: 250, files: { connections } }, report)) found += rows.count
   t.equal(found, readFileSync(connections, 'latin1').trim().split('\n').length - 1)
   t.match(report, { facts: ['HZ 250 (--hz)', /assumed/], table: { assumed: { forwarding: 0 } } })
+  const timed: SourceReport = { expired: 0, facts: [] }
+  const timeouts = { tcp: 100, tcpFin: 20, udp: 30 }
+  const rows = await readSource({ ...options, hz: 250, timeouts, files: { connections } }, timed).next()
+  t.ok(rows.done !== true && rows.value.count > 0)
+  t.match(timed.facts, ['HZ 250 (--hz)', /TCP 100 s, after a FIN 20 s, UDP 30 s \(--timeouts\)/])
   const missing = { source: 'kernel', stdin: testIo().stdin, files: { connections: '/no/such' } }
   await t.rejects(readSource(missing, { expired: 0, facts: [] }).next(), { code: 'ERR_NO_IPVS' })
 })

@@ -278,3 +278,8 @@ t.test('a dump that shows too few connections is read again, three times at most
   t.equal(await readConnectionCount(join(folder, 'other')), undefined)
   t.equal(await readConnectionCount(join(folder, 'none')), undefined)
 })
+
+t.test('an empty folder of variables is reported as a kernel without IPVS', (t) => {
+  t.throws(() => readLiveSysctls(t.testdir()), { code: 'ERR_NO_IPVS', message: /got an empty folder/ })
+  t.end()
+})

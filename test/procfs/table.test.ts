@@ -434,3 +434,9 @@ t.test('HZ: from the kernel’s configuration, or from the table', async (t) => 
   t.equal(estimate(`UDP  ${ipv6}:0035 rr persistent 30000 80000000`, `UDP ${ipv6.slice(1, -1)} 0000 ${ipv6.slice(1, -1)} 0035 ${ipv6.slice(1, -1)} 0035 NONE 119`), 250) // prettier-ignore
   t.equal(new TicksEstimate(parseServices('TCP 10.0.0.1:80 rr persistent 60').services).isNeeded, false)
 })
+
+t.test('a file whose reading fails is named', async (t) => {
+  // The first page of an address space is not mapped; a folder can be opened, not read.
+  for (const path of ['/proc/self/mem', t.testdir()])
+    await t.rejects(readTableFile(path, new TableReader(path)).next(), { code: 'ERR_IO', message: path })
+})
