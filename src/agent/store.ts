@@ -8,6 +8,7 @@ import type { ConnectionTable } from '../table/connection-table.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { AgentNotices } from './notices.js'
 import type { Clock } from '../daemon/clock.js'
+import { lockStore } from './store-lock.js'
 import { distrustOf } from '../daemon/replace-file.js'
 import { loadTable, saveTable } from '../daemon/table-store.js'
 
@@ -29,6 +30,8 @@ export class AgentStore {
   readonly #parts: AgentStoreParts
   #saving: Promise<void> = Promise.resolve()
   #savedAt: TimestampMs | undefined
+  #isLockedOut = false
+  #release = (): void => undefined
 
   /** @param parts - What it is made of. */
   constructor(parts: AgentStoreParts) {
@@ -43,6 +46,7 @@ export class AgentStore {
   /** The stored table; an empty one where there is none, or none that can be trusted. */
   async load(): Promise<ConnectionTable> {
     const { path, clock, wallClock, empty, notices } = this.#parts
+    if (!this.#lock()) return empty()
     const time = wallClock()
     const distrust = distrustOf(path, time)
     if (distrust !== undefined) {
@@ -63,6 +67,7 @@ export class AgentStore {
   /** Writes a table; a failure is told, and is no error. */
   save(table: ConnectionTable): Promise<void> {
     const { path, wallClock, notices } = this.#parts
+    if (this.#isLockedOut) return Promise.resolve()
     const savedAt = wallClock()
     this.#saving = saveTable(table, path, savedAt).then(
       () => void (this.#savedAt = savedAt),
@@ -75,5 +80,24 @@ export class AgentStore {
   async saveLast(table: ConnectionTable): Promise<void> {
     await this.#saving
     await this.save(table)
+    this.#release()
+  }
+
+  /** Returns false if another process uses the store. Without a lock file, as on a read-only file system, it is used. */
+  #lock(): boolean {
+    const { path, notices } = this.#parts
+    try {
+      const result = lockStore(path)
+      if ('release' in result) {
+        this.#release = result.release
+        return true
+      }
+      notices.tell(`${path} is locked by process ${result.holder}: not loaded, and not saved by this agent`)
+      this.#isLockedOut = true
+      return false
+    } catch (error) {
+      notices.once(`${path} cannot be locked: ${(error as Error).message}`)
+      return true
+    }
   }
 }
