@@ -1,5 +1,5 @@
 /**
- * `ipvs-sync agent`: one for each director, so that one that comes back has the whole table before it takes over.
+ * `ipvs-sync agent`: runs on each director, so that a director that returns has the full table before it takes over.
  *
  * @module
  */
@@ -40,17 +40,31 @@ interface Options extends ServiceOptions {
 /** Adds its options. */
 export function configure(command: Command): void {
   addKeyOption(addServiceOptions(command), true)
-    .addOption(acceptOption('hear these sources only'))
-    .option('--store <file>', 'keep the table in this file over a restart')
-    .option('--store-interval <seconds>', 'how often', integerOption('--store-interval', 1, 86_400), 60)
-    .option('--ready-file <file>', 'write here whether it is ready, for wait-ready and scripts')
-    .option('--limit <seconds>', 'be ready without a table after so long', integerOption('--limit', 1, 86_400), 30)
-    .option('--rate <number>', 'connections a second to give (default: safe)', integerOption('--rate', 1, 100_000_000))
-    .option('--no-answer', 'give the table to nobody')
-    .option('--no-kernel', "do not look at the kernel's own table")
+    .addOption(acceptOption('accept messages of these sources only'))
+    .option('--store <file>', 'store the table in this file, and load it at the start')
+    .option(
+      '--store-interval <seconds>',
+      'seconds between two saves of the --store file',
+      integerOption('--store-interval', 1, 86_400),
+      60
+    )
+    .option('--ready-file <file>', 'write the readiness to this file, for wait-ready and scripts')
+    .option(
+      '--limit <seconds>',
+      'report ready without a table after this many seconds',
+      integerOption('--limit', 1, 86_400),
+      30
+    )
+    .option(
+      '--rate <number>',
+      'connections a second of an answer (default: by the receive buffers)',
+      integerOption('--rate', 1, 100_000_000)
+    )
+    .option('--no-answer', 'send the table to no other agent')
+    .option('--no-kernel', "do not read the kernel's own table")
     .option(
       '--kernel-interval <ms>',
-      "between two looks at the kernel's table",
+      "milliseconds between two reads of the kernel's table",
       integerOption('--kernel-interval', 10, 3_600_000),
       5000
     )
@@ -60,14 +74,14 @@ export function configure(command: Command): void {
       integerOption('--kernel-limit', 1, 86_400),
       60
     )
-    .option('--verify-kernel', "ready only when this kernel's own backup daemon has the table too")
+    .option('--verify-kernel', "ready only when this kernel's own table is complete too")
     .option('--notify-fifo <file>', "keepalived's vrrp_notify_fifo: announce while it says MASTER")
     .option('--instance <name>', 'the VRRP instance that counts (default: any)')
-    .option('--no-announce', "follow the role, and leave announcing to the kernel's own master daemon")
+    .option('--no-announce', "follow the role without announcing: the kernel's own master daemon does")
     .option('--hz <ticks>', "the kernel's clock, for persistence timeouts", integerOption('--hz', 1, 10_000), 250)
   addNotes(command, {
     text: [
-      "It asks the agents in the group, or at --peer, for a whole table; one of them sends it to the group, so that this director's kernel hears it too. Kernels ignore what agents say to each other. --syncid must be that of the kernels' daemons. It is ready when a table came whole, or when nobody answered for --limit seconds: see wait-ready, /readyz."
+      "The agent requests a full table from the agents in the group, or at --peer. One of them sends it to the group, so that this director's kernel receives it too. Kernels ignore messages between agents. --syncid must be that of the kernels' daemons. The agent is ready when a full table was received, or when no agent answered for --limit seconds: see wait-ready, /readyz."
     ],
     examples: [
       'ipvs-sync agent --mcast-interface eth1 --syncid 5 --accept 10.9.0.0/24 --verify-kernel \\',
@@ -76,7 +90,7 @@ export function configure(command: Command): void {
   })
 }
 
-/** Runs until it is told to end. */
+/** Runs until the signal is aborted. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
   const settings = await settingsOf(options, { onFact: tellOn(io, 'agent') })
@@ -136,5 +150,5 @@ async function runAgent(agent: Agent, options: ServiceOptions, io: Io): Promise<
 
 function summaryOf(agent: Agent): string {
   const { given, refused } = agent.report()
-  return `${agent.status}; ${given} tables given, ${refused} requests refused; ${agent.table.size} in the table`
+  return `${agent.status}; ${given} tables sent, ${refused} requests refused; ${agent.table.size} in the table`
 }

@@ -1,5 +1,5 @@
 /**
- * `ipvs-sync wait-ready`: waits until an agent is ready, or says that it is not.
+ * `ipvs-sync wait-ready`: waits until an agent is ready, or reports that it is not.
  *
  * @module
  */
@@ -22,14 +22,14 @@ interface Options {
   readonly require?: 'complete'
 }
 
-/** Between two questions, and how long one may take, in milliseconds. */
+/** Interval of the checks and limit of one, in milliseconds. */
 const STEP = 200
 const PATIENCE = 1000
 
 /** Adds its options. */
 export function configure(command: Command): void {
   command
-    .option('--http <[host:]port>', "ask an agent's or backup's /readyz here", (text) => parseListen('--http', text))
+    .option('--http <[host:]port>', 'check /readyz of an agent or a backup here', (text) => parseListen('--http', text))
     .option('--ready-file <file>', "read an agent's --ready-file")
     .addOption(
       command
@@ -60,7 +60,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
     const over = ready || performance.now() >= end || io.signal.aborted
     if (over && !options.quiet) io.stdout.write(`${status}\n`)
     if (over) return ready ? 0 : 1
-    // Being told to end is no error: the answer is that it is not ready.
+    // An aborted signal is no error: the loop ends as not ready.
     await setTimeout(STEP, undefined, { signal: io.signal }).catch(() => undefined)
   }
 }
@@ -71,7 +71,7 @@ function questionOf({ http, readyFile }: Options): () => Promise<Readiness> {
   throw new IpvsSyncError('ERR_CONFIG', 'say where to ask: --http [HOST:]PORT or --ready-file FILE')
 }
 
-/** Who does not answer is not ready. */
+/** An agent that does not answer is not ready. */
 async function askHttp({ host, port = 0 }: HostPort): Promise<Readiness> {
   return new Promise((resolve) => {
     const request = get({ host, port, path: '/readyz', timeout: PATIENCE }, (response) => {
