@@ -54,8 +54,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
     const { name, chunks } = sourceOf(path, io)
     return readSide(name, chunks, wanted)
   }
-  const first = await read(master)
-  const second = await read(backup)
+  const first = { ...(await read(master)), name: 'master' }
+  const second = { ...(await read(backup)), name: 'backup' }
   const comparison = compareSides(first, second)
   io.stdout.write(
     format === 'json'
