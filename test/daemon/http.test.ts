@@ -150,7 +150,7 @@ t.test('health is the process, readiness the sockets', async (t) => {
 
 t.test('nothing else is answered, and HEAD has no body', async (t) => {
   const server = await serve({ connections: () => [CONNECTION] })
-  t.match(await get(`${server.url}/`), { status: 404, text: /\/metrics/ })
+  t.match(await get(`${server.url}/other`), { status: 404, text: /\/metrics/ })
   t.match(await get(`${server.url}/connections`, 'POST'), { status: 405 })
   t.match(await get(`${server.url}/connections`, 'HEAD'), { status: 200, text: '' })
   await server.close()

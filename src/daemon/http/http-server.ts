@@ -12,6 +12,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { escapeControls } from '../../text.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { explainSocketError } from '../../transport/udp-errors.js'
+import { LivePage } from '../page/live-page.js'
 import { createMetrics, type Metrics, type MetricsSnapshot } from './metrics.js'
 
 /** Items in order; those of other threads arrive asynchronously. */
@@ -85,7 +86,7 @@ const TEXT = 'text/plain; charset=utf-8'
 const BUSY = 'too many requests at once; try again'
 
 /**
- * Serves `/metrics` (Prometheus), `/connections` (JSON Lines), `/connections?format=proc`, `/healthz` and `/readyz`.
+ * Serves the page at `/`, `/metrics` (Prometheus), `/connections` (JSON Lines), `/connections?format=proc`, `/healthz` and `/readyz`.
  *
  * @throws IpvsSyncError `ERR_ADDRESS_IN_USE` or `ERR_TRANSPORT`.
  */
@@ -101,7 +102,10 @@ export async function serveHttp(
   })
   applyLimits(server, limits)
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(explainSocketError(`serving HTTP on ${host}:${port}`, cause)))
+    server.once('error', (cause) => {
+      responder.close()
+      reject(explainSocketError(`serving HTTP on ${host}:${port}`, cause))
+    })
     server.listen(port, host, resolve)
   })
   // An accept that fails (EMFILE) is reported here; the server keeps listening.
@@ -110,6 +114,7 @@ export async function serveHttp(
   return {
     url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
     async close() {
+      responder.close()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeAllConnections()
       await closed
@@ -131,6 +136,7 @@ class Responder {
   readonly #view: HttpView
   readonly #limits: HttpLimits
   readonly #metrics: Metrics
+  readonly #page: LivePage
   readonly #answering = new Set<Socket>()
   #readers = 0
   #metricsText: Promise<string> | undefined
@@ -141,6 +147,12 @@ class Responder {
     this.#limits = limits
     this.#view = view
     this.#metrics = createMetrics(() => view.metrics())
+    this.#page = new LivePage(view)
+  }
+
+  /** Ends the page's samples and streams. */
+  close(): void {
+    this.#page.close()
   }
 
   /** Answers one request. A second one before the first was answered (pipelining) closes the connection. */
@@ -161,6 +173,9 @@ class Responder {
   }
 
   async #send(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { url, method, headers } = request
+    const isRead = method === 'GET' || method === 'HEAD'
+    if (isRead && this.#isOurHost(headers.host) && this.#page.answer(url!, method, response)) return
     const { status, type, body } = await this.#replyTo(request)
     const retry = status === 503 && body === `${BUSY}\n` ? { 'retry-after': '1' } : {}
     response.writeHead(status, { 'content-type': type, ...retry })
