@@ -36,7 +36,7 @@ const OFFERS: readonly [line: string, offered: readonly string[]][] = [
   ['ipvs-sync d', ['decode', 'demo', 'doctor']],
   ['ipvs-sync help wait', ['wait-ready']],
   ['ipvs-sync decode --form', ['--format']],
-  ['ipvs-sync decode --format ', ['hex', 'json', 'table', 'tshark']],
+  ['ipvs-sync decode --format ', ['csv', 'hex', 'html', 'json', 'table', 'tshark']],
   ['ipvs-sync master --source k', ['kernel']],
   ['ipvs-sync completion z', ['zsh']],
   ['ipvs-sync backup --sync-m', ['--sync-maxlen']],

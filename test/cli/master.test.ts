@@ -105,7 +105,7 @@ t.test('told to end while it waits for input, it sends what it holds and exits w
   await until(() => io.errors().includes('sending to'))
   await new Promise((resolve) => setTimeout(resolve, 50))
   io.reload()
-  await until(() => io.errors().includes('settings were read again'))
+  await until(() => io.errors().includes('settings reloaded'))
   io.abort()
   t.equal(await code, 0)
   await until(() => connectionsIn(heard) === 1)

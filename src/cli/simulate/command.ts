@@ -42,7 +42,7 @@ export function configure(command: Command): void {
     ],
     examples: [
       'ipvs-sync simulate --services ip_vs.txt --sysctl-from kernel clients.pcap',
-      "ipvs-sync simulate --workload web --compare 'sync_threshold=3 50' --compare 'sync_refresh_period=10 sync_retries=2'"
+      "ipvs-sync simulate --workload web --compare 'sync_refresh_period=10 sync_retries=2'"
     ]
   })
 }
