@@ -33,7 +33,7 @@ export type ErrorCode =
   | 'ERR_IO'
   | 'ERR_WORKER'
 
-/** What an {@link IpvsSyncError} carries besides its code and message. */
+/** Optional details of an {@link IpvsSyncError}. */
 export interface IpvsSyncErrorDetails {
   /** The option, setting or field that is wrong, by the name its user knows: `syncid`, `sync_threshold`, `connections[3].state`. */
   readonly field?: string
@@ -47,15 +47,15 @@ export interface IpvsSyncErrorDetails {
  * Compare `code`, never the text. `name` is `IpvsSyncError`.
  */
 export class IpvsSyncError extends Error {
-  /** What kind of error this is; stable. */
+  /** Stable error code. */
   readonly code: ErrorCode
-  /** The option, setting or field that is wrong, where there is one. */
+  /** Option, setting or field at fault, if any. */
   readonly field: string | undefined
   /** Always `IpvsSyncError`. */
   override readonly name: string = 'IpvsSyncError'
 
   /**
-   * @param code - What kind of error this is.
+   * @param code - Stable error code.
    * @param message - What was wrong, where, and what to do: expected and actual, with units.
    * @param details - The field at fault and the cause, where there are any.
    */

@@ -5,7 +5,7 @@
  */
 
 /**
- * A number and its noun: `1 message`, `2 messages`.
+ * Returns a number with its noun: `1 message`, `2 messages`.
  *
  * @param number - Zero or more.
  * @param noun - In the singular; an "s" makes it the plural.

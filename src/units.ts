@@ -11,7 +11,7 @@ export type Milliseconds = number
 export type Seconds = number
 
 /**
- * A point in time in milliseconds. Engines ask only that it does not go back and starts above 0; any epoch will do.
+ * A point in time in milliseconds. It must start above 0 and never decrease; any epoch is valid.
  */
 export type TimestampMs = number
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The reason without the system's own code and call: `no such file`. */
+/** Returns the reason without the system's error code and call: `no such file`. */
 export function fileFault(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOENT') return 'no such file'

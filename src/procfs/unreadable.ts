@@ -22,12 +22,12 @@ export interface UnreadableLines {
 const LINES_KEPT = 3
 const CHARACTERS_KEPT = 80
 
-/** No line yet. */
+/** Returns an empty record of unreadable lines. */
 export function noUnreadableLines(): UnreadableLines {
   return { count: 0, first: [] }
 }
 
-/** Counts a line, and keeps it if it is one of the first three. */
+/** Counts a line, and stores it if it is one of the first three. */
 export function noteUnreadable(lines: UnreadableLines, number: number, text: string): void {
   lines.count++
   if (lines.first.length < LINES_KEPT)

@@ -8,25 +8,25 @@ import { parseAddress } from '../addresses.js'
 import type { Endpoint, TableConnection } from '../wire/connection.js'
 import { protocolNumber } from '../wire/protocols.js'
 
-/** The first line. */
+/** Header line of the table. */
 export const CONN_SYNC_HEADER = 'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n'
 
 /** The only protocols that the kernel has a name for. */
 const NAMED = ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6', 'IP']
 
-/** What a line shows of a connection. */
+/** Fields of a connection that a line contains. */
 export type ConnSyncFields = Pick<
   TableConnection,
   'protocol' | 'client' | 'virtual' | 'destination' | 'state' | 'origin' | 'expires'
 >
 
-/** A whole table as the kernel prints it, line by line, header first: `/connections?format=proc`. */
+/** Yields a table as the kernel prints it, header first: `/connections?format=proc`. */
 export function* connSyncLines(connections: Iterable<ConnSyncFields>): Generator<string, void, undefined> {
   yield CONN_SYNC_HEADER
   for (const connection of connections) yield connSyncLine(connection)
 }
 
-/** One connection as a line, newline included. */
+/** Formats one connection as a line, newline included. */
 export function connSyncLine({
   protocol,
   client,
@@ -40,12 +40,12 @@ export function connSyncLine({
   return `${protocolText(protocol).padEnd(3)} ${endpoints} ${stateText(state).padEnd(11)} ${origin.padEnd(6)} ${String(expires).padStart(7)}\n`
 }
 
-/** `IP_51` for a protocol without a name. */
+/** Returns the name of a protocol, or `IP_51` for one without a name. */
 function protocolText(protocol: string): string {
   return NAMED.includes(protocol) ? protocol : `IP_${protocolNumber(protocol)}`
 }
 
-/** A state without a name is an error to the kernel. */
+/** Returns the name of a state, or `ERR!` for one without a name, as the kernel prints it. */
 function stateText(state: string): string {
   return /^\d/.test(state) ? 'ERR!' : state
 }

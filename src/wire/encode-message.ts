@@ -17,7 +17,7 @@ import { createRows, PRESENT, ROW, type Rows } from './rows.js'
 
 /** How many messages are made of many connections. */
 export interface SplitOptions extends EncodeOptions {
-  /** `sync_maxlen`: bytes of a message at most, 1472 unless told otherwise. A longer record gets a message of its own. */
+  /** `sync_maxlen`: maximum bytes per message, 1472 by default. A longer record is sent alone in a message. */
   readonly maxLength?: number
 }
 

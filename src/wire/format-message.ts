@@ -55,7 +55,7 @@ function heading(message: SyncMessage | DecodedMessage): string {
   return [`version ${version}, syncid ${syncid}${size}, ${count}${byProtocol(connections)}`, ...found].join(', ')
 }
 
-/** ` (2 TCP, 1 UDP)`: nothing where there are none. */
+/** Returns ` (2 TCP, 1 UDP)`, or an empty string if there are no connections. */
 function byProtocol(connections: readonly Connection[]): string {
   const counts = new Map<string, number>()
   for (const { protocol } of connections) counts.set(protocol, (counts.get(protocol) ?? 0) + 1)

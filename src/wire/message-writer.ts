@@ -60,7 +60,7 @@ export class MessageWriter {
    *
    * @param version - 0 or 1.
    * @param syncid - 0…255.
-   * @param maxLength - `sync_maxlen` in bytes. A single record that is longer with its header gets a message of its own.
+   * @param maxLength - `sync_maxlen` in bytes. A record that exceeds it with the header is sent alone in a message.
    */
   begin(version: 0 | 1, syncid: number, maxLength: number): void {
     this.version = version

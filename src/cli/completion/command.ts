@@ -1,5 +1,5 @@
 /**
- * `ipvs-sync completion`: what shells and `man` want to know, from the options themselves.
+ * `ipvs-sync completion`: completion scripts and the manual page, generated from the options.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { describeProgram } from './describe.js'
 import { manualPage } from './manual.js'
 import { bashCompletion, fishCompletion, zshCompletion } from './shells.js'
 
-/** Adds its argument. */
+/** Adds the argument and the examples. */
 export function configure(command: Command): void {
   command.addArgument(command.createArgument('<bash|zsh|fish|man>', 'for whom').choices(['bash', 'zsh', 'fish', 'man']))
   addNotes(command, {
@@ -24,7 +24,7 @@ export function configure(command: Command): void {
   })
 }
 
-/** Prints it. */
+/** Prints the completion script or the manual page. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const program = command.parent!
   const commands = describeProgram(program)

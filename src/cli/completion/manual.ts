@@ -6,7 +6,7 @@
 
 import type { CommandDescription } from './describe.js'
 
-/** Section 1's page about the command. */
+/** Returns the section 1 manual page of the command. */
 export function manualPage(commands: readonly CommandDescription[], version: string): string {
   return [
     `.TH IPVS-SYNC 1 "" "ipvs-sync ${version}" "User Commands"`,
@@ -37,12 +37,12 @@ function section({ name, usage, text, options, notes }: CommandDescription): str
   ]
 }
 
-/** Lines that stay lines. */
+/** Returns text as roff without line filling. */
 function asTyped(text: string): string[] {
   return ['.PP', '.RS 4', '.nf', ...text.split('\n').map(roff), '.fi', '.RE']
 }
 
-/** Text that roff takes as it is: a leading dot or apostrophe would be a request. */
+/** Escapes text for roff. A leading dot or apostrophe would be a request. */
 function roff(text: string): string {
   return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replace(/^[.']/, '\\&$&')
 }

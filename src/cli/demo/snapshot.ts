@@ -1,18 +1,18 @@
 /**
- * What the demonstration sees of its two processes, and how the two tables are laid side by side.
+ * State of the two demonstration processes, and the pairing of their tables.
  *
  * @module
  */
 import type { TableConnection } from '../../wire/connection.js'
 
-/** One process as its HTTP shows it. */
+/** State of one process, read over HTTP. */
 export interface ProcessView {
   readonly connections: readonly TableConnection[]
   /** Messages sent (master) or received (backup). */
   readonly messages: number
 }
 
-/** Both processes at one moment. */
+/** State of both processes at one time. */
 export interface DemoSnapshot {
   readonly master: ProcessView
   readonly backup: ProcessView
@@ -20,7 +20,7 @@ export interface DemoSnapshot {
   readonly seconds: number
 }
 
-/** A connection as the two processes have it; one of the two is there. */
+/** Connection in the tables of the two processes. At least one of the two is defined. */
 export interface Pair {
   readonly key: string
   readonly master: TableConnection | undefined
@@ -50,7 +50,7 @@ function keyOf({ protocol, client, virtual }: TableConnection): string {
   return `${protocol} ${client.address} ${client.port} ${virtual.address} ${virtual.port}`
 }
 
-/** The sum of a metric's samples in Prometheus text; 0 where there are none. */
+/** Returns the sum of a metric's samples in Prometheus text, or 0 without samples. */
 export function sumOf(metrics: string, name: string): number {
   let sum = 0
   for (const line of metrics.split('\n')) {
