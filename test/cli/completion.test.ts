@@ -105,7 +105,7 @@ t.test('zsh fills in what can follow, when Tab is pressed', { skip: missing('zsh
 t.test('every command and option stands in each, and in the manual page, which is up to date', async (t) => {
   const [bash, zsh, fish, man] = await Promise.all(['bash', 'zsh', 'fish', 'man'].map(made))
   for (const name of NAMES) for (const text of [bash, zsh, fish]) t.match(text, name)
-  t.match(zsh, /--format\[.*:value:\(table json tshark hex\)/)
+  t.match(zsh, /--format\[.*:value:\(table json tshark hex csv html\)/)
   t.match(man, /^\.SS completion \[options\] <bash\|zsh\|fish\|man>$/m)
   t.match(man, `"ipvs-sync ${version}"`)
   t.match(man, /^0 to 255; a backup with 0 accepts every syncid \(default: 0\)$/m)

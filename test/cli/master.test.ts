@@ -184,7 +184,7 @@ t.test(
     await followLines(noText(), master, options)
     await t.rejects(followLines(noText(), master, { ...options, strict: true }), {
       code: 'ERR_USAGE',
-      message: 'standard input, line 1: it has more than 65536 bytes'
+      message: 'standard input, line 1: line longer than 65536 bytes: not a connection'
     })
     const broken = {
       pressure: 0,

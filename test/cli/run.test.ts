@@ -263,6 +263,12 @@ t.test('settings: our defaults, then the file or the kernel, then each --sysctl'
   const reading = { folder: `${folder}/live`, onFact: (text: string) => facts.push(text) }
   await settingsOf({ sysctl: [], sysctlFrom: 'kernel' }, reading)
   t.match(facts, [/^read from the kernel: .*sync_ports/, /^not in this kernel, our defaults: .*sync_period|sync_/])
+  // Before the next testdir(), which replaces this one.
+  await t.rejects(settings(`${folder}/bad`), {
+    code: 'ERR_CONFIG',
+    field: 'sync_ports',
+    message: /bad: line 2: sync_ports/
+  })
   const odd = t.testdir({ newer: 'no_such_variable = 1\nsync_ports = 4\n', empty: {}, full: { no_such: '1\n', sync_version: '1\n' } }) // prettier-ignore
   facts.length = 0
   t.equal((await settingsOf({ sysctl: [], sysctlFrom: `${odd}/newer` }, reading)).syncPorts, 4)
@@ -272,11 +278,6 @@ t.test('settings: our defaults, then the file or the kernel, then each --sysctl'
   t.equal(facts.at(-1), 'in this kernel, not used: no_such')
   await t.rejects(settingsOf({ sysctl: [], sysctlFrom: 'kernel' }, { folder: `${odd}/empty` }), {
     code: 'ERR_NO_IPVS'
-  })
-  await t.rejects(settings(`${folder}/bad`), {
-    code: 'ERR_CONFIG',
-    field: 'sync_ports',
-    message: /bad: line 2: sync_ports/
   })
   const strange = t.testdir({ none: '= 1' })
   await t.rejects(settings(`${strange}/none`), { code: 'ERR_CONFIG', field: undefined })

@@ -48,7 +48,7 @@ export function configure(command: Command): void {
     examples: [
       'ipvs-sync doctor --mcast-interface eth1 --syncid 5',
       'ipvs-sync doctor --capture sync.pcap --syncid 5',
-      'ipvs-sync doctor --mcast-interface eth1 --format json | jq -r \'.checks[] | select(.verdict == "problem") | .code\''
+      'ipvs-sync doctor --mcast-interface eth1 --format json | jq -r \'.checks[] | .verdict + " " + .code\''
     ]
   })
 }
