@@ -71,7 +71,7 @@ export class Announcing {
     for (let i = 0; i < count && this.#master !== undefined; i++) {
       const slot = slots[i]!
       if (reasons[i] === FOLLOW_REASON.NONE || !table.isUsed(slot)) continue
-      this.#master.announceConnection(table.connection(slot))
+      this.#master.announce(table.connection(slot))
       if (++this.#announced % PORTION !== 0) continue
       do await new Promise<void>((resolve) => void clock.after(BREATH, resolve))
       while ((this.#master as SyncMaster | undefined) !== undefined && this.#master.pressure > FULL)

@@ -247,7 +247,7 @@ function kernel() {
   }
   const master = {
     pressure: 0,
-    announceConnection: ({ client, state }: Connection) => announced.push(`${client.port} ${state}`) > 0
+    announce: ({ client, state }: Connection) => announced.push(`${client.port} ${state}`) > 0
   }
   return { put, show, announced, told, hands, options, master }
 }
@@ -297,7 +297,7 @@ t.test('no kernel table at the start is an error; later it is told, and the kern
   mistaken.show(line(1, 'ESTABLISHED'))
   const broken = {
     pressure: 0,
-    announceConnection: () => {
+    announce: () => {
       throw new TypeError('ours')
     }
   }

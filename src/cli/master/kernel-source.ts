@@ -26,7 +26,7 @@ import { pause, whenThereIsRoom, type Pressed } from './flow.js'
 /** Where the connections go. */
 export interface ConnectionTaker extends Pressed {
   /** False where no message can carry it. */
-  announceConnection(connection: Connection): boolean
+  announce(connection: Connection): boolean
 }
 
 /** How to follow. */
@@ -113,7 +113,7 @@ async function announce(
   let announced = 0
   for (let i = 0; i < count && !signal.aborted; i++) {
     if (reasons[i] === FOLLOW_REASON.NONE || !table.isUsed(slots[i]!)) continue
-    if (master.announceConnection(table.connection(slots[i]!))) announced++
+    if (master.announce(table.connection(slots[i]!))) announced++
   }
   if (announced > 0) await pause(BREATH, signal)
   if (announced > 0) await whenThereIsRoom(master, signal)

@@ -168,15 +168,6 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
     return announced
   }
 
-  /**
-   * Does what {@link announce} does.
-   *
-   * @deprecated Since 0.2.0; call {@link announce}.
-   */
-  announceConnection(connection: Connection): boolean {
-    return this.announce(connection)
-  }
-
   /** How full the fullest queue is: messages that wait, as a part of sync_qlen_max. Hold back before it is 1. */
   get pressure(): number {
     const longest = Math.max(...this.#engine.counters().channels.map(({ queued }) => queued))
