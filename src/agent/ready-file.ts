@@ -61,8 +61,7 @@ export function readReadyFile(path: string, wallClock: TimestampMs): Readiness {
     return { ready: false, status: faultOf(path, cause as NodeJS.ErrnoException) }
   }
   const { ready, outcome, status, writtenAt, boot } = state
-  if (boot !== undefined && boot !== (bootId() ?? boot))
-    return { ready: false, status: `${path} is of an earlier boot` }
+  if (boot !== undefined && boot !== bootId()) return { ready: false, status: `${path} is of an earlier boot` }
   if (typeof writtenAt === 'number' && writtenAt - wallClock > READY_FILE_LIFE)
     return { ready: false, status: `${path} is dated ahead of time` }
   if (typeof writtenAt !== 'number' || wallClock - writtenAt > READY_FILE_LIFE) {

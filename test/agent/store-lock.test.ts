@@ -35,9 +35,9 @@ t.test('a store that another process uses is neither loaded nor saved', async (t
   table.set(tcpConnection(1, { timeout: 900 }), 1000)
   await saveTable(table, path, 1000)
   const reported: string[] = []
-  const storeOf = (): AgentStore =>
+  const storeOf = (file = path): AgentStore =>
     new AgentStore({
-      path,
+      path: file,
       clock: systemClock,
       wallClock: Date.now,
       empty,
@@ -56,4 +56,7 @@ t.test('a store that another process uses is neither loaded nor saved', async (t
   await next.saveLast(table)
   t.ok(next.age !== undefined)
   t.notOk(existsSync(`${path}.lock`))
+  reported.length = 0
+  t.equal((await storeOf(join(path, '..', 'none', 'table')).load()).size, 0)
+  t.match(reported, [/cannot be locked/])
 })
