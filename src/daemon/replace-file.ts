@@ -81,15 +81,20 @@ export function replaceFileSync(path: string, text: string, mode = PRIVATE): voi
 }
 
 /**
- * Returns why the content of a file is not to be trusted; undefined if it is, or if there is no such file.
+ * Returns why the content of a file is not to be trusted; undefined if it is, or if there is no file to read.
  *
  * Trusted owners are root, the user of this process, and the owner of the folder, who can replace the file anyway.
  *
  * @param wallClock - Milliseconds since 1970; without it the file's date is not checked.
  */
 export function distrustOf(path: string, wallClock: TimestampMs = Infinity): string | undefined {
-  const file = statSync(path, { throwIfNoEntry: false })
-  if (file === undefined) return undefined
+  let file
+  try {
+    file = statSync(path)
+  } catch {
+    // Absent, or out of reach: reading it reports why.
+    return undefined
+  }
   const owners = [0, process.getuid?.(), statSync(dirname(path)).uid]
   if (!owners.includes(file.uid)) return `${path}: expected a file of this user or of root, got one of user ${file.uid}`
   if ((file.mode & WRITABLE_BY_OTHERS) !== 0) return `${path}: expected a file that others cannot write; run chmod o-w`
