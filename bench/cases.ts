@@ -35,7 +35,7 @@ export interface Case {
   readonly rounds?: number
 }
 
-/** What a run is told. */
+/** Options of a run. */
 export interface Plan {
   readonly quick: boolean
   /** Path of the C reference; undefined where there is no compiler. */

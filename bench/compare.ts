@@ -1,5 +1,5 @@
 /**
- * Runs measures side by side: each a process of its own that prints one number, all measures of a case once a round, every
+ * Runs measures side by side: each its own process that prints one number, all measures of a case once a round, every
  * second round in reverse order, so that a machine that drifts drifts for all of them. Ratios are taken within a round.
  */
 import { execFile } from 'node:child_process'

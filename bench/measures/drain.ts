@@ -1,6 +1,6 @@
 /**
  * Microseconds of processor time a datagram to empty sockets that were filled before: receive, decode and apply by `SyncBackup` (`backup`),
- * or only receive, by an empty handler of `node:dgram` (`empty`: the limit in Node). A process of its own fills them while
+ * or only receive, by an empty handler of `node:dgram` (`empty`: the limit in Node). A separate process fills them while
  * this one stands still, so that no sender shares the time that is measured. The best of three drains, or of as many as the
  * last argument says: drain VARIANT PORT LIVE DRAINS.
  */

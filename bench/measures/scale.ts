@@ -19,7 +19,7 @@ const BLOCK = Math.min(40_000, connections)
 const block = makeMessages(BLOCK)
 const reader = new MessageReader()
 
-/** All connections, block by block, each block with addresses of its own. */
+/** All connections, block by block, each block with its own addresses. */
 function pass(now: number): number {
   let spent = 0
   for (let first = 0; first < connections; first += BLOCK) {

@@ -14,7 +14,7 @@ import { given, print } from './timing.js'
 
 const SOCKETS = 16
 const EACH = 3000
-/** 1,024 messages: each socket has connections of its own, as each of a master's channels has. */
+/** 1,024 messages: each socket has its own connections, as each of a master's channels has. */
 const CONNECTIONS = 40_960
 const LOOK_MS = 2
 const { variant: port, seconds: workers } = given()

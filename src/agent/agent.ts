@@ -73,7 +73,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   #kernel: AgentKernel | undefined
 
   /**
-   * @param options - What it is told.
+   * @param options - Options.
    * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
    */
   constructor(options: AgentOptions) {
@@ -347,7 +347,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.emit('close')
   }
 
-  /** Everything that comes in is heard here first; what agents say is nothing for the backup. */
+  /** Everything that comes in is received here first; what agents say is nothing for the backup. */
   #hear(bytes: Uint8Array, from: { readonly address: string; readonly port: number }): boolean {
     const isTheirs = this.#engine.handleDatagram(bytes, from, this.#clock.now())
     if (isTheirs) this.#runner.settle()
@@ -396,7 +396,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#runner.settle()
   }
 
-  /** Looks at the kernel's table, if there is one; a failure is told once. */
+  /** Looks at the kernel's table, if there is one; a failure is reported once. */
   #look(): Promise<number> {
     return this.#kernel?.look() ?? Promise.resolve(0)
   }

@@ -37,7 +37,7 @@ export interface KernelMirrorParts {
   readonly onRows: (follower: KernelFollower, count: number) => Promise<void>
 }
 
-/** Looks at the kernel's table again and again, when it is told to. */
+/** Looks at the kernel's table again and again, on request. */
 export class KernelMirror {
   readonly #parts: KernelMirrorParts
   #looking: Promise<number> | undefined

@@ -26,7 +26,7 @@ export class AgentNotices {
   }
 
   /**
-   * Does what may fail; a failure is told once.
+   * Does what may fail; a failure is reported once.
    *
    * @param what - What cannot be done then: `the ready file`.
    */

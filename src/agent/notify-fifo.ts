@@ -18,7 +18,7 @@ export interface RoleChange {
   readonly priority: number
 }
 
-/** What a reader is told. */
+/** Options of a reader. */
 export interface NotifyFifoOptions {
   /** Of the FIFO. keepalived makes it if it is not there; so it may come later, go, and come anew. */
   readonly path: string

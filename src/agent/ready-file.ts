@@ -31,7 +31,7 @@ export const READY_FILE_LIFE: Milliseconds = 20_000
 export type Readiness = Pick<ReadyState, 'ready' | 'outcome' | 'status'>
 
 /**
- * Writes the file, whole or not at all. Everyone may read it: keepalived runs its scripts as a user of its own.
+ * Writes the file, whole or not at all. Everyone may read it: keepalived runs its scripts as its own user.
  *
  * @throws The system's error where it cannot.
  */

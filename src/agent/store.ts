@@ -64,7 +64,7 @@ export class AgentStore {
     return table
   }
 
-  /** Writes a table; a failure is told, and is no error. */
+  /** Writes a table; a failure is reported, and is no error. */
   save(table: ConnectionTable): Promise<void> {
     const { path, wallClock, notices } = this.#parts
     if (this.#isLockedOut) return Promise.resolve()

@@ -26,7 +26,7 @@ const NOTHING = new Uint8Array(0)
 /** More kinds of other traffic than this are not worth a hint. */
 const MAX_OTHER_PORTS = 64
 
-/** What every datagram is told of, whole or in fragments. */
+/** What is recorded of every datagram, whole or in fragments. */
 interface Origin {
   readonly packet: number
   readonly time: CaptureTime | undefined

@@ -106,7 +106,7 @@ export function canLeadToUdp(protocol: number): boolean {
 
 /**
  * Passes over IPv6 extension headers. Stops at the first fragment header of a real fragment; the header of a datagram
- * that was not split (RFC 6946) is passed over like any other.
+ * that was not split (RFC 6946) is skipped like any other.
  *
  * @returns Undefined when the headers run past `end`.
  */

@@ -36,7 +36,7 @@ export interface CapturedDatagram {
   readonly interface: string | undefined
   /** How many fragments it came in; 1 is a whole datagram. */
   readonly fragments: number
-  /** Tags and tunnels around it, outermost first; undefined where there are none. */
+  /** Tags and tunnels around it, outermost first; undefined without any. */
   readonly tunnel: readonly TunnelLayer[] | undefined
   /** What is wrong with the packet; what is wrong with the message in it is the decoder's business. */
   readonly problems: readonly Problem[]

@@ -7,7 +7,7 @@
 
 import type { TimeResolution } from './capture-time.js'
 
-/** Block types that are read; all others are passed over. */
+/** Block types that are read; all others are skipped. */
 export const BLOCK = { SECTION: 0x0a0d0d0a, INTERFACE: 1, OBSOLETE: 2, SIMPLE: 3, ENHANCED: 6 } as const
 
 /** A block's body in its buffer. */

@@ -1,5 +1,5 @@
 /**
- * The block-structured capture file (draft-ietf-opsawg-pcapng): sections, each in a byte order of its own and with
+ * The block-structured capture file (draft-ietf-opsawg-pcapng): sections, each in its own byte order and with
  * interfaces of its own, made of blocks.
  *
  * ```
@@ -43,9 +43,9 @@ export class PcapngParser {
   #reported = new Set<number>()
   #unknownLinkType: number | undefined
   #readable = false
-  /** What is left of a block that is passed over, its closing length not counted. */
+  /** What is left of a block that is skipped, its closing length not counted. */
   #skip = 0
-  /** The total length that the block being passed over must close with; 0 outside of one. */
+  /** The total length that the block being skipped must close with; 0 outside of one. */
   #closing = 0
 
   /**

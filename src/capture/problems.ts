@@ -13,9 +13,9 @@ import type { Problem, Severity } from '../wire/problems.js'
  * - `CAPTURE_TRUNCATED` the file ends inside a packet or block: what came before was read
  * - `CAPTURE_DAMAGED` a length in the file cannot be true: reading ends there
  * - `GZIP_DAMAGED` the compressed data break off or are wrong: what could be expanded was read
- * - `BLOCK_INVALID` one pcapng block contradicts itself: it is passed over
- * - `INTERFACE_UNKNOWN` a pcapng packet names an interface that its section has not described: it is passed over
- * - `LINK_TYPE_UNKNOWN` packets of one interface are of a link type that is not read: they are passed over
+ * - `BLOCK_INVALID` one pcapng block contradicts itself: it is skipped
+ * - `INTERFACE_UNKNOWN` a pcapng packet names an interface that its section has not described: it is skipped
+ * - `LINK_TYPE_UNKNOWN` packets of one interface are of a link type that is not read: they are skipped
  * - `PACKET_SNAPPED` the capture holds only the first part of the packet (`tcpdump -s`)
  * - `IP_LENGTH` the IP header's length is less than the header or more than the frame
  * - `UDP_LENGTH` the UDP header's length is less than 8 or more than IP carries: a receiver drops the datagram

@@ -46,7 +46,7 @@ export interface PacketSink {
    * @returns False where it does not: the packet goes through {@link PacketSink.packet}.
    */
   frame?(bytes: Uint8Array, view: DataView, start: number, end: number, time: FrameTime): boolean
-  /** Counts a packet that is passed over. */
+  /** Counts a packet that is skipped. */
   skipped(): void
   /** Passes over a packet that cannot be read, says so, and counts it. */
   unreadable(code: CaptureProblemCode, message: string, offset: number): void

@@ -103,7 +103,7 @@ function followLlc(walk: Walk, at: number): InnerIp | undefined {
   return followType(walk, view.getUint16(at + 6), at + 8)
 }
 
-/** Labels of 4 bytes; the last has a bit. What follows is told by its first four bits. */
+/** Labels of 4 bytes; the last has a bit. What follows is recognised by its first four bits. */
 function followMpls(walk: Walk, at: number): InnerIp | undefined {
   const { view, end, layers } = walk
   for (let from = at; from + 5 <= end && layers.length < MOST_LAYERS; from += 4) {

@@ -55,7 +55,7 @@ export class Reporter {
     if (count <= LINES_A_MINUTE) this.line(text)
   }
 
-  /** Ends the minute if it is over: reports what was left out, and forgets every code. */
+  /** Ends the minute if it has ended: reports what was left out, and forgets every code. */
   handleTimeout(now: TimestampMs): void {
     if (now - this.#minute < MINUTE) return
     this.flush()

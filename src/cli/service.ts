@@ -1,5 +1,5 @@
 /**
- * What `master`, `backup` and `agent` have in common as programs that run until they are told to end: options, HTTP, systemd,
+ * What `master`, `backup` and `agent` have in common as programs that run until stopped: options, HTTP, systemd,
  * SIGHUP, the end.
  *
  * @module
@@ -110,7 +110,7 @@ const SERVICE = 'SERVICE'
 /** Interval at which the reporter's minute is checked. */
 const TICK: Milliseconds = 1000
 
-/** Returns the reporter of a command. A journal adds time stamps of its own. */
+/** Returns the reporter of a command. A journal adds its own time stamps. */
 export function reporterOf(io: Io, name: string): Reporter {
   return new Reporter({
     write: (line) => void io.stderr.write(line),

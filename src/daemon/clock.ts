@@ -20,7 +20,7 @@ export const systemClock: Clock = {
   now: () => Math.floor(performance.now()) + 1,
   after(delay, callback) {
     let immediate: NodeJS.Immediate | undefined
-    // After a turn that took long, timers fire before sockets are read: what waits there is heard first, so that nobody
+    // After a turn that took long, timers fire before sockets are read: what waits there is received first, so that nobody
     // who spoke in time is taken for silent.
     const timer = setTimeout(() => (immediate = setImmediate(callback)), delay)
     return () => {

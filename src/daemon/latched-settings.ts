@@ -1,5 +1,5 @@
 /**
- * Settings that are read at the start, as a kernel's daemons read them: a later change waits, and somebody is told.
+ * Settings that are read at the start, as a kernel's daemons read them: a later change waits, and a notice reports it.
  *
  * @module
  */

@@ -79,7 +79,7 @@ export class Lifecycle {
   async #close(options: CloseOptions): Promise<void> {
     const begun = this.#state === 'opening' || this.#state === 'open'
     this.#end()
-    // What opening throws is told to whoever opens.
+    // What opening throws reaches the caller.
     const opened = await this.#opening?.then(
       () => true,
       () => false

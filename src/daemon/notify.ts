@@ -8,9 +8,9 @@
 
 import { spawn } from 'node:child_process'
 
-/** What systemd is told. */
+/** The state that systemd receives. */
 export interface ServiceState {
-  /** `ready`: the start is over. `stopping`: the end has begun. Left out: only the status. */
+  /** `ready`: the start has ended. `stopping`: the end has begun. Left out: only the status. */
   readonly phase?: 'ready' | 'stopping'
   /** One line for `systemctl status`. */
   readonly status: string

@@ -33,7 +33,7 @@ export class Repeater {
     this.#arm(repeated, repeated.interval())
   }
 
-  /** Nothing is begun any more; what is under way goes on. */
+  /** Nothing is begun any more; what is under way continues. */
   stop(): void {
     this.#stopped = true
     for (const cancel of this.#cancels) cancel()

@@ -1,5 +1,5 @@
 /**
- * Drives an engine: one timer at its next timeout, its messages to the transport, its events to whoever listens.
+ * Drives an engine: one timer at its next timeout, its messages to the transport, its events to the listeners.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What ready-made masters and backups are told alike.
+ * Options that ready-made masters and backups share.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export interface SyncOptions extends SealingOptions {
   readonly sysctls?: Partial<Sysctls>
   /** Where the connections live: another master's or backup's table, to keep it over a change of role. */
   readonly table?: ConnectionTable
-  /** Ceiling of a table of its own. 1,000,000 by default. */
+  /** Ceiling of its own table. 1,000,000 by default. */
   readonly maxConnections?: number
   /** Whether this one lets the table's connections expire. True by default; false where both roles share a table. */
   readonly expires?: boolean

@@ -62,7 +62,7 @@ export class Announcer {
     }
   }
 
-  /** Version 0 goes on only from what was sent; version 1 always, unless an engine's template lacks its server. */
+  /** Version 0 continues only from what was sent; version 1 always, unless an engine's template lacks its server. */
   #reachesController(connection: Connection, answer: MasterAnswer): boolean {
     if (answer === 'no-real-server') return false
     return this.#version === 1 || (!connection.onePacket && SENT.has(answer))

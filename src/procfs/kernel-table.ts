@@ -33,7 +33,7 @@ export interface KernelTableOptions {
   readonly timeouts?: ServiceTimeouts
 }
 
-/** What a reading met. It grows as the reading goes on. */
+/** What a reading met. It grows during the reading. */
 export interface TableReport extends CompletionCounts {
   readonly unreadable: UnreadableLines
 }

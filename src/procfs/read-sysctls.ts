@@ -27,7 +27,7 @@ export interface LiveSysctls {
  * Reads the running kernel's settings.
  *
  * @param folder - Another place to read from, for a test.
- * @throws IpvsSyncError `ERR_NO_IPVS` if there are none: ip_vs is not loaded, or the network namespace belongs to another
+ * @throws IpvsSyncError `ERR_NO_IPVS` without any: ip_vs is not loaded, or the network namespace belongs to another
  * user namespace.
  */
 export function readLiveSysctls(folder: string = SYSCTL_FOLDER): LiveSysctls {

@@ -26,7 +26,7 @@ export interface ReadingTime {
   kernelMs: Milliseconds
 }
 
-/** Gives other work its turn when this one is over. */
+/** Gives other work its turn when this one has ended. */
 class Turn {
   #begin = performance.now()
 
@@ -45,7 +45,7 @@ class Turn {
  *
  * @param path - `/proc/net/ip_vs_conn`, or a file of the same form.
  * @param reader - Not used before.
- * @param time - Grows as the reading goes on.
+ * @param time - Grows during the reading.
  * @returns Rows, which the next ones overwrite.
  * @throws IpvsSyncError `ERR_IO` while iterating.
  */

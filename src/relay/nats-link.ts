@@ -1,5 +1,5 @@
 /**
- * Links over NATS: every site publishes on subjects of its own, `ipvs.sync.<fleet>.<site>.<syncid>.<channel>`, and
+ * Links over NATS: every site publishes on its own subjects, `ipvs.sync.<fleet>.<site>.<syncid>.<channel>`, and
  * subscribes to those of all sites.
  *
  * The broker's client is an optional peer dependency, loaded on the first start. While the broker is away frames are kept in

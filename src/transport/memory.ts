@@ -19,7 +19,7 @@ export interface MemoryNetworkOptions {
   readonly seed?: number
   /** Chance that a copy is lost. 0 by default. */
   readonly loss?: number
-  /** Chance that a copy arrives twice, the second with a delay of its own. 0 by default. */
+  /** Chance that a copy arrives twice, the second with its own delay. 0 by default. */
   readonly duplication?: number
   /** Least and greatest delay; drawn evenly between them, so that a range reorders by itself. `[0, 0]` by default. */
   readonly delayMs?: readonly [Milliseconds, Milliseconds]
@@ -153,7 +153,7 @@ export class MemoryNetwork {
   }
 
   #dispatch(to: MemoryTransport, from: Sender, channel: number, bytes: Uint8Array): void {
-    // Each copy has bytes of its own: a receiver may keep them, a sender may use its buffer again.
+    // Each copy has its own bytes: a receiver may keep them, a sender may use its buffer again.
     this.#underWay.push({
       due: this.#now + this.#delay(),
       order: this.#order++,

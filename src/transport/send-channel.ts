@@ -19,7 +19,7 @@ export interface SendTarget {
   readonly port: number
 }
 
-/** Who is told. */
+/** Listeners. */
 export interface SendChannelHandlers {
   /** It was full, and has room again. */
   readonly room: () => void

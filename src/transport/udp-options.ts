@@ -30,7 +30,7 @@ export interface UdpOptions {
   /** Send to this host alone: its other programs and its kernel hear the group, and nothing leaves. False by default. */
   readonly hostOnly?: boolean
   /**
-   * Unicast instead of multicast. A master sends to each. A backup listens at those that are addresses of its own
+   * Unicast instead of multicast. A master sends to each. A backup listens at those that are its own addresses
    * host, else at every address; a peer's port is the one that it listens at. All are of one family.
    */
   readonly peers?: readonly Peer[]

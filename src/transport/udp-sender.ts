@@ -168,7 +168,7 @@ export class UdpSender implements SendingTransport {
     for (const channel of new Set(messages.map((message) => message.channel))) this.#tellRoom(channel)
   }
 
-  /** Closed while messages are kept: whoever waits for them is told. */
+  /** Closed while messages are kept: the callers that wait for them are notified. */
   #tellLost(): void {
     const lost = this.#kept.take(true).length
     if (lost === 0) return

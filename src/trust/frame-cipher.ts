@@ -6,7 +6,7 @@
  * 12 u64 sender id     20 u64 sequence    28 u64 Unix time, ms
  * 36 ciphertext, as long as the frame; then 16 bytes of tag
  * ```
- * Integers are big-endian. The first 36 bytes are authenticated, not encrypted. Every sender has a key of its own, derived
+ * Integers are big-endian. The first 36 bytes are authenticated, not encrypted. Every sender has its own key, derived
  * from the shared one and its random id by HKDF-SHA-256, so that a nonce (four bytes of 0, the sequence) never repeats.
  *
  * @module

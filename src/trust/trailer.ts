@@ -88,7 +88,7 @@ export function findTrailer(bytes: Uint8Array): Trailer | undefined {
   }
 }
 
-/** Returns the message as it was before it was sealed: a copy of its own, with the size field lowered. */
+/** Returns the message as it was before it was sealed: an independent copy, with the size field lowered. */
 export function removeTrailer(bytes: Uint8Array): Uint8Array {
   // Not slice(): a Buffer's shares memory with the datagram, whose own size field must stay.
   const message = new Uint8Array(bytes.length - TRAILER_LENGTH)

@@ -152,7 +152,7 @@ export class MessageView extends RecordParameters {
   }
 
   /**
-   * Goes to connection `index`, whose record begins at `offset`: for a reader that has passed over records by itself.
+   * Goes to connection `index`, whose record begins at `offset`: for a reader that has skipped records by itself.
    *
    * @returns False where the receiver drops the rest of the message.
    */

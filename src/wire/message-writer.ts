@@ -24,7 +24,7 @@ const SLAB = 131072
 const LONGEST_SINGLE = H1_LENGTH + 4095
 
 /**
- * Puts connections together into one message after another, in memory of its own.
+ * Puts connections together into one message after another, in its own memory.
  *
  * @example
  * ```ts

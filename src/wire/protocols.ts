@@ -27,7 +27,7 @@ const UDP_STATES = states('UDP 300')
 const SCTP_STATES = states(
   'NONE 2 · INIT1 4 · INIT 61 · C-SENT 61 · C-REPLIED 61 · C-WAIT 61 · COOKIE 61 · C-ECHOED 61 · ESTABLISHED 900 · S-SENT 61 · S-RECEIVED 61 · S-ACK-SENT 61 · REJECTED 4 · CLOSED 61'
 )
-/** AH and ESP have one state, without a name or a timeout of its own. */
+/** AH and ESP have one state, without a name or a timeout. */
 const ONE_STATE = states('0 180')
 
 /** A template's states. */

@@ -308,7 +308,7 @@ export class AgentEngine {
     }
   }
 
-  /** An agent that was alone requests a table again when a ready one with a table of its own appears. */
+  /** An agent that was alone requests a table again when a ready one with its own table appears. */
   #handleHello({ from, ready, connections, origin }: HelloMessage, now: TimestampMs): void {
     if (this.ready && !this.#requester.isActive) this.#peers.compare(from, this.#table.size, now)
     if (this.#requester.outcome !== 'alone' || !ready || connections === 0) return

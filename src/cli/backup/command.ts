@@ -56,7 +56,7 @@ export function configure(command: Command): void {
   })
 }
 
-/** Runs until it is told to end. */
+/** Runs until stopped. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
   const settings = await settingsOf(options, { onFact: tellOn(io, 'backup') })

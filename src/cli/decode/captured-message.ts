@@ -34,7 +34,7 @@ export class CapturedMessage {
   port = 0
   /** Bytes of payload on the wire. */
   wireLength = 0
-  /** Tunnels that it came through, outermost first; undefined where there are none. */
+  /** Tunnels that it came through, outermost first; undefined without any. */
   tunnel: readonly TunnelLayer[] | undefined
   readonly #options: DecodeOptions
   readonly #ports: readonly Range[]

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Different values that are told apart; the rest is counted together. */
+/** Different values that are distinguished; the rest is counted together. */
 const LIMIT = 1000
 
 /** Counts each value. */
@@ -35,7 +35,7 @@ export class DistinctCount {
   /** How many different values came. */
   count = 0
 
-  /** Whether there were more than are told apart. */
+  /** Whether there were more than are distinguished. */
   get isFull(): boolean {
     return this.count >= MOST_DISTINCT
   }

@@ -102,7 +102,7 @@ interface Processes {
   readonly backup: DemoProcess
 }
 
-/** Draws until the time is over, or somebody ends it. */
+/** Draws until the time has ended, or somebody ends it. */
 async function show(io: Io, total: number, route: string, { master, backup }: Processes): Promise<void> {
   const keys = io.stdout.isTTY ? watchKeys(io) : undefined
   const ending = keys === undefined ? io.signal : AbortSignal.any([io.signal, keys.signal])

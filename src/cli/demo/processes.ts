@@ -18,7 +18,7 @@ const POLL_MS = 50
 /** What it says on its way is kept for an error. */
 const MOST_WORDS = 4000
 
-/** A command of ours that runs in a process of its own and serves HTTP on a loopback port. */
+/** A command of ours that runs in its own process and serves HTTP on a loopback port. */
 export class DemoProcess {
   readonly #child: ChildProcess
   readonly #url: string

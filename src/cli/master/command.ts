@@ -61,7 +61,7 @@ export function configure(command: Command): void {
   })
 }
 
-/** Runs to the end of its source, or until it is told to end. */
+/** Runs to the end of its source, or until stopped. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
   demandLoopback(options)

@@ -21,7 +21,7 @@ interface Act {
   readonly packets: number
 }
 
-/** Every so many connections one is over IPv6, one is UDP, one is a client of the persistent service. */
+/** At fixed intervals one connection uses IPv6, one UDP, one is a client of the persistent service. */
 const EVERY = { IPV6: 7, UDP: 5, PERSISTENT: 11 } as const
 const TALK: readonly [least: Milliseconds, more: Milliseconds] = [2000, 18_000]
 const CLOSING: Milliseconds = 1000

@@ -19,7 +19,7 @@ export interface ChangeTaker extends Pressed {
 
 /** How to read. */
 export interface LineSourceOptions {
-  /** End at the first line that is wrong; by default it is told and passed over. */
+  /** End at the first line that is wrong; by default it is reported and skipped. */
   readonly strict: boolean
   /** Ends the reading. */
   readonly signal: AbortSignal

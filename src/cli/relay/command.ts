@@ -75,7 +75,7 @@ export function configure(command: Command): void {
   })
 }
 
-/** Relays until it is told to end. */
+/** Relays until stopped. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
   const report = (text: string): void => void io.stderr.write(`ipvs-sync relay: ${text}\n`)

@@ -25,7 +25,7 @@ export interface JsonReport {
  * @param source - Chunks of any size.
  * @param name - What to call the source in errors: `table.jsonl`.
  * @param wallClock - Milliseconds since 1970: a store's age is counted from it.
- * @param report - Grows as the reading goes on.
+ * @param report - Grows during the reading.
  * @returns Rows, which the next ones overwrite.
  * @throws IpvsSyncError while iterating: `ERR_CONFIG` or `ERR_ENCODE` for a line that is not a connection, or a store that
  * was cut off.

@@ -48,7 +48,7 @@ export interface SourceReport extends JsonReport {
  * Reads connections.
  *
  * @param options - Where from.
- * @param report - Filled in as the reading goes on.
+ * @param report - Filled in during the reading.
  * @returns Rows with all that a message needs, which the next ones overwrite.
  * @throws IpvsSyncError while iterating: `ERR_CONFIG` or `ERR_ENCODE` for a line of JSON that is not a connection, `ERR_IO`
  * (also for a damaged store),

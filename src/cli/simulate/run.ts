@@ -20,7 +20,7 @@ export interface SentMessage {
   readonly message: DecodedMessage
 }
 
-/** What a run is told besides its inputs. */
+/** Options of a run, besides its inputs. */
 export interface RunOptions {
   readonly settings: Sysctls
   /** Probability that a message is lost, 0…1. */

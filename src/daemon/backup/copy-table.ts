@@ -27,7 +27,7 @@ export class TableCopier {
 
   /**
    * Puts one into the table. A master that came up again can have sent a connection on another channel than before: of two
-   * with one key the one that was heard of later stands.
+   * with one key the one that was received later stands.
    */
   put(connection: TableConnection, now: TimestampMs): void {
     rowFromConnection(connection, this.#rows, 0)
@@ -44,7 +44,7 @@ export class TableCopier {
   }
 }
 
-/** Seconds since it was last heard of. */
+/** Seconds since it was last received. */
 function silenceOf({ timeout, expires }: TableConnection): number {
   return timeout! - expires
 }

@@ -34,13 +34,13 @@ import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
 import { createReceiver, sealOverhead } from '../sealing.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
 
-/** What a {@link SyncBackup} is told. */
+/** Options of a {@link SyncBackup}. */
 export interface SyncBackupOptions extends SyncOptions {
   /** 0…255. Messages with another one are ignored; 0, the default, accepts every one. */
   readonly syncid?: number
   /**
    * Networks (`10.9.0.0/24`, `fd00::1`) whose messages are accepted. By default all; with peers, those of them that are not
-   * this host. Whoever can send to the group can make connections: this list is what limits it.
+   * this host. Anyone who can send to the group can create connections; this list restricts senders.
    */
   readonly accept?: readonly string[]
   /** Which generation of kernel judges flags and template states. `strict`, the newest, by default. */
@@ -51,11 +51,11 @@ export interface SyncBackupOptions extends SyncOptions {
    * Spreads the channels over so many worker threads, at most one for each of sync_ports: for when one core is not enough. 0,
    * the default, and 1 do all the work in the calling thread.
    *
-   * Each worker has sockets, an engine and a table of its own (`maxConnections` is the ceiling of each), so `table`,
+   * Each worker has sockets, an engine and its own table (`maxConnections` is the ceiling of each), so `table`,
    * `transport`, `clock` and `system` cannot be given with it; `SyncBackup.table` cannot be had: use
    * {@link SyncBackup.connections} and {@link SyncBackup.copyTable}. Counters are some 200 ms old, and events come in batches;
    * where listeners do not keep up, further ones are left out and counted in `eventsLost`. A key that was announced on two
-   * channels, as by a master that came up again, is shown twice until the older one's time is over.
+   * channels, as by a master that came up again, is shown twice until the older one's time has ended.
    */
   readonly workers?: number
 }
@@ -108,7 +108,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   #description = ''
 
   /**
-   * @param options - What it is told.
+   * @param options - Options.
    * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
    */
   constructor(options: SyncBackupOptions) {
@@ -137,7 +137,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   /**
    * Its connections. Pass it to a master to announce them after a change of role.
    *
-   * @throws IpvsSyncError `ERR_USAGE` with workers: each has a table of its own.
+   * @throws IpvsSyncError `ERR_USAGE` with workers: each has its own table.
    */
   get table(): ConnectionTable {
     return this.#work.table
@@ -208,7 +208,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     return this.#work.receiveDrops()
   }
 
-  /** How many connections there are, by protocol and origin; those that are none are left out. */
+  /** How many connections there are, by protocol and origin; zero counts are omitted. */
   tableCounts(): TableCount[] {
     return this.#work.tableCounts()
   }

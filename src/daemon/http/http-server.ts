@@ -212,7 +212,7 @@ class Responder {
     }
   }
 
-  /** A web page must not be able to read the table through a name of its own that resolves to this host (DNS rebinding). */
+  /** A web page must not be able to read the table through a name that resolves to this host (DNS rebinding). */
   #isOurHost(header: string | undefined): boolean {
     if (header === undefined) return true
     const name = header

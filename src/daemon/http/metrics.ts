@@ -27,7 +27,7 @@ export interface BackupMetrics {
   readonly dropped: ByLabel
   /** Connections created, updated or replaced. */
   readonly applied: number
-  /** Connections passed over, by reason. */
+  /** Connections skipped, by reason. */
   readonly skipped: ByLabel
   /** Seconds since the last message, by sender's address. */
   readonly age: ByLabel

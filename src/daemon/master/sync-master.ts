@@ -27,7 +27,7 @@ import { callUser, Runner } from '../runner.js'
 import { createSender, sealOverhead } from '../sealing.js'
 import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
 
-/** What a {@link SyncMaster} is told. */
+/** Options of a {@link SyncMaster}. */
 export interface SyncMasterOptions extends SyncOptions {
   /** 0…255, of every message. 0 by default. */
   readonly syncid?: number
@@ -84,7 +84,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   #inputs = 0
 
   /**
-   * @param options - What it is told.
+   * @param options - Options.
    * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP` or `ERR_INTERFACE`, whose `field` names the option.
    */
   constructor(options: SyncMasterOptions) {

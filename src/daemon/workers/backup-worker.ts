@@ -18,7 +18,7 @@ import { packError, type FromWorker, type ToWorker, type WorkerEvent, type Worke
 export interface WorkerPort {
   postMessage(message: FromWorker): void
   on(event: 'message', listener: (message: ToWorker) => void): unknown
-  /** Nothing more is heard or said: the thread may end. */
+  /** Nothing more is received or said: the thread may end. */
   close(): void
 }
 
@@ -28,7 +28,7 @@ export interface WorkerSurroundings {
   readonly transport?: ReceivingTransport
 }
 
-/** How often counters are told. */
+/** Interval of counter reports. */
 export const REPORT_INTERVAL: Milliseconds = 200
 /** Events that wait while a batch is on its way. Further ones are counted as lost: a main thread that is busy costs no memory. */
 const MOST_EVENTS = 8192

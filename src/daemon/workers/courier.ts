@@ -18,7 +18,7 @@ export interface MessageSource {
 /**
  * Carries all that may leave now.
  *
- * @param source - Gives messages; is told of each channel that is full, and keeps its messages.
+ * @param source - Gives messages; is notified of each full channel, and keeps its messages.
  * @param transport - Takes messages as long as it is writable.
  */
 export function carryMessages(source: MessageSource, transport: SendingTransport): void {

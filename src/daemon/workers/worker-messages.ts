@@ -18,7 +18,7 @@ import type { UdpOptions } from '../../transport/udp-options.js'
 import type { TableConnection } from '../../wire/connection.js'
 import type { Wanted } from '../backup/local-backup.js'
 
-/** What a worker is told to begin with: a part of the channels. */
+/** What a worker receives at its start: a part of the channels. */
 export interface WorkerTask {
   /** Where its channels listen. */
   readonly udp: UdpOptions

@@ -1,5 +1,5 @@
 /**
- * A backup whose channels are spread over worker threads: each has sockets, an engine and a table of its own, so that nothing
+ * A backup whose channels are spread over worker threads: each has sockets, an engine and its own table, so that nothing
  * is shared and nothing is locked. What the backup shows are their parts added up.
  *
  * @module
@@ -144,7 +144,7 @@ export class BackupCrew implements BackupWork {
     else if (event.type !== 'notice' || this.#isNews(event.message, worker)) this.#outlets.tell(Object.freeze(event))
   }
 
-  /** Workers share interface, buffers and masters: a notice is told as often as the one worker that said it most often. */
+  /** Workers share interface, buffers and masters: a notice is reported as often as the one worker that said it most often. */
   #isNews(text: string, worker: number): boolean {
     const said = this.#notices.get(text) ?? this.#tasks.map(() => 0)
     const told = Math.max(...said)

@@ -24,7 +24,7 @@ export interface RecordWriter {
   begin(version: 0 | 1, syncid: number, maxlen: Bytes): void
   /**
    * Adds row `index`; false, and nothing written, if it does not fit or 255 records are in. The first record of a
-   * message always fits: one that is longer than `maxlen` gets a message of its own.
+   * message always fits: one that is longer than `maxlen` gets its own message.
    */
   add(rows: Rows, index: number): boolean
   /** Ends the message; the bytes are the caller's to keep. */
