@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { BackupCrew } from '../../src/daemon/workers/worker-pool.js'
+import { WorkerPool } from '../../src/daemon/workers/worker-pool.js'
 import { REPORT_INTERVAL } from '../../src/daemon/workers/backup-worker.js'
 import { TableCopier } from '../../src/daemon/backup/copy-table.js'
 import { serveHttp } from '../../src/daemon/http/http-server.js'
@@ -40,8 +40,8 @@ const TASK: WorkerTask = {
   maxConnections: 1000
 }
 
-interface CrewOfTwo {
-  readonly crew: BackupCrew
+interface PoolOfTwo {
+  readonly pool: WorkerPool
   readonly threads: readonly ThreadInProcess[]
   readonly events: EngineEvent[]
   readonly errors: IpvsSyncError[]
@@ -49,11 +49,11 @@ interface CrewOfTwo {
   readonly clock: ManualClock
 }
 
-function crewOfTwo(task: WorkerTask = TASK): CrewOfTwo {
+function poolOfTwo(task: WorkerTask = TASK): PoolOfTwo {
   const threads: ThreadInProcess[] = []
   const [events, errors, lost]: [EngineEvent[], IpvsSyncError[], IpvsSyncError[]] = [[], [], []]
   const clock = new ManualClock()
-  const crew = new BackupCrew(
+  const pool = new WorkerPool(
     [task, task],
     { tell: (event) => events.push(event), fail: (error) => errors.push(error), lost: (error) => lost.push(error) },
     {
@@ -65,7 +65,7 @@ function crewOfTwo(task: WorkerTask = TASK): CrewOfTwo {
       }
     }
   )
-  return { crew, threads, events, errors, lost, clock }
+  return { pool, threads, events, errors, lost, clock }
 }
 
 /** Lets messages between the two sides arrive. */
@@ -229,15 +229,15 @@ t.test('of two connections with one key the one heard of later is copied', async
 })
 
 t.test('two workers are shown as one backup', async (t) => {
-  const { crew, threads, clock } = crewOfTwo()
-  crew.configure({ ...sysctlDefaults, syncThreshold: [9, 50] })
-  t.equal(await crew.open(), '127.0.0.1:9000-9001 with 2 workers')
+  const { pool, threads, clock } = poolOfTwo()
+  pool.configure({ ...sysctlDefaults, syncThreshold: [9, 50] })
+  t.equal(await pool.open(), '127.0.0.1:9000-9001 with 2 workers')
   threads[0]!.receive(message(1))
   threads[0]!.receive(message(2))
   threads[1]!.receive(message(3))
-  t.equal(crew.counters().applied, 0, 'nothing is told between two ticks')
+  t.equal(pool.counters().applied, 0, 'nothing is told between two ticks')
   await reported(threads)
-  t.match(crew.counters(), {
+  t.match(pool.counters(), {
     received: [
       [0, 2],
       [0, 1]
@@ -245,47 +245,47 @@ t.test('two workers are shown as one backup', async (t) => {
     applied: 3
   })
   clock.advance(1000)
-  t.match(crew.senders(), [{ address: '10.9.0.1', syncid: 5, messages: 3, age: 1.2 }])
-  t.strictSame(crew.tableCounts(), [{ protocol: 6, origin: 'SYNC', connections: 3 }])
-  t.strictSame([crew.size, crew.receiveDrops()], [3, 0])
-  const found = await all(crew.portions())
+  t.match(pool.senders(), [{ address: '10.9.0.1', syncid: 5, messages: 3, age: 1.2 }])
+  t.strictSame(pool.tableCounts(), [{ protocol: 6, origin: 'SYNC', connections: 3 }])
+  t.strictSame([pool.size, pool.receiveDrops()], [3, 0])
+  const found = await all(pool.portions())
   t.strictSame(
     found.map(({ client }) => client.port),
     [1, 2, 3]
   )
-  t.throws(() => crew.table, { code: 'ERR_USAGE', message: /connections\(\).*copyTable\(\)/ })
-  crew.configure({ ...sysctlDefaults, backupOnly: 1 })
+  t.throws(() => pool.table, { code: 'ERR_USAGE', message: /connections\(\).*copyTable\(\)/ })
+  pool.configure({ ...sysctlDefaults, backupOnly: 1 })
   t.equal(threads[1]!.heard.filter(({ type }) => type === 'configure').length, 2)
-  await crew.close()
-  t.equal(crew.counters().applied, 3, 'the counters stay')
+  await pool.close()
+  t.equal(pool.counters().applied, 3, 'the counters stay')
   t.equal(threads[0]!.clock.armed, 0)
-  await t.rejects(all(crew.portions()), { code: 'ERR_USAGE', message: /closed, and its table with it/ })
+  await t.rejects(all(pool.portions()), { code: 'ERR_USAGE', message: /closed, and its table with it/ })
 })
 
 t.test('a reading goes portion by portion, and one that is given up is forgotten', async (t) => {
-  const { crew, threads } = crewOfTwo()
-  await crew.open()
+  const { pool, threads } = poolOfTwo()
+  await pool.open()
   for (let port = 1; port <= PORTION + 1; port++) threads[0]!.receive(message(port))
   const sizes: number[] = []
-  for await (const portion of crew.portions()) sizes.push(portion.length)
+  for await (const portion of pool.portions()) sizes.push(portion.length)
   t.strictSame(sizes, [PORTION, 1])
-  for await (const portion of crew.portions()) {
+  for await (const portion of pool.portions()) {
     t.equal(portion.length, PORTION)
     break
   }
   t.equal(threads[0]!.heard.filter(({ type }) => type === 'leave').length, 2)
-  await crew.close()
+  await pool.close()
 })
 
 t.test('events are told as long as somebody listens, in batches of which one is on its way', async (t) => {
-  const { crew, threads, events } = crewOfTwo()
-  await crew.open()
+  const { pool, threads, events } = poolOfTwo()
+  await pool.open()
   const [thread] = threads
   thread!.receive(message(1))
   thread!.receive(Uint8Array.of(0))
   await arrived()
   t.strictSame(events, [])
-  crew.listen({ changes: true, problems: true })
+  pool.listen({ changes: true, problems: true })
   await arrived()
   thread!.receive(message(1))
   thread!.receive(Uint8Array.of(0))
@@ -303,22 +303,22 @@ t.test('events are told as long as somebody listens, in batches of which one is 
   thread!.receive(Uint8Array.of(0))
   while (events.length < 8193) await turn()
   await reported(threads)
-  t.strictSame([events.length, crew.counters().eventsLost], [8193, 10_000 - 8192])
+  t.strictSame([events.length, pool.counters().eventsLost], [8193, 10_000 - 8192])
   t.equal(thread!.heard.filter(({ type }) => type === 'taken').length, 1 + 9)
   events.length = 0
   thread!.receive(Uint8Array.of(0))
-  await crew.close()
+  await pool.close()
   t.equal(events.length, 1, 'what waited is told before the end')
 })
 
 t.test('what several workers notice is told once, as often as one of them says it', async (t) => {
-  const { crew, threads, events } = crewOfTwo({ ...TASK, engine: { ...TASK.engine, syncMaxlen: 40 } })
-  await crew.open()
+  const { pool, threads, events } = poolOfTwo({ ...TASK, engine: { ...TASK.engine, syncMaxlen: 40 } })
+  await pool.open()
   for (const thread of threads) thread.receive(message(1))
   await arrived()
   t.match(events, [{ code: 'MESSAGE_OVER_MAXLEN' }])
   t.equal(events.length, 1)
-  await crew.close()
+  await pool.close()
 })
 
 t.test('a socket that fails is told, and the workers go on', async (t) => {
@@ -331,21 +331,21 @@ t.test('a socket that fails is told, and the workers go on', async (t) => {
     await start(handlers)
   }
   const errors: IpvsSyncError[] = []
-  const crew = new BackupCrew(
+  const pool = new WorkerPool(
     [TASK],
     { tell: () => undefined, fail: (error) => errors.push(error), lost: () => t.fail('none is lost') },
     { spawn: (task) => new ThreadInProcess(task, transport) }
   )
-  await crew.open()
+  await pool.open()
   failing!(new IpvsSyncError('ERR_TRANSPORT', 'EIO'))
   await arrived()
   t.match(errors, [{ code: 'ERR_TRANSPORT', message: 'EIO' }])
-  await crew.close()
+  await pool.close()
 })
 
 t.test('where one cannot open, none stays open', async (t) => {
   const threads: ThreadInProcess[] = []
-  const crew = new BackupCrew(
+  const pool = new WorkerPool(
     [TASK, TASK],
     { tell: () => undefined, fail: () => undefined, lost: () => t.fail('none is lost') },
     {
@@ -357,16 +357,16 @@ t.test('where one cannot open, none stays open', async (t) => {
       }
     }
   )
-  await t.rejects(crew.open(), { code: 'ERR_ADDRESS_IN_USE', message: 'the port is taken' })
+  await t.rejects(pool.open(), { code: 'ERR_ADDRESS_IN_USE', message: 'the port is taken' })
   t.match(threads[0]!.heard.at(-1), { type: 'close' })
   t.equal(threads[0]!.clock.armed, 0)
 })
 
 t.test('a worker that breaks down is told, and whoever waits for it does not wait for ever', async (t) => {
-  const { crew, threads, lost } = crewOfTwo()
-  await crew.open()
+  const { pool, threads, lost } = poolOfTwo()
+  await pool.open()
   threads[0]!.receive(message(1))
-  const reading = all(crew.portions())
+  const reading = all(pool.portions())
   threads[0]!.crash(new Error('out of memory'))
   await t.rejects(reading, { code: 'ERR_WORKER' })
   t.match(lost, [
@@ -375,22 +375,22 @@ t.test('a worker that breaks down is told, and whoever waits for it does not wai
       message: /^worker 0 \(127\.0\.0\.1:9000\) has ended by itself \(out of memory\), and its part/
     }
   ])
-  await crew.close()
+  await pool.close()
   t.equal(lost.length, 1)
 
-  const early = crewOfTwo()
-  const opening = early.crew.open()
+  const early = poolOfTwo()
+  const opening = early.pool.open()
   early.threads[1]!.crash()
   await t.rejects(opening, { code: 'ERR_WORKER', message: /worker 1 .*exit code 1/ })
   t.strictSame(early.lost, [])
 })
 
 t.test('a worker that hangs is ended five seconds after it was told to close', async (t) => {
-  const { crew, threads, clock, lost } = crewOfTwo()
-  await crew.open()
+  const { pool, threads, clock, lost } = poolOfTwo()
+  await pool.open()
   threads[0]!.hangs = true
   let closed = false
-  const closing = crew.close().then(() => (closed = true))
+  const closing = pool.close().then(() => (closed = true))
   await arrived()
   clock.advance(4999)
   await arrived()
@@ -401,14 +401,14 @@ t.test('a worker that hangs is ended five seconds after it was told to close', a
 })
 
 t.test('unknown drops of one worker are unknown drops of all', async (t) => {
-  const { crew, threads } = crewOfTwo()
-  await crew.open()
+  const { pool, threads } = poolOfTwo()
+  await pool.open()
   threads[1]!.emit('message', {
     type: 'report',
     report: { ...NO_COUNTERS, counters: NO_COUNTERS, senders: [], size: 0 }
   })
-  t.equal(crew.receiveDrops(), undefined)
-  await crew.close()
+  t.equal(pool.receiveDrops(), undefined)
+  await pool.close()
 })
 
 t.test(

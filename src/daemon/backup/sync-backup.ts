@@ -22,7 +22,7 @@ import type { Milliseconds } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
 import { SYNC_PORT, type FlagChecks } from '../../wire/constants.js'
-import { BackupCrew, type CrewOutlets } from '../workers/worker-pool.js'
+import { WorkerPool, type PoolOutlets } from '../workers/worker-pool.js'
 import type { Clock } from '../clock.js'
 import { BackupMonitor } from './backup-monitor.js'
 import { TableCopier } from './copy-table.js'
@@ -119,12 +119,12 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     this.#started = this.#sysctls
     this.#clock = clockOf(options)
     this.workers = verifyWorkers(options.workers ?? 0, this.#sysctls.syncPorts)
-    const outlets: CrewOutlets = {
+    const outlets: PoolOutlets = {
       tell: (event) => this.#tell(event),
       fail: (error) => this.#fail(error),
       lost: (error) => this.#lost(error)
     }
-    this.#work = this.workers > 0 ? this.#crew(outlets) : this.#local(outlets)
+    this.#work = this.workers > 0 ? this.#pool(outlets) : this.#local(outlets)
     this.#monitor = new BackupMonitor({ syncid: options.syncid ?? 0, description: () => this.#description })
     this.#followListeners()
     this.#life = new Lifecycle({
@@ -269,7 +269,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     callUser(() => this.emit('close'))
   }
 
-  #local(outlets: CrewOutlets): LocalBackup {
+  #local(outlets: PoolOutlets): LocalBackup {
     const options = this.#options
     const transport = options.transport ?? this.#sockets()
     demandChannels(transport, this.#sysctls)
@@ -282,7 +282,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     return createReceiver(this.#options, { udp: udpOptionsOf(this.#options, this.#sysctls), syncid, system, clock })
   }
 
-  #crew(outlets: CrewOutlets): BackupCrew {
+  #pool(outlets: PoolOutlets): WorkerPool {
     const options = this.#options
     refuseUnsendable(options)
     const engine = engineOptionsOf(options, this.#sysctls)
@@ -298,7 +298,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
         sealing: { keyFile, requireKey, firstChannel: udp.mcastPort! - (options.mcastPort ?? SYNC_PORT) }
       })
     }))
-    return new BackupCrew(tasks, outlets)
+    return new WorkerPool(tasks, outlets)
   }
 
   /** Events of changes cost an object each: the engine makes them as long as somebody listens for them. */

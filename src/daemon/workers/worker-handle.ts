@@ -48,7 +48,7 @@ const NO_REPORT: WorkerReport = {
 }
 
 /** One worker: from its thread's start to its end. */
-export class CrewMember {
+export class WorkerHandle {
   /** The last that it told of itself. */
   report: WorkerReport = NO_REPORT
   /** Resolves when its sockets are open; rejects with what kept them from it. */

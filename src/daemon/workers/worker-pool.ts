@@ -16,25 +16,25 @@ import { describePlan, planUdp } from '../../transport/udp-options.js'
 import type { TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { systemClock, type Clock } from '../clock.js'
-import { CrewMember, type WorkerThread } from './worker-handle.js'
+import { WorkerHandle, type WorkerThread } from './worker-handle.js'
 import type { BackupOutlets, BackupWork, Wanted } from '../backup/local-backup.js'
 import { mergeCounters, mergeCounts, mergeSenders } from './merge-reports.js'
 import { unpackError, type WorkerEvent, type WorkerTask } from './worker-messages.js'
 
-/** Who hears of what happens to a crew. */
-export interface CrewOutlets extends BackupOutlets {
+/** Who hears of what happens to a pool. */
+export interface PoolOutlets extends BackupOutlets {
   /** A worker ended by itself: the backup cannot go on. */
   readonly lost: (error: IpvsSyncError) => void
 }
 
 /** What a test gives in place of the real ones. */
-export interface CrewSurroundings {
+export interface PoolSurroundings {
   readonly clock?: Clock
   readonly spawn?: (task: WorkerTask, name: string) => WorkerThread
 }
 
 interface Post {
-  readonly member: CrewMember
+  readonly member: WorkerHandle
   readonly channels: number
   reportedAt: TimestampMs
 }
@@ -43,9 +43,9 @@ interface Post {
 const MOST_TEXTS = 256
 
 /** Does a backup's work in several threads. */
-export class BackupCrew implements BackupWork {
+export class WorkerPool implements BackupWork {
   readonly #tasks: readonly WorkerTask[]
-  readonly #outlets: CrewOutlets
+  readonly #outlets: PoolOutlets
   readonly #clock: Clock
   readonly #spawn: (task: WorkerTask, name: string) => WorkerThread
   readonly #notices = new LRUCache<string, number[]>({ max: MOST_TEXTS })
@@ -58,7 +58,7 @@ export class BackupCrew implements BackupWork {
    * @param outlets - Who hears of it.
    * @param surroundings - The system's own by default.
    */
-  constructor(tasks: readonly WorkerTask[], outlets: CrewOutlets, surroundings: CrewSurroundings = {}) {
+  constructor(tasks: readonly WorkerTask[], outlets: PoolOutlets, surroundings: PoolSurroundings = {}) {
     this.#tasks = tasks
     this.#outlets = outlets
     this.#clock = surroundings.clock ?? systemClock
@@ -128,7 +128,7 @@ export class BackupCrew implements BackupWork {
 
   #start(task: WorkerTask, worker: number): Post {
     const name = `worker ${worker} (${describePlan(planUdp(task.udp))})`
-    const member = new CrewMember(name, this.#spawn(task, name), this.#clock, {
+    const member = new WorkerHandle(name, this.#spawn(task, name), this.#clock, {
       tell: (event) => this.#tell(event, worker),
       reported: () => (post.reportedAt = this.#clock.now()),
       lost: (error) => this.#outlets.lost(error)

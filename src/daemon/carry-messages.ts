@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Datagram } from '../../engine/engine.js'
-import type { SendingTransport } from '../../transport/transport.js'
+import type { Datagram } from '../engine/engine.js'
+import type { SendingTransport } from '../transport/transport.js'
 
 /** The outgoing side of a master's engine. */
 export interface MessageSource {
