@@ -31,7 +31,7 @@ import type { AgentMetrics } from '../daemon/http/metrics.js'
 import { createReceiver, createSender, sealOverhead } from '../daemon/sealing.js'
 import { SyncBackup } from '../daemon/backup/sync-backup.js'
 import type { SyncMaster } from '../daemon/master/sync-master.js'
-import { clockOf, linkOf, tableOf, udpOptionsOf } from '../daemon/sync-options.js'
+import { clockOf, linkOf, tableOf, udpOptionsOf, pickSyncOptions } from '../daemon/sync-options.js'
 import { tableMessages } from '../engine/full-table/bulk-messages.js'
 import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
 import { TappedReceiver } from './tapped-receiver.js'
@@ -270,8 +270,11 @@ export class Agent extends EventEmitter<AgentEvents> {
   }
 
   #createBackup(): SyncBackup {
+    const { syncid, accept } = this.#options
     const backup = new SyncBackup({
-      ...this.#options,
+      ...pickSyncOptions(this.#options),
+      ...(syncid !== undefined && { syncid }),
+      ...(accept !== undefined && { accept }),
       table: this.#table,
       transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from))
     })
@@ -284,7 +287,8 @@ export class Agent extends EventEmitter<AgentEvents> {
     const { announcer, rate } = this.#options
     return new Announcing({
       options: () => ({
-        ...this.#options,
+        ...pickSyncOptions(this.#options),
+        ...(this.#options.syncid !== undefined && { syncid: this.#options.syncid }),
         sysctls: this.#sysctls,
         table: this.#table,
         ...(announcer !== undefined && { transport: announcer })

@@ -13,7 +13,7 @@ import type { Sysctls } from '../sysctl/settings.js'
 import type { TableConnection } from '../wire/connection.js'
 import type { HttpServer, HttpView } from '../daemon/http/http-server.js'
 import { notifyService, type ServiceState } from '../daemon/notify.js'
-import type { SyncOptions } from '../daemon/sync-options.js'
+import { pickSyncOptions, type SyncOptions } from '../daemon/sync-options.js'
 import type { Roles } from '../daemon/http/sync-view.js'
 import { systemClock } from '../daemon/clock.js'
 import type { Milliseconds } from '../units.js'
@@ -96,7 +96,7 @@ export function addServiceOptions(command: Command): Command {
 /** The options of a ready-made master or backup. */
 export function syncOptionsOf(options: ServiceOptions, settings: Sysctls): SyncOptions {
   return {
-    ...udpOptionsOf(options, settings),
+    ...pickSyncOptions(udpOptionsOf(options, settings)),
     ...(options.syncMaxlen !== undefined && { syncMaxlen: options.syncMaxlen }),
     sysctls: settings,
     maxConnections: options.maxConnections,

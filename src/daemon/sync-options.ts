@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { OptionNames } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import { ConnectionTable } from '../table/connection-table.js'
@@ -47,6 +48,30 @@ export interface SyncOptions extends SealingOptions {
   readonly clock?: Clock
   /** The system's network, for a test. */
   readonly system?: NetworkSystem
+}
+
+/** Names of the options that both roles share. */
+export const SYNC_OPTIONS: OptionNames<SyncOptions> = {
+  mcastInterface: true,
+  mcastGroup: true,
+  mcastPort: true,
+  mcastTtl: true,
+  peers: true,
+  syncMaxlen: true,
+  sysctls: true,
+  table: true,
+  maxConnections: true,
+  expires: true,
+  signal: true,
+  clock: true,
+  system: true,
+  keyFile: true,
+  requireKey: true
+}
+
+/** Returns the shared options of an object that has others besides. */
+export function pickSyncOptions(options: SyncOptions): SyncOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(SYNC_OPTIONS, name)))
 }
 
 /** The transport's options of a role's. */

@@ -4,6 +4,7 @@ import t from 'tap'
 import type { DroppedEvent, NoticeEvent } from '../../src/engine/events.js'
 import { SyncMaster, type SyncMasterOptions } from '../../src/daemon/master/sync-master.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
+import { SyncBackup } from '../../src/daemon/backup/sync-backup.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
 import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
 import { ManualClock } from '../fixtures/support/manual-clock.js'
@@ -311,3 +312,9 @@ t.test(
     t.equal(connectionsIn(sent), 3)
   }
 )
+
+t.test('an option that is not one is refused by name, with the nearest name', async (t) => {
+  const options = { transport: new MemoryNetwork().open('10.0.0.1'), synicd: 5 }
+  t.throws(() => new SyncMaster(options), { code: 'ERR_CONFIG', field: 'synicd', message: /did you mean syncid\?/ })
+  t.throws(() => new SyncBackup(options), { code: 'ERR_CONFIG', field: 'synicd', message: /did you mean syncid\?/ })
+})

@@ -5,7 +5,7 @@
  */
 
 import { EventEmitter } from 'node:events'
-import { demandObject } from '../../demand.js'
+import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import { IpvsSyncError } from '../../errors.js'
 import { BackupEngine } from '../../engine/backup/backup.js'
 import { DEFAULT_MAX_CONNECTIONS, type BackupEngineOptions } from '../../engine/backup/options.js'
@@ -32,7 +32,15 @@ import { callUser } from '../runner.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
 import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
 import { createReceiver, sealOverhead } from '../sealing.js'
-import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
+import {
+  clockOf,
+  demandChannels,
+  linkOf,
+  tableOf,
+  SYNC_OPTIONS,
+  udpOptionsOf,
+  type SyncOptions
+} from '../sync-options.js'
 
 /** Options of a {@link SyncBackup}. */
 export interface SyncBackupOptions extends SyncOptions {
@@ -58,6 +66,15 @@ export interface SyncBackupOptions extends SyncOptions {
    * channels, as by a master that came up again, is shown twice until the older one's time has ended.
    */
   readonly workers?: number
+}
+
+const OPTIONS: OptionNames<SyncBackupOptions> = {
+  ...SYNC_OPTIONS,
+  syncid: true,
+  accept: true,
+  flagChecks: true,
+  transport: true,
+  workers: true
 }
 
 /** What a {@link SyncBackup} tells. */
@@ -113,7 +130,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
    */
   constructor(options: SyncBackupOptions) {
     super()
-    demandObject('options', options)
+    demandKnownOptions(options, OPTIONS)
     this.#options = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#started = this.#sysctls

@@ -6,7 +6,7 @@
 
 import { EventEmitter } from 'node:events'
 import { counted } from '../../text.js'
-import { demandObject } from '../../demand.js'
+import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import type { IpvsSyncError } from '../../errors.js'
 import type { ConnectionChange } from '../../engine/master/connection-change.js'
 import type { ConnectionEvent, DroppedEvent, EngineEvent, NoticeEvent } from '../../engine/events.js'
@@ -25,7 +25,15 @@ import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle, type CloseOptions } from '../lifecycle.js'
 import { callUser, Runner } from '../runner.js'
 import { createSender, sealOverhead } from '../sealing.js'
-import { clockOf, demandChannels, linkOf, tableOf, udpOptionsOf, type SyncOptions } from '../sync-options.js'
+import {
+  clockOf,
+  demandChannels,
+  linkOf,
+  tableOf,
+  SYNC_OPTIONS,
+  udpOptionsOf,
+  type SyncOptions
+} from '../sync-options.js'
 
 /** Options of a {@link SyncMaster}. */
 export interface SyncMasterOptions extends SyncOptions {
@@ -35,7 +43,9 @@ export interface SyncMasterOptions extends SyncOptions {
   readonly transport?: SendingTransport
 }
 
-/** What a {@link SyncMaster} tells. */
+const OPTIONS: OptionNames<SyncMasterOptions> = { ...SYNC_OPTIONS, syncid: true, transport: true }
+
+/** Events of a {@link SyncMaster}. */
 export interface SyncMasterEvents {
   /** The sockets are open. The argument says where messages go, for a person. */
   listening: [description: string]
@@ -89,7 +99,7 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
    */
   constructor(options: SyncMasterOptions) {
     super()
-    demandObject('options', options)
+    demandKnownOptions(options, OPTIONS)
     const { syncid = 0, syncMaxlen, expires = true } = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#started = this.#sysctls
