@@ -37,7 +37,9 @@ export type { AnnounceOptions } from './daemon/master/announcer.js'
 export type { Clock } from './daemon/clock.js'
 export type { CloseOptions } from './daemon/lifecycle.js'
 export type { SyncOptions } from './daemon/sync-options.js'
-export type { Peer } from './transport/udp-options.js'
+export type { Peer, UdpOptions } from './transport/udp-options.js'
+export { UdpReceiver } from './transport/udp-receiver.js'
+export { UdpSender } from './transport/udp-sender.js'
 export {
   MemoryNetwork,
   MemoryTransport,

@@ -42,7 +42,7 @@ export interface PolicySettings {
   readonly syncPersistMode: number
 }
 
-/** {@link PolicySettings} prepared for {@link decide}. Immutable: a change of settings makes a new one. */
+/** {@link PolicySettings} prepared for `decide`. Immutable: a change of settings makes a new one. */
 export interface Policy {
   /** Packets. */
   readonly threshold: number
@@ -78,10 +78,10 @@ export const REASONS = [
   'retry'
 ] as const
 
-/** The reason of a decision: one of {@link REASONS}. */
+/** The reason of a decision: one of `REASONS`. */
 export type DecisionReason = (typeof REASONS)[number]
 
-/** The number of a reason in {@link REASONS}. */
+/** The number of a reason in `REASONS`. */
 export type DecisionCode = number
 
 /** {@link DecisionCode} by name. */
@@ -215,7 +215,7 @@ function isStateChangeSent({ protocol, state, lastSyncedState }: SyncSubject): b
 }
 
 /**
- * Prepares settings for {@link decide}.
+ * Prepares settings for `decide`.
  *
  * @param settings - Seconds where a sysctl is in seconds.
  * @throws IpvsSyncError `ERR_CONFIG` for values that `net.ipv4.vs` would refuse (docs/protocol.md section 10).

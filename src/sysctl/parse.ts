@@ -48,7 +48,7 @@ export interface SysctlReading {
  * @param base - Values of the variables that the text does not set; the defaults unless given.
  * @returns Frozen settings.
  * @throws IpvsSyncError `ERR_CONFIG` for the first finding; the message names the line. `ERR_USAGE` for an argument that is not
- *   a string. A daemon, for which an unknown name is only a warning, calls {@link readSysctls}.
+ *   a string. A daemon, for which an unknown name is only a warning, calls `readSysctls`.
  * @example
  * const { syncThreshold } = parseSysctls('net.ipv4.vs.sync_threshold = 0 20')
  */

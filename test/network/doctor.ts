@@ -174,7 +174,8 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
     const { master = [], backup = [] } = scenario
     const common = ['--mcast-interface', 'eth1', '--syncid', '5']
     if (backup !== false) pair.start('B', process.execPath, main, 'backup', ...common, ...backup)
-    if (master !== false) pair.start('A', process.execPath, main, 'master', '--source', 'demo', ...common, ...master)
+    if (master !== false)
+      pair.start('A', process.execPath, main, 'master', '--source', 'demo', '--force', ...common, ...master)
     await setTimeout(2500)
     await scenario.after?.(pair)
     return await verdictOf(

@@ -31,7 +31,7 @@ export interface AgentTimes {
   readonly hello: Milliseconds
   /** Interval of progress reports. 1,000 by default. */
   readonly progress: Milliseconds
-  /** Time after which one requester may get another answer: see {@link AgentEngineOptions.answerBurst}. 30,000 by default. */
+  /** Time after which one requester may get another answer: see `answerBurst`. 30,000 by default. */
   readonly answerInterval: Milliseconds
   /** Time after an answer in which parts of it are retransmitted on request. 10,000 by default. */
   readonly memory: Milliseconds

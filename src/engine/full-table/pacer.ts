@@ -56,7 +56,7 @@ export function safeMessageRate(length: Bytes, buffer: Bytes = RECEIVE_BUFFER): 
  * Returns a given pace, or the one at which a receiver loses nothing.
  *
  * @param length - UDP payload of a full message.
- * @param rate - Connections a second, above 0; by default {@link safeMessageRate}.
+ * @param rate - Connections a second, above 0; by default `safeMessageRate`.
  * @param buffer - Size of the receiver's buffer; by default Linux's default.
  */
 export function paceFor(length: Bytes, rate?: number, buffer: Bytes = RECEIVE_BUFFER): Pace {

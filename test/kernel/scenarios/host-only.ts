@@ -5,7 +5,7 @@ import { population } from '../harness/population.js'
 import type { Scenario } from '../harness/scenario.js'
 
 const GROUPS = [undefined, 'ff02::81']
-const SENDER = new URL('../../../../lib/transport/udp-sender.js', import.meta.url)
+const PACKAGE = import.meta.resolve('ipvs-sync')
 
 export const scenario: Scenario = {
   title: 'what an agent brings its own kernel reaches that kernel, over IPv4 and IPv6, and no other host on the link',
@@ -32,7 +32,7 @@ export const scenario: Scenario = {
 /** Sends as an agent does what it restores: with hop limit 0, so that it does not leave the host. */
 async function bring(lab: Lab, group: string | undefined, messages: readonly Uint8Array[]): Promise<void> {
   const script = `
-    const { UdpSender } = await import(${JSON.stringify(SENDER.href)})
+    const { UdpSender } = await import(${JSON.stringify(PACKAGE)})
     const sender = new UdpSender({ mcastInterface: 'sync0', hostOnly: true${group === undefined ? '' : `, mcastGroup: '${group}'`} })
     await sender.start({})
     for (const hex of ${JSON.stringify(messages.map((bytes) => Buffer.from(bytes).toString('hex')))})
