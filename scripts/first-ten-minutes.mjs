@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+// Log lines carry no time stamps under a journal: the page must be the same at every run.
+process.env.JOURNAL_STREAM = '0:0'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-first-'))
 const PATH = `${join(folder, 'node_modules', '.bin')}:${process.env.PATH}`

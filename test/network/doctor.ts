@@ -106,7 +106,19 @@ const SCENARIOS: readonly Scenario[] = [
       ip('A', 'ip', 'link', 'add', 'mac0', 'link', 'eth1', 'type', 'macvlan', 'mode', 'bridge')
       ip('A', 'ip', 'addr', 'add', '10.9.0.9/24', 'dev', 'mac0')
       ip('A', 'ip', 'link', 'set', 'mac0', 'up')
-      start('A', process.execPath, main, 'master', '--source', 'demo', '--force', '--mcast-interface', 'mac0', '--syncid', '5')
+      start(
+        'A',
+        process.execPath,
+        main,
+        'master',
+        '--source',
+        'demo',
+        '--force',
+        '--mcast-interface',
+        'mac0',
+        '--syncid',
+        '5'
+      )
     }
   },
   // Further ones.
