@@ -125,6 +125,8 @@ export class TableReader {
    * @throws IpvsSyncError `ERR_IO` for a line of more than 65536 bytes: the source is not a table.
    */
   take(length: Bytes): void {
+    // Of an empty buffer `lastIndexOf` would search the bytes of earlier lines: -1 counts from the end.
+    if (length === 0) return
     this.#filled += length
     this.#whole = Math.max(this.#bytes.lastIndexOf(NEWLINE, this.#filled - 1) + 1, this.#whole)
     if (this.#filled - this.#whole > LONGEST_LINE)

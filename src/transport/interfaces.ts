@@ -41,24 +41,48 @@ export function lookUpInterface(
 export function findInterface(system: NetworkSystem, name: string, family: 'ipv4' | 'ipv6'): InterfaceAddress {
   const found = lookUpInterface(system, name, family)
   if (found !== undefined) return found
-  const present = system.interfaces()
-  const label = family === 'ipv4' ? 'IPv4' : 'IPv6'
-  if (present[name] !== undefined) throw missing(`interface ${name} has no ${label} address: give it one`)
-  if (interfaceMtu(system, name) !== undefined) {
-    throw missing(`interface ${name} is down, or has no address: bring it up, and give it an ${label} address`)
+  switch (conditionOf(system, name)) {
+    case 'missing': {
+      const present = Object.keys(system.interfaces()).join(', ')
+      throw missing(`there is no interface "${name}": these are up: ${present || 'none'}`)
+    }
+    case 'down':
+      throw missing(`interface ${name} is down: bring it up with ip link set ${name} up`)
+    case 'no-carrier':
+      throw missing(`interface ${name} has no carrier: check its cable, its switch port and its peer`)
+    case 'up':
+      throw missing(`interface ${name} has no ${LABELS[family]} address: give it one`)
   }
-  throw missing(`there is no interface "${name}": these are up: ${Object.keys(present).join(', ') || 'none'}`)
 }
 
-/** Returns why an interface cannot be used: it is missing, has no address of the family, has no carrier, or is down. */
+/** Returns why an interface that was there cannot be used. */
 export function lossOf(system: NetworkSystem, name: string, family: 'ipv4' | 'ipv6'): string {
-  const label = family === 'ipv4' ? 'IPv4' : 'IPv6'
   if (lookUpInterface(system, name, family) !== undefined)
     return `interface ${name} was replaced or has another address`
-  if (system.interfaces()[name] !== undefined) return `interface ${name} has lost its ${label} address`
-  if (interfaceMtu(system, name) === undefined) return `interface ${name} does not exist any more`
-  if (system.readText(`/sys/class/net/${name}/carrier`)?.trim() === '0') return `interface ${name} has no carrier`
-  return `interface ${name} is down or has no address`
+  switch (conditionOf(system, name)) {
+    case 'missing':
+      return `interface ${name} does not exist any more`
+    case 'down':
+      return `interface ${name} is down`
+    case 'no-carrier':
+      return `interface ${name} has no carrier`
+    case 'up':
+      return `interface ${name} has lost its ${LABELS[family]} address`
+  }
+}
+
+const LABELS = { ipv4: 'IPv4', ipv6: 'IPv6' } as const
+
+/** `IFF_UP` of an interface's flags: the administrator's wish, whatever the carrier. */
+const UP = 1
+
+function conditionOf(system: NetworkSystem, name: string): 'missing' | 'down' | 'no-carrier' | 'up' {
+  if (system.interfaces()[name] !== undefined) return 'up'
+  if (interfaceMtu(system, name) === undefined) return 'missing'
+  const flags = Number(system.readText(`/sys/class/net/${name}/flags`)?.trim())
+  if ((flags & UP) === 0) return 'down'
+  // Of an interface that is up without an address the kernel's list of addresses shows nothing, too.
+  return system.readText(`/sys/class/net/${name}/carrier`)?.trim() === '1' ? 'up' : 'no-carrier'
 }
 
 /** The largest packet that an interface carries; undefined where the system does not tell, or the name is no name. */

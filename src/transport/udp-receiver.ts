@@ -49,7 +49,7 @@ export class UdpReceiver implements ReceivingTransport {
   /**
    * @param options - Where to listen.
    * @param system - The system's network; a test may give its own.
-   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see {@link planUdp}.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see `planUdp`.
    */
   constructor(options: UdpOptions, system: NetworkSystem = nodeSystem) {
     this.#plan = planUdp(options)

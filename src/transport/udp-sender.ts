@@ -54,7 +54,7 @@ export class UdpSender implements SendingTransport {
   /**
    * @param options - Where to send.
    * @param system - The system's network; a test may give its own.
-   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see {@link planUdp}.
+   * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see `planUdp`.
    */
   constructor(options: UdpOptions, system: NetworkSystem = nodeSystem) {
     this.#plan = planUdp(options)

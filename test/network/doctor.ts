@@ -167,7 +167,7 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
     b,
     ip: (host, ...command) => void execFileSync('ip', inside(host, command), { stdio: 'pipe' }),
     start: (host, ...command) => {
-      const child = spawn('ip', inside(host, command), { stdio: ['pipe', 'ignore', 'ignore'] })
+      const child = spawn('ip', inside(host, command), { stdio: ['pipe', 'ignore', 'pipe'] })
       started.push(child)
       return child
     }
@@ -182,13 +182,17 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
       pair.ip(host, 'ip', 'addr', 'add', address, 'dev', 'eth1')
       for (const link of ['lo', 'eth1']) pair.ip(host, 'ip', 'link', 'set', link, 'up')
     }
+    // The kernel finds the carrier of a new link in the background, within about a second.
+    for (const host of [a, b]) while (!isRunning(host)) await setTimeout(50)
     scenario.before?.(pair)
     const { master = [], backup = [] } = scenario
     const common = ['--mcast-interface', 'eth1', '--syncid', '5']
     if (backup !== false) pair.start('B', process.execPath, main, 'backup', ...common, ...backup)
     if (master !== false)
       pair.start('A', process.execPath, main, 'master', '--source', 'demo', '--force', ...common, ...master)
-    await setTimeout(2500)
+    // A process that cannot open its socket reports that on its first line, too.
+    await Promise.all(started.map(firstLine))
+    await setTimeout(1000)
     await scenario.after?.(pair)
     return await verdictOf(
       scenario,
@@ -209,6 +213,15 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
     for (const child of started) if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     for (const name of [a, b]) execFileSync('ip', ['netns', 'del', name])
   }
+}
+
+const isRunning = (namespace: string): boolean =>
+  execFileSync('ip', ['-n', namespace, '-o', 'link', 'show', 'eth1'], { encoding: 'utf8' }).includes('LOWER_UP')
+
+/** Waits until a process has written something to its log. */
+async function firstLine({ stderr }: ChildProcess): Promise<void> {
+  await once(stderr!, 'data')
+  stderr!.resume()
 }
 
 async function verdictOf({ code }: Scenario, command: readonly string[]): Promise<string | undefined> {

@@ -321,6 +321,24 @@ t.test('the memory of services stays small, whatever a table shows', async (t) =
   t.equal(forwarded, 1)
 })
 
+t.test('a read of no bytes gives no line again', (t) => {
+  const reader = new TableReader()
+  const row = 'TCP 0A000009 0001 0A000001 0050 0A000002 0050 ESTABLISHED 9'
+  const text = Buffer.from([HEADER, row, row, ''].join('\n'))
+  reader.room().set(text)
+  reader.take(text.length)
+  t.ok(reader.next())
+  t.equal(reader.rows.count, 2)
+  t.notOk(reader.next())
+  const room = reader.room().length
+  reader.take(0)
+  t.notOk(reader.next(), 'the buffer still holds the bytes of those lines')
+  reader.end()
+  t.notOk(reader.next())
+  t.equal(reader.room().length, room)
+  t.end()
+})
+
 t.test('every recorded table is read whole, from a file and from a stream', async (t) => {
   for (const folder of folders) {
     for (const name of ['director.ip_vs_conn', 'backup.ip_vs_conn_sync']) {

@@ -176,7 +176,9 @@ t.test('an interface that is missing, down or without an address says so and nam
   const cases: readonly [string, RegExp][] = [
     ['eth7', /there is no interface "eth7": these are up: lo, eth1, six0$/],
     ['six0', /six0 has no IPv4 address/],
-    ['down0', /down0 is down, or has no address/],
+    ['down0', /down0 is down: bring it up/],
+    ['loose0', /loose0 has no carrier/],
+    ['bare0', /bare0 has no IPv4 address: give it one/],
     ['../..', /there is no interface/],
     ['', /there is no interface ""/]
   ]
@@ -599,10 +601,17 @@ t.test('the reasons of a loss are told apart', async (t) => {
   })
   await lose((system) => {
     delete system.present['eth1']
+    system.files.set('/sys/class/net/eth1/flags', '0x1003\n')
     system.files.set('/sys/class/net/eth1/carrier', '0\n')
   })
   await lose((system) => {
     delete system.present['eth1']
+    system.files.set('/sys/class/net/eth1/flags', '0x1002\n')
+  })
+  await lose((system) => {
+    delete system.present['eth1']
+    system.files.set('/sys/class/net/eth1/flags', '0x1043\n')
+    system.files.set('/sys/class/net/eth1/carrier', '1\n')
   })
   await lose((system) => {
     system.files.set('/sys/class/net/eth1/ifindex', '9\n')
@@ -611,7 +620,8 @@ t.test('the reasons of a loss are told apart', async (t) => {
     'interface eth1 has lost its IPv4 address',
     'interface eth1 does not exist any more',
     'interface eth1 has no carrier',
-    'interface eth1 is down or has no address',
+    'interface eth1 is down',
+    'interface eth1 has lost its IPv4 address',
     'interface eth1 was replaced or has another address'
   ])
 })

@@ -34,7 +34,7 @@ export function verifyWorkers(workers: number, channels: number): number {
  *
  * @param udp - Where all of them listen.
  * @param workers - 1…channels.
- * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see {@link planUdp}.
+ * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see `planUdp`.
  */
 export function splitChannels(udp: UdpOptions, workers: number): UdpOptions[] {
   const { channels, port, peers } = planUdp(udp)
