@@ -28,7 +28,8 @@ import { Repeater } from '../daemon/repeater.js'
 import { READY_FILE_PERIOD } from './ready-file.js'
 import { Runner } from '../daemon/runner.js'
 import type { AgentMetrics } from '../daemon/http/metrics.js'
-import { createReceiver, createSender, sealOverhead } from '../daemon/sealing.js'
+import { createReceiver, createSealer, createSender, sealOverhead } from '../daemon/sealing.js'
+import { readKeyFile } from '../trust/keys.js'
 import { SyncBackup } from '../daemon/backup/sync-backup.js'
 import type { SyncMaster } from '../daemon/master/sync-master.js'
 import { clockOf, linkOf, tableOf, udpOptionsOf, pickSyncOptions } from '../daemon/sync-options.js'
@@ -88,12 +89,14 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#role = this.#createRole()
     this.#store = this.#createStore()
     const udp = udpOptionsOf(options, sysctls)
-    const { syncid = 0, system, clock } = options
-    this.#receiver = options.receiver ?? createReceiver(options, { udp, syncid, system, clock })
+    const { syncid = 0, system, clock, wallClock, keyFile } = options
+    // One sealer for both, so that its receiver responds to challenges of what its sender sends.
+    const sealer = keyFile === undefined ? undefined : createSealer(readKeyFile(keyFile), wallClock)
+    const parts = { syncid, system, clock, wallClock, sealer }
+    this.#receiver = options.receiver ?? createReceiver(options, { ...parts, udp })
     // One channel, so one source port: a requester recognises the answer by it. Every receiver listens on the first.
     // Lost messages of an answer are requested by the agent protocol, so the sender keeps none for repair.
-    this.#sender =
-      options.sender ?? createSender(options, { udp: { ...udp, channels: 1 }, syncid, system, clock }, false)
+    this.#sender = options.sender ?? createSender(options, { ...parts, udp: { ...udp, channels: 1 } }, false)
     this.#messages = {
       syncid,
       maxLength: (options.syncMaxlen ?? answerMaxlen(options, sysctls)) - sealOverhead(options),

@@ -8,7 +8,7 @@ import type { KernelTableOptions } from '../procfs/kernel-table.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import type { SendingTransport } from '../transport/transport.js'
-import { UdpSender } from '../transport/udp-sender.js'
+import { createSender } from '../daemon/sealing.js'
 import type { Milliseconds } from '../units.js'
 import { counted } from '../text.js'
 import type { Announcing } from './announcing.js'
@@ -187,5 +187,8 @@ export function bringerOf(options: AgentOptions, sysctls: Sysctls): AgentKernelP
   const { bringer, mcastInterface, peers = [], system } = options
   if (bringer !== undefined) return () => bringer
   if (mcastInterface === undefined || peers.length > 0) return undefined
-  return () => new UdpSender({ ...udpOptionsOf(options, sysctls), channels: 1, hostOnly: true }, system)
+  // Sealed, since other processes of this host receive it too.
+  const udp = { ...udpOptionsOf(options, sysctls), channels: 1, hostOnly: true }
+  const { syncid = 0, clock, wallClock } = options
+  return () => createSender(options, { udp, syncid, system, clock, wallClock }, false)
 }

@@ -62,7 +62,7 @@ export interface AgentOptions extends SyncOptions {
   readonly bringer?: SendingTransport
   /** Sends announcements as master instead of UDP. */
   readonly announcer?: SendingTransport
-  /** Milliseconds since 1970, for the age of a stored table. The system's clock by default. */
+  /** Milliseconds since 1970, for the age of a stored table and the time of sealed messages. The system's clock by default. */
   readonly wallClock?: () => TimestampMs
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ReceivingTransport, Sender, TransportHandlers } from '../transport/transport.js'
+import type { ReceivingTransport, SealReport, Sender, TransportHandlers } from '../transport/transport.js'
 
 /** Hears a datagram; true keeps it from whoever the transport belongs to. */
 export type Tap = (bytes: Uint8Array, from: Sender) => boolean
@@ -42,5 +42,9 @@ export class TappedReceiver implements ReceivingTransport {
 
   receiveDrops(): number | undefined {
     return this.#inner.receiveDrops()
+  }
+
+  sealReport(): SealReport | undefined {
+    return this.#inner.sealReport?.()
   }
 }

@@ -34,6 +34,10 @@ export interface SocketParts {
   readonly syncid: number
   readonly system?: NetworkSystem | undefined
   readonly clock?: Clock | undefined
+  /** Milliseconds since 1970. The system's clock by default. */
+  readonly wallClock?: (() => number) | undefined
+  /** Seals what this role sends, where a receiver and a sender are one participant. A new one by default. */
+  readonly sealer?: Sealer | undefined
   /** The group's channel that this receiver's first port is. 0 by default. */
   readonly firstChannel?: number
 }
@@ -60,10 +64,11 @@ export function createSender(options: SealingOptions, parts: SocketParts, repair
   const sender = new UdpSender(udp, system)
   if (options.keyFile === undefined) return sender
   const keys = readKeyFile(options.keyFile)
-  if (!repairs || !isMulticast(udp)) return new SealedSender(sender, { sealer: sealerOf(keys, 0), syncid, clock })
+  const offersRepair = repairs && isMulticast(udp)
+  const sealer = parts.sealer ?? createSealer(keys, parts.wallClock, offersRepair ? REPAIR_OFFERED : 0)
+  if (!offersRepair) return new SealedSender(sender, { sealer, syncid, clock })
   const receiver = new UdpReceiver({ ...udp, channels: 1 }, system)
-  const repair = { receiver, verifier: new Verifier({ keys }) }
-  return new SealedSender(sender, { sealer: sealerOf(keys, REPAIR_OFFERED), syncid, clock, repair })
+  return new SealedSender(sender, { sealer, syncid, clock, repair: { receiver, verifier: verifierOf(keys, parts) } })
 }
 
 /**
@@ -78,7 +83,7 @@ export function createReceiver(options: SealingOptions, parts: SocketParts): Rec
   if (options.keyFile === undefined) return receiver
   const keys = readKeyFile(options.keyFile)
   return new SealedReceiver(receiver, {
-    verifier: new Verifier({ keys }),
+    verifier: verifierOf(keys, parts),
     requireKey: options.requireKey === true,
     syncid,
     clock,
@@ -90,7 +95,7 @@ export function createReceiver(options: SealingOptions, parts: SocketParts): Rec
           { ...udp, ...(udp.mcastPort !== undefined && { mcastPort: udp.mcastPort - firstChannel }), channels: 1 },
           system
         ),
-        sealer: sealerOf(keys, 0)
+        sealer: parts.sealer ?? createSealer(keys, parts.wallClock)
       }
     })
   })
@@ -100,6 +105,11 @@ function isMulticast({ peers = [] }: UdpOptions): boolean {
   return peers.length === 0
 }
 
-function sealerOf(keys: KeyRing, flags: number): Sealer {
-  return new Sealer({ key: keys.signing, flags })
+function verifierOf(keys: KeyRing, { wallClock }: SocketParts): Verifier {
+  return new Verifier({ keys, ...(wallClock !== undefined && { wallClock }) })
+}
+
+/** Creates the sealer of a participant, which draws its id. */
+export function createSealer(keys: KeyRing, wallClock: (() => number) | undefined, flags = 0): Sealer {
+  return new Sealer({ key: keys.signing, flags, ...(wallClock !== undefined && { wallClock }) })
 }

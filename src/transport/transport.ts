@@ -42,6 +42,37 @@ export interface TransportHandlers {
   readonly onError?: (error: IpvsSyncError) => void
 }
 
+/** Counts of a transport that verifies signatures. */
+export interface SealReport {
+  /** Messages by verdict: `VALID`, `UNSIGNED`, `UNKNOWN_KEY`, `BAD_MAC`, `STALE`, `REPLAYED`. */
+  readonly verdicts: Readonly<Record<string, number>>
+  /** Sequence counts of each sender's channels: at most 64, those with most messages. */
+  readonly sequences: readonly SequenceReport[]
+  /** Requests for retransmission that were sent. */
+  readonly requests: number
+  /** Missing messages that a retransmission brought. */
+  readonly repaired: number
+  /** Records of repaired messages that were left out because a later message has the same connection. */
+  readonly outdated: number
+  /** Missing messages that are no longer requested. */
+  readonly lost: number
+}
+
+/** Sequence counts of one sender's channel. */
+export interface SequenceReport {
+  /** 16 hexadecimal digits, drawn at each start of the sender. */
+  readonly sender: string
+  readonly channel: number
+  /** Messages accepted. */
+  readonly received: number
+  /** Messages that are missing at present: neither received nor repaired. */
+  readonly missing: number
+  /** Messages that arrived behind a later one. */
+  readonly reordered: number
+  /** Messages that arrived again. */
+  readonly duplicates: number
+}
+
 /** What sending and receiving transports have in common. A channel is one UDP port, counted from the base port. */
 export interface ChannelTransport {
   /** How many channels there are: sync_ports of a master or backup, 1…64. */
@@ -77,6 +108,8 @@ export interface SendingTransport extends ChannelTransport {
 export interface ReceivingTransport extends ChannelTransport {
   /** Datagrams that the receive buffers had no room for since the start; undefined where the system does not tell. */
   receiveDrops(): number | undefined
+  /** Counts of verified messages; undefined, or no such method, without keys. */
+  sealReport?(): SealReport | undefined
 }
 
 /** Both sides in one, as the memory network has them. */

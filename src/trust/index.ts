@@ -4,7 +4,8 @@
  * @module
  */
 export { generateKey, Key, KeyRing, parseKeys, readKeyFile } from './keys.js'
-export { SealedReceiver, type GapCounts, type SealedReceiverOptions } from './sealed-receiver.js'
+export type { SealReport, SequenceReport } from '../transport/transport.js'
+export { SealedReceiver, type SealedReceiverOptions } from './sealed-receiver.js'
 export {
   SEAL_OVERHEAD,
   SealedSender,
@@ -14,11 +15,4 @@ export {
 } from './sealed-sender.js'
 export { Sealer, type SealerOptions } from './sealer.js'
 export { findTrailer, removeTrailer, TRAILER_LENGTH, type Trailer } from './trailer.js'
-export {
-  Verifier,
-  VERDICTS,
-  type SequenceReport,
-  type Verdict,
-  type Verification,
-  type VerifierOptions
-} from './verifier.js'
+export { Verifier, VERDICTS, type Verdict, type Verification, type VerifierOptions } from './verifier.js'

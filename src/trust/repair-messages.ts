@@ -8,8 +8,10 @@
  * 16 request (kind 1):   u64 sender, u64 first sequence, then u32 for each missing sequence: its distance from the first
  *    repeat (kind 2):    the sealed message as it was first sent
  *    pulse (kind 3):     nothing: its own sequence shows that the messages before it were sent
+ *    challenge (kind 4): u64 sender whose clock is in doubt, u64 nonce; the response is to be sent on `channel`
+ *    response (kind 5):  u64 sender of the challenge, u64 its nonce
  * ```
- * A request and a pulse are sealed themselves. A repeat is not: the message inside carries its own seal.
+ * All but a repeat are sealed themselves. In a repeat the message inside carries its own seal.
  *
  * @module
  */
@@ -40,8 +42,19 @@ export interface RepairPulse {
   readonly channel: number
 }
 
+/** Asks a sender whose time differs too much for a message that cannot be a recording; or is that message. */
+export interface ClockMessage {
+  readonly kind: 'challenge' | 'response'
+  /** Of a challenge: where the response is to be sent. */
+  readonly channel: number
+  /** Recipient: the sender in doubt, or the sender of the challenge. */
+  readonly sender: bigint
+  /** 64 random bits. */
+  readonly nonce: bigint
+}
+
 /** Any of them. */
-export type RepairMessage = RepairRequest | RepairRepeat | RepairPulse
+export type RepairMessage = RepairRequest | RepairRepeat | RepairPulse | ClockMessage
 
 /** Sequences in one request, at most. */
 export const MAX_REQUESTED = 64
@@ -51,13 +64,21 @@ export const REPEAT_OVERHEAD = 16
 
 const MAGIC = 0x49565352
 const VERSION = 1
-const KINDS = [undefined, 'request', 'repeat', 'pulse'] as const
+const KINDS = [undefined, 'request', 'repeat', 'pulse', 'challenge', 'response'] as const
 const AT = { MAGIC: 8, VERSION: 12, KIND: 13, CHANNEL: 14, BODY: 16 } as const
 const REQUEST = { SENDER: 16, FIRST: 24, DISTANCES: 32 } as const
+const CLOCK = { SENDER: 16, NONCE: 24, END: 32 } as const
 
 /** Encodes a message for a group with this syncid, unsealed. */
 export function encodeRepairMessage(message: RepairMessage, syncid: number): Uint8Array {
-  const bytes = new Uint8Array(AT.BODY + bodyLength(message))
+  const length = {
+    request: () => REQUEST.DISTANCES + 4 * (message as RepairRequest).sequences.length,
+    repeat: () => AT.BODY + (message as RepairRepeat).sealed.length,
+    pulse: () => AT.BODY,
+    challenge: () => CLOCK.END,
+    response: () => CLOCK.END
+  }
+  const bytes = new Uint8Array(length[message.kind]())
   const view = new DataView(bytes.buffer)
   view.setUint8(HEADER_V1.SYNCID, syncid)
   view.setUint16(HEADER_V1.SIZE, bytes.length)
@@ -67,12 +88,15 @@ export function encodeRepairMessage(message: RepairMessage, syncid: number): Uin
   view.setUint8(AT.KIND, KINDS.indexOf(message.kind))
   view.setUint16(AT.CHANNEL, message.channel)
   if (message.kind === 'repeat') bytes.set(message.sealed, AT.BODY)
-  if (message.kind === 'request') {
+  else if (message.kind === 'request') {
     const [first = 0] = message.sequences
     view.setBigUint64(REQUEST.SENDER, message.sender)
     view.setBigUint64(REQUEST.FIRST, BigInt(first))
     for (const [index, sequence] of message.sequences.entries())
       view.setUint32(REQUEST.DISTANCES + 4 * index, sequence - first)
+  } else if (message.kind !== 'pulse') {
+    view.setBigUint64(CLOCK.SENDER, message.sender)
+    view.setBigUint64(CLOCK.NONCE, message.nonce)
   }
   return bytes
 }
@@ -88,6 +112,10 @@ export function decodeRepairMessage(bytes: Uint8Array): RepairMessage | undefine
   const channel = view.getUint16(AT.CHANNEL)
   if (kind === 'repeat') return { kind, channel, sealed: bytes.subarray(AT.BODY) }
   if (kind === 'pulse') return { kind, channel }
+  if (kind === 'challenge' || kind === 'response')
+    return bytes.length < CLOCK.END
+      ? undefined
+      : { kind, channel, sender: view.getBigUint64(CLOCK.SENDER), nonce: view.getBigUint64(CLOCK.NONCE) }
   if (kind !== 'request' || bytes.length <= REQUEST.DISTANCES) return undefined
   const first = view.getBigUint64(REQUEST.FIRST)
   if (first > Number.MAX_SAFE_INTEGER - 0xffffffff) return undefined
@@ -97,9 +125,4 @@ export function decodeRepairMessage(bytes: Uint8Array): RepairMessage | undefine
     (_, index) => Number(first) + view.getUint32(REQUEST.DISTANCES + 4 * index)
   )
   return { kind, channel, sender: view.getBigUint64(REQUEST.SENDER), sequences }
-}
-
-function bodyLength(message: RepairMessage): number {
-  if (message.kind === 'repeat') return message.sealed.length
-  return message.kind === 'request' ? REQUEST.DISTANCES - AT.BODY + 4 * message.sequences.length : 0
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { SequenceReport } from '../transport/transport.js'
+
 /** Sequences that a window remembers behind the highest one. */
 export const REPLAY_WINDOW = 1024
 
@@ -11,16 +13,7 @@ export const REPLAY_WINDOW = 1024
 const EARLIER = 64
 
 /** Counts of one sender's channel. */
-export interface SequenceCounts {
-  /** Messages accepted. */
-  readonly received: number
-  /** Messages that are missing at present: neither received nor repaired. */
-  readonly missing: number
-  /** Messages that arrived behind a later one. */
-  readonly reordered: number
-  /** Messages that arrived again. */
-  readonly duplicates: number
-}
+export type SequenceCounts = Omit<SequenceReport, 'sender' | 'channel'>
 
 /** The window of one sender's channel. */
 export class ReplayWindow {

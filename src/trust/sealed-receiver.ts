@@ -4,20 +4,31 @@
  * A repaired message is older than what was received meanwhile. Of its records those pass whose connections no later message
  * of the same sender and channel mentions, so that a repair never brings back an older state.
  *
+ * A sender whose messages are authentic but stale is challenged; once it has responded, its own clock counts.
+ *
  * @module
  */
 
 import { LRUCache } from 'lru-cache'
-import type { ReceivingTransport, Sender, SendingTransport, TransportHandlers } from '../transport/transport.js'
-import type { Milliseconds, TimestampMs } from '../units.js'
+import type {
+  ReceivingTransport,
+  SealReport,
+  Sender,
+  SendingTransport,
+  TransportHandlers
+} from '../transport/transport.js'
+import type { Milliseconds } from '../units.js'
 import type { Connection } from '../wire/connection.js'
 import { decodeMessage } from '../wire/decode-message.js'
 import { encodeMessage } from '../wire/encode-message.js'
-import { decodeRepairMessage, encodeRepairMessage, MAX_REQUESTED } from './repair-messages.js'
+import { ClockChallenges } from './clock-challenges.js'
+import { decodeRepairMessage, encodeRepairMessage, MAX_REQUESTED, type RepairMessage } from './repair-messages.js'
+import { REPLAY_WINDOW } from './replay-window.js'
+import { SecondLimit } from './second-limit.js'
 import type { Sealer } from './sealer.js'
 import type { TrustClock } from './sealed-sender.js'
 import { removeTrailer, REPAIR_OFFERED, type Trailer } from './trailer.js'
-import type { Verdict, Verifier } from './verifier.js'
+import { senderName, VERDICTS, type Verdict, type Verifier } from './verifier.js'
 
 /** When a missing message is requested, counted from when the gap was noticed: late ones arrive by themselves. */
 const REQUESTS: readonly Milliseconds[] = [30, 90, 200, 400]
@@ -27,6 +38,8 @@ const REQUESTS_A_SECOND = 100
 const MAX_LATER = 1024
 /** Senders' channels with a gap that are remembered. */
 const MAX_GAPS = 256
+/** Senders' channels in a report: series of metrics must not grow with them. */
+const MAX_REPORTED = 64
 
 /** Options of a {@link SealedReceiver}. */
 export interface SealedReceiverOptions {
@@ -37,20 +50,10 @@ export interface SealedReceiverOptions {
   readonly clock: TrustClock
   /** The group's channel that the inner receiver's first one is. 0 by default. */
   readonly firstChannel?: number
-  /** Sends requests for repair. Without it gaps are counted only. */
+  /** Sends requests for repair and challenges to stale senders. Without it gaps and stale messages are counted only. */
   readonly repair?: { readonly sender: SendingTransport; readonly sealer: Sealer }
   /** Is called for every message that is not valid. */
   readonly onVerdict?: (verdict: Exclude<Verdict, 'VALID'>, from: Sender, dropped: boolean) => void
-}
-
-/** What happened to messages that were missing. */
-export interface GapCounts {
-  /** Requests sent. */
-  readonly requests: number
-  /** Messages that a repair brought. */
-  readonly repaired: number
-  /** Records of repaired messages that were left out because a later message mentions their connection. */
-  readonly outdated: number
 }
 
 /** One sender's channel while messages are missing. */
@@ -69,9 +72,10 @@ export class SealedReceiver implements ReceivingTransport {
   readonly #inner: ReceivingTransport
   readonly #options: SealedReceiverOptions
   readonly #gaps = new LRUCache<string, Gap>({ max: MAX_GAPS, dispose: ({ cancel }) => cancel() })
+  readonly #requestLimit = new SecondLimit(REQUESTS_A_SECOND)
+  readonly #challenges: ClockChallenges | undefined
   #handlers: TransportHandlers = {}
-  #counts = { requests: 0, repaired: 0, outdated: 0 }
-  #second: { begin: TimestampMs; requests: number } = { begin: -Infinity, requests: 0 }
+  #counts = { requests: 0, repaired: 0, outdated: 0, lost: 0 }
 
   /**
    * @param inner - Receives the sealed messages.
@@ -80,6 +84,8 @@ export class SealedReceiver implements ReceivingTransport {
   constructor(inner: ReceivingTransport, options: SealedReceiverOptions) {
     this.#inner = inner
     this.#options = options
+    const { repair, verifier } = options
+    this.#challenges = repair && new ClockChallenges(repair.sealer.sender, verifier)
   }
 
   get channels(): number {
@@ -90,14 +96,23 @@ export class SealedReceiver implements ReceivingTransport {
     return `${this.#inner.description}, ${this.#options.requireKey === true ? 'sealed messages only' : 'verifying'}`
   }
 
-  /** What was requested and repaired: a copy. */
-  gapCounts(): GapCounts {
-    return { ...this.#counts }
+  sealReport(): SealReport {
+    const { verifier } = this.#options
+    const verdicts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, verifier.count(verdict)]))
+    const sequences = verifier.sequences().sort((one, other) => other.received - one.received)
+    return { verdicts, sequences: sequences.slice(0, MAX_REPORTED), ...this.#counts }
   }
 
   async start(handlers: TransportHandlers): Promise<void> {
     this.#handlers = handlers
-    await this.#inner.start({ ...handlers, onDatagram: (bytes, from, channel) => this.#receive(bytes, from, channel) })
+    await this.#inner.start({
+      ...handlers,
+      onDatagram: (bytes, from, channel) => {
+        const repair = decodeRepairMessage(bytes)
+        if (repair?.kind === 'repeat') this.#handleRepeat(repair.sealed, from)
+        else this.#handleSealed(bytes, from, channel)
+      }
+    })
     const { onNotice, onError } = handlers
     await this.#options.repair?.sender.start({
       ...(onNotice !== undefined && { onNotice }),
@@ -115,37 +130,38 @@ export class SealedReceiver implements ReceivingTransport {
     await this.#inner.close()
   }
 
-  #receive(bytes: Uint8Array, from: Sender, channel: number): void {
-    const repair = decodeRepairMessage(bytes)
-    if (repair?.kind === 'repeat') this.#receiveRepeat(repair.sealed, from)
-    else this.#receiveSealed(bytes, from, channel)
-  }
-
-  #receiveSealed(bytes: Uint8Array, from: Sender, channel: number): void {
-    const { verifier, requireKey = false, firstChannel = 0 } = this.#options
+  #handleSealed(bytes: Uint8Array, from: Sender, channel: number): void {
+    const { verifier, requireKey = false, firstChannel = 0, onVerdict, clock } = this.#options
     const { verdict, trailer } = verifier.verify(bytes, channel + firstChannel)
-    if (verdict !== 'VALID') {
-      const dropped = requireKey || (verdict !== 'UNSIGNED' && verdict !== 'UNKNOWN_KEY')
-      this.#report(verdict, from, dropped)
-      if (!dropped) this.#handlers.onDatagram?.(trailer === undefined ? bytes : removeTrailer(bytes), from, channel)
+    const message = trailer === undefined ? bytes : removeTrailer(bytes)
+    const repair = verdict === 'VALID' || verdict === 'STALE' ? decodeRepairMessage(message) : undefined
+    if (repair?.kind === 'challenge' || repair?.kind === 'response')
+      this.#send(this.#challenges?.handle(repair, trailer!, clock.now()))
+    if (verdict === 'VALID') {
+      // Messages of this layer are not passed on; they still count in their sender's sequence.
+      if (repair === undefined) this.#handlers.onDatagram?.(message, from, channel)
+      this.#noticeGap(trailer!, message)
       return
     }
-    const message = removeTrailer(bytes)
-    // Requests and pulses are for this layer alone; both still count in their sender's sequence.
-    if (decodeRepairMessage(message) === undefined) this.#handlers.onDatagram?.(message, from, channel)
-    this.#noticeGap(trailer!, message)
+    const isDropped = requireKey || (verdict !== 'UNSIGNED' && verdict !== 'UNKNOWN_KEY')
+    onVerdict?.(verdict, from, isDropped)
+    this.#noticeAtPowers(`SEAL_${verdict}`, verifier.count(verdict), (count) => {
+      return `${count} messages ${isDropped ? 'dropped' : 'applied without proof'} (${verdict}), last from ${from.address}`
+    })
+    if (!isDropped) this.#handlers.onDatagram?.(message, from, channel)
+    if (verdict === 'STALE' && repair === undefined) this.#send(this.#challenges?.challenge(trailer!, clock.now()))
   }
 
-  /** Notices come at every power of two: a flood of forged messages must not become a flood of lines. */
-  #report(verdict: Exclude<Verdict, 'VALID'>, from: Sender, dropped: boolean): void {
-    this.#options.onVerdict?.(verdict, from, dropped)
-    const count = this.#options.verifier.count(verdict)
-    if ((count & (count - 1)) !== 0) return
-    const outcome = dropped ? 'dropped' : 'applied without proof'
-    this.#handlers.onNotice?.({
-      code: `SEAL_${verdict}`,
-      message: `${count} messages ${outcome} (${verdict}), last from ${from.address}`
-    })
+  #send(message: RepairMessage | undefined): boolean {
+    const { repair, syncid } = this.#options
+    if (message === undefined || repair?.sender.writable(0) !== true) return false
+    repair.sender.send(0, repair.sealer.seal(encodeRepairMessage(message, syncid), 0))
+    return true
+  }
+
+  /** Reports a count at every power of two: a flood of messages must not become a flood of lines. */
+  #noticeAtPowers(code: `SEAL_${string}`, count: number, text: (count: number) => string): void {
+    if ((count & (count - 1)) === 0) this.#handlers.onNotice?.({ code, message: text(count) })
   }
 
   #noticeGap({ sender, channel, sequence, flags }: Trailer, message: Uint8Array): void {
@@ -166,34 +182,35 @@ export class SealedReceiver implements ReceivingTransport {
 
   #schedule(gap: Gap, sender: bigint, channel: number, round: number): void {
     const { clock, verifier } = this.#options
+    const missing = (limit: number): number[] => verifier.window(sender, channel)?.missing(limit, gap.abandoned) ?? []
     const delay = REQUESTS[round]
     gap.round = round
     if (delay === undefined) {
-      // The sender no longer has them, or nobody answers: the loss stays counted, and the next gap begins afresh.
+      // The sender no longer has them, or does not respond: the loss stays counted, and the next gap begins afresh.
+      const lost = missing(REPLAY_WINDOW).length
+      const before = this.#counts.lost
+      this.#counts.lost += lost
+      // One line where the count passes a power of two.
+      if (lost > 0 && Math.clz32(before) !== Math.clz32(before + lost))
+        this.#handlers.onNotice?.({
+          code: 'SEAL_LOST',
+          message: `${before + lost} messages lost in all, last ${lost} of sender ${senderName(sender)} on channel ${channel}`
+        })
       gap.abandoned = verifier.window(sender, channel)?.highest ?? 0
       gap.round = undefined
       gap.later.length = 0
       return
     }
     gap.cancel = clock.after(delay - (REQUESTS[round - 1] ?? 0), () => {
-      this.#request(sender, channel, gap.abandoned)
+      const sequences = missing(MAX_REQUESTED)
+      if (sequences.length > 0 && this.#requestLimit.take(clock.now()))
+        if (this.#send({ kind: 'request', sender, channel, sequences })) this.#counts.requests++
       this.#schedule(gap, sender, channel, round + 1)
     })
   }
 
-  #request(sender: bigint, channel: number, after: number): void {
-    const { repair, verifier, clock, syncid } = this.#options
-    const sequences = verifier.window(sender, channel)?.missing(MAX_REQUESTED, after) ?? []
-    const now = clock.now()
-    if (now - this.#second.begin >= 1000) this.#second = { begin: now, requests: 0 }
-    if (sequences.length === 0 || this.#second.requests >= REQUESTS_A_SECOND || !repair!.sender.writable(0)) return
-    this.#second.requests++
-    this.#counts.requests++
-    const request = encodeRepairMessage({ kind: 'request', sender, channel, sequences }, syncid)
-    repair!.sender.send(0, repair!.sealer.seal(request, 0))
-  }
-
-  #receiveRepeat(sealed: Uint8Array, from: Sender): void {
+  /** Passes on those records of a repaired message that no later message has. */
+  #handleRepeat(sealed: Uint8Array, from: Sender): void {
     const { verifier, firstChannel = 0 } = this.#options
     const { verdict, trailer } = verifier.verify(sealed)
     // Others requested it too: a repeat of what this receiver has is no attack, and no finding.
@@ -201,25 +218,18 @@ export class SealedReceiver implements ReceivingTransport {
     this.#counts.repaired++
     const message = removeTrailer(sealed)
     const { sender, channel, sequence } = trailer!
-    const later = this.#gaps.get(gapName(sender, channel))?.later.filter((other) => other.sequence > sequence) ?? []
     if (decodeRepairMessage(message) === undefined) {
-      const current = this.#withoutOutdated(
-        message,
-        later.map(({ bytes }) => bytes)
-      )
-      if (current !== undefined) this.#handlers.onDatagram?.(current, from, channel - firstChannel)
+      const later = this.#gaps.get(gapName(sender, channel))?.later.filter((other) => other.sequence > sequence) ?? []
+      const known = new Set(later.flatMap(({ bytes }) => decodeMessage(bytes).connections.map(keyOf)))
+      const { version, syncid, connections } = decodeMessage(message)
+      const current = connections.filter((connection) => !known.has(keyOf(connection)))
+      this.#counts.outdated += connections.length - current.length
+      const passed =
+        current.length === connections.length ? message : encodeMessage({ version, syncid, connections: current })
+      if (current.length > 0 || connections.length === 0)
+        this.#handlers.onDatagram?.(passed, from, channel - firstChannel)
     }
     this.#noticeGap(trailer!, message)
-  }
-
-  /** Leaves out the records that a later message mentions; undefined if none remains. */
-  #withoutOutdated(message: Uint8Array, later: readonly Uint8Array[]): Uint8Array | undefined {
-    const mentioned = new Set(later.flatMap((bytes) => decodeMessage(bytes).connections.map(keyOf)))
-    const { version, syncid, connections } = decodeMessage(message)
-    const current = connections.filter((connection) => !mentioned.has(keyOf(connection)))
-    this.#counts.outdated += connections.length - current.length
-    if (current.length === connections.length) return message
-    return current.length === 0 ? undefined : encodeMessage({ version, syncid, connections: current })
   }
 }
 

@@ -6,7 +6,15 @@
 
 import type { ReceivingTransport, SendingTransport, TransportHandlers } from '../transport/transport.js'
 import type { Bytes, Milliseconds, TimestampMs } from '../units.js'
-import { decodeRepairMessage, encodeRepairMessage, REPEAT_OVERHEAD, type RepairRequest } from './repair-messages.js'
+import { ClockChallenges } from './clock-challenges.js'
+import {
+  decodeRepairMessage,
+  encodeRepairMessage,
+  REPEAT_OVERHEAD,
+  type ClockMessage,
+  type RepairRequest
+} from './repair-messages.js'
+import { SecondLimit } from './second-limit.js'
 import type { Sealer } from './sealer.js'
 import { SentMessages } from './sent-messages.js'
 import { removeTrailer, TRAILER_LENGTH } from './trailer.js'
@@ -52,7 +60,8 @@ export class SealedSender implements SendingTransport {
   readonly #sent: SentMessages
   readonly #pulses = new Map<number, () => void>()
   #counts = { requests: 0, repeated: 0, refused: 0 }
-  #second = { begin: -Infinity, repeats: 0 }
+  readonly #repeatLimit = new SecondLimit(REPEATS_A_SECOND)
+  readonly #challenges: ClockChallenges | undefined
 
   /**
    * @param inner - Carries the sealed messages.
@@ -61,6 +70,8 @@ export class SealedSender implements SendingTransport {
   constructor(inner: SendingTransport, options: SealedSenderOptions) {
     this.#inner = inner
     this.#options = options
+    const { repair, sealer } = options
+    this.#challenges = repair && new ClockChallenges(sealer.sender, repair.verifier)
     this.#sent = new SentMessages(options.repair?.keepBytes ?? 8 * 2 ** 20)
   }
 
@@ -130,24 +141,29 @@ export class SealedSender implements SendingTransport {
   }
 
   #receive(bytes: Uint8Array): void {
-    const { verdict } = this.#options.repair!.verifier.verify(bytes)
-    if (verdict !== 'VALID') return
-    const request = decodeRepairMessage(removeTrailer(bytes))
-    if (request?.kind === 'request' && request.sender === this.#options.sealer.sender) this.#repeat(request)
+    const { repair, sealer, clock, syncid } = this.#options
+    const { verdict, trailer } = repair!.verifier.verify(bytes)
+    if (verdict !== 'VALID' && verdict !== 'STALE') return
+    const message = decodeRepairMessage(removeTrailer(bytes))
+    if (message === undefined || !('sender' in message) || message.sender !== sealer.sender) return
+    let answer: ClockMessage | undefined
+    if (message.kind !== 'request') answer = this.#challenges!.handle(message, trailer!, clock.now())
+    else if (verdict === 'VALID') this.#repeat(message)
+    else answer = this.#challenges!.challenge(trailer!, clock.now())
+    if (answer !== undefined && answer.channel < this.channels && this.#inner.writable(answer.channel))
+      this.#send(answer.channel, encodeRepairMessage(answer, syncid))
   }
 
   #repeat({ channel, sequences }: RepairRequest): void {
     const now = this.#options.clock.now()
     this.#counts.requests++
-    if (now - this.#second.begin >= 1000) this.#second = { begin: now, repeats: 0 }
     for (const sequence of sequences) {
-      const room = this.#second.repeats < REPEATS_A_SECOND && channel < this.channels && this.#inner.writable(channel)
-      const sealed = room ? this.#sent.take(channel, sequence, now) : undefined
+      const isPossible = channel < this.channels && this.#inner.writable(channel)
+      const sealed = isPossible && this.#repeatLimit.take(now) ? this.#sent.take(channel, sequence, now) : undefined
       if (sealed === undefined) {
         this.#counts.refused++
         continue
       }
-      this.#second.repeats++
       this.#counts.repeated++
       this.#inner.send(channel, encodeRepairMessage({ kind: 'repeat', channel, sealed }, this.#options.syncid))
     }

@@ -6,7 +6,8 @@
 
 import { LRUCache } from 'lru-cache'
 import type { KeyRing } from './keys.js'
-import { ReplayWindow, type SequenceCounts } from './replay-window.js'
+import type { SequenceReport } from '../transport/transport.js'
+import { ReplayWindow } from './replay-window.js'
 import { findTrailer, macParts, type Trailer } from './trailer.js'
 
 /**
@@ -16,7 +17,8 @@ import { findTrailer, macParts, type Trailer } from './trailer.js'
  * - `UNSIGNED` has no trailer
  * - `UNKNOWN_KEY` signed with a key that is not in the ring
  * - `BAD_MAC` the code does not belong to the bytes: forged, altered, or sent to another channel's port
- * - `STALE` its time differs from this host's clock by more than the tolerance
+ * - `STALE` authentic, but its time differs from this host's clock, and from the sender's where that is known, by more than
+ *   the tolerance
  * - `REPLAYED` a message of this sender and sequence was accepted before, or it is older than the window
  */
 export type Verdict = 'VALID' | 'UNSIGNED' | 'UNKNOWN_KEY' | 'BAD_MAC' | 'STALE' | 'REPLAYED'
@@ -46,19 +48,13 @@ export interface Verification {
   readonly trailer: Trailer | undefined
 }
 
-/** Sequence counts of one sender's channel. */
-export interface SequenceReport extends SequenceCounts {
-  /** 16 hexadecimal digits. */
-  readonly sender: string
-  readonly channel: number
-}
-
 /** Verifies what one receiver receives. */
 export class Verifier {
   readonly #keys: KeyRing
   readonly #wallClock: () => number
   readonly #tolerance: number
   readonly #windows = new LRUCache<string, ReplayWindow>({ max: MAX_WINDOWS })
+  readonly #clockOffsets = new LRUCache<bigint, number>({ max: MAX_WINDOWS })
   readonly #counts = new Map<Verdict, number>(VERDICTS.map((verdict) => [verdict, 0]))
 
   constructor({ keys, wallClock = Date.now, toleranceMs = DEFAULT_TOLERANCE_MS }: VerifierOptions) {
@@ -98,12 +94,22 @@ export class Verifier {
     })
   }
 
+  /**
+   * Measures the age of a sender's messages against its own clock from now on. The caller has evidence that the sender wrote
+   * this time just now.
+   */
+  setClock(sender: bigint, time: number): void {
+    this.#clockOffsets.set(sender, this.#wallClock() - time)
+  }
+
   #judge(bytes: Uint8Array, trailer: Trailer, channel: number | undefined): Verdict {
     const key = this.#keys.get(trailer.keyId)
     if (key === undefined) return 'UNKNOWN_KEY'
     const { covered, mac } = macParts(bytes)
     if (!key.verifies(covered, mac) || (channel !== undefined && channel !== trailer.channel)) return 'BAD_MAC'
-    if (Math.abs(this.#wallClock() - trailer.time) > this.#tolerance) return 'STALE'
+    const age = this.#wallClock() - trailer.time
+    const offset = this.#clockOffsets.get(trailer.sender) ?? 0
+    if (Math.abs(age) > this.#tolerance && Math.abs(age - offset) > this.#tolerance) return 'STALE'
     const name = windowKey(trailer.sender, trailer.channel)
     let window = this.#windows.get(name)
     if (window === undefined) this.#windows.set(name, (window = new ReplayWindow()))
@@ -111,6 +117,11 @@ export class Verifier {
   }
 }
 
+/** Returns a sender's id as 16 hexadecimal digits. */
+export function senderName(sender: bigint): string {
+  return sender.toString(16).padStart(16, '0')
+}
+
 function windowKey(sender: bigint, channel: number): string {
-  return `${sender.toString(16).padStart(16, '0')}/${channel}`
+  return `${senderName(sender)}/${channel}`
 }

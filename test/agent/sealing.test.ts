@@ -4,10 +4,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Agent } from '../../src/agent/agent.js'
+import { bringerOf } from '../../src/agent/kernel.js'
 import type { AgentOptions } from '../../src/agent/options.js'
+import { createReceiver } from '../../src/daemon/sealing.js'
+import { udpOptionsOf } from '../../src/daemon/sync-options.js'
 import { saveTable } from '../../src/daemon/table-store.js'
+import { verifySysctls } from '../../src/sysctl/settings.js'
 import { generateKey } from '../../src/trust/keys.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
+import { encodeMessage } from '../../src/wire/encode-message.js'
 import { rowFromConnection } from '../../src/wire/row-values.js'
 import { createRows } from '../../src/wire/rows.js'
 import { tcpConnection } from '../fixtures/support/connections.js'
@@ -71,4 +76,43 @@ t.test('keys of an agent are checked when it is created', (t) => {
   t.throws(() => new Agent({ ...options, requireKey: true }), { code: 'ERR_CONFIG', field: 'keyFile' })
   t.throws(() => new Agent({ ...options, keyFile }), { code: 'ERR_CONFIG', field: 'keyFile' })
   t.end()
+})
+
+t.test('messages of an agent to its own kernel are sealed', { skip: await noMulticast() }, async (t) => {
+  const keyFile = join(t.testdir(), 'key')
+  writeFileSync(keyFile, generateKey(), { mode: 0o600 })
+  const options = { mcastInterface: 'lo', mcastPort: await freePorts(1), syncid: 7, keyFile, requireKey: true }
+  const receiver = createReceiver(options, { udp: udpOptionsOf(options, verifySysctls({})), syncid: 7 })
+  const received: Uint8Array[] = []
+  await receiver.start({ onDatagram: (bytes) => received.push(bytes) })
+  const bringer = bringerOf(options, verifySysctls({}))!()
+  await bringer.start({})
+  const message = encodeMessage({ version: 1, syncid: 7, connections: [] })
+  bringer.send(0, message)
+  while (received.length === 0) await sleep(5)
+  t.same(
+    received.map((bytes) => Uint8Array.from(bytes)),
+    [message]
+  )
+  t.match(receiver.sealReport?.(), { verdicts: { VALID: 1, UNSIGNED: 0 } })
+  await bringer.close()
+  await receiver.close()
+})
+
+t.test('an agent whose clock is wrong by a day receives a table', { skip: await noMulticast() }, async (t) => {
+  const folder = t.testdir()
+  const [keyFile, store] = [join(folder, 'key'), join(folder, 'table')]
+  writeFileSync(keyFile, generateKey(), { mode: 0o600 })
+  await saveConnections(store)
+  const common = { mcastPort: await freePorts(1), requireKey: true, keyFile }
+  const responder = await startAgent(t, { ...common, store, times: { limit: 100 } })
+  await untilReady(responder.agent)
+  const requester = await startAgent(t, {
+    ...common,
+    wallClock: () => Date.now() - 86_400_000,
+    times: { limit: 20_000 }
+  })
+  await untilReady(requester.agent)
+  t.match(requester.agent.report(), { outcome: 'complete', received: CONNECTIONS })
+  t.ok(requester.codes.includes('SEAL_STALE'))
 })

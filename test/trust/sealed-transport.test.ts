@@ -6,7 +6,8 @@ import type { Connection } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
 import { encodeMessage } from '../../src/wire/encode-message.js'
 import { Key, KeyRing } from '../../src/trust/keys.js'
-import { encodeRepairMessage } from '../../src/trust/repair-messages.js'
+import { ClockChallenges } from '../../src/trust/clock-challenges.js'
+import { decodeRepairMessage, encodeRepairMessage } from '../../src/trust/repair-messages.js'
 import { SealedReceiver, type SealedReceiverOptions } from '../../src/trust/sealed-receiver.js'
 import { SealedSender, type TrustClock } from '../../src/trust/sealed-sender.js'
 import { Sealer } from '../../src/trust/sealer.js'
@@ -143,7 +144,7 @@ t.test('with 1 and 10 % loss, duplication and reordering, every connection is he
       const held = [...engine.table].length
       t.ok(held >= (loss === 0.1 ? 398 : 400), `loss ${loss}, seed ${seed}: ${held} held`)
       t.ok(received.length <= 400, 'nothing is passed on twice')
-      if (loss === 0.01 && backup.gapCounts().repaired > 0) t.ok(master.repairCounts().repeated > 0)
+      if (loss === 0.01 && backup.sealReport().repaired > 0) t.ok(master.repairCounts().repeated > 0)
       await backup.close()
       await master.close()
     }
@@ -168,7 +169,7 @@ t.test('a repaired message brings back no older state', async (t) => {
     ['10.0.0.3'],
     'the record of a connection that a later message mentions is left out'
   )
-  t.match(backup.gapCounts(), { requests: 1, repaired: 1, outdated: 1 })
+  t.match(backup.sealReport(), { requests: 1, repaired: 1, outdated: 1 })
   t.match(master.repairCounts(), { requests: 1, repeated: 1, refused: 0 })
   t.equal([...engine.table].find(({ client }) => client.address === '10.0.0.2')?.state, 'ESTABLISHED')
 })
@@ -186,7 +187,7 @@ t.test('a repaired message whose records are all outdated is not passed on; one 
 })
 
 t.test('what the sender no longer keeps is given up, and a later gap is repaired', async (t) => {
-  const { time, master, backup, link, received } = await pair({}, {}, 250)
+  const { time, master, backup, link, received, notices } = await pair({}, {}, 250)
   const send = link.send.bind(link)
   const lose = (...numbers: number[]): void => {
     link.send = () => undefined
@@ -198,7 +199,9 @@ t.test('what the sender no longer keeps is given up, and a later gap is repaired
   master.send(0, message(connection(6)))
   time.run(3000)
   t.ok(master.repairCounts().refused > 0)
-  const { requests } = backup.gapCounts()
+  t.ok(backup.sealReport().lost > 0)
+  t.ok(notices.includes('SEAL_LOST'))
+  const { requests } = backup.sealReport()
   t.ok(requests <= 8, `${requests} requests: bounded`)
   lose(7)
   master.send(0, message(connection(8)))
@@ -208,12 +211,12 @@ t.test('what the sender no longer keeps is given up, and a later gap is repaired
       .length,
     1
   )
-  const settled = backup.gapCounts().requests
+  const settled = backup.sealReport().requests
   for (let number = 10; number < 20; number++) {
     master.send(0, message(connection(number)))
     time.run(time.now() + 100)
   }
-  t.equal(backup.gapCounts().requests, settled, 'nothing is requested for ever')
+  t.equal(backup.sealReport().requests, settled, 'nothing is requested for ever')
 })
 
 t.test('without a key requirement, unsigned and unknown messages pass and are reported', async (t) => {
@@ -296,6 +299,98 @@ t.test('requests are answered for the own messages only, and not beyond the limi
     )
   }
   t.ok(master.repairCounts().repeated <= 5000 + 1)
+})
+
+t.test('a sender whose clock is wrong is challenged, and its messages count from then on', async (t) => {
+  for (const wrong of [-86_400_000, 86_400_000]) {
+    const net = new MemoryNetwork({ delayMs: [1, 2] })
+    const time = new Time(net)
+    const clockOf = (offset: number) => (): number => 1_700_000_000_000 + time.now() + offset
+    const master = new SealedSender(net.open('10.0.0.1'), {
+      sealer: new Sealer({ key: RING.signing, wallClock: clockOf(wrong), sender: 1n, flags: REPAIR_OFFERED }),
+      syncid: 5,
+      clock: time,
+      repair: {
+        receiver: net.open('10.0.0.1', 9),
+        verifier: new Verifier({ keys: RING, wallClock: clockOf(wrong) })
+      }
+    })
+    const backup = new SealedReceiver(net.open('10.0.0.2'), {
+      verifier: new Verifier({ keys: RING, wallClock: clockOf(0) }),
+      requireKey: true,
+      syncid: 5,
+      clock: time,
+      repair: {
+        sender: net.open('10.0.0.2', 9),
+        sealer: new Sealer({ key: RING.signing, wallClock: clockOf(0), sender: 2n })
+      }
+    })
+    const received: Uint8Array[] = []
+    const wire: Uint8Array[] = []
+    await master.start({})
+    await backup.start({ onDatagram: (bytes) => received.push(bytes) })
+    const tap = net.open('10.0.0.3')
+    tap.listen({ onDatagram: (bytes) => wire.push(bytes) })
+    master.send(0, message(connection(1)))
+    time.run(2000)
+    t.same(received, [], 'the first message is stale: it could be a recording')
+    t.ok((backup.sealReport().verdicts['STALE'] ?? 0) > 0)
+    master.send(0, message(connection(2)))
+    time.run(2010)
+    t.same(received, [message(connection(2))], 'after the response messages count')
+    // A recording of what was dropped before still counts as old, and a recorded response proves nothing.
+    const recordings = wire.slice()
+    time.run(200_000)
+    for (const bytes of recordings) tap.send(0, bytes)
+    time.run(200_100)
+    t.equal(received.length, 1)
+    await backup.close()
+    await master.close()
+  }
+})
+
+t.test('challenges and responses are limited, and a response counts once and in time', async (t) => {
+  const verifier = new Verifier({ keys: RING, wallClock: () => 1_700_000_000_000 })
+  const challenges = new ClockChallenges(9n, verifier)
+  const trailer = (sender: bigint) => ({ keyId: 1, channel: 3, flags: 0, sender, sequence: 1, time: 5000 })
+  const challenge = challenges.challenge(trailer(1n), 1000)!
+  t.match(challenge, { kind: 'challenge', sender: 1n, channel: 3 })
+  t.equal(challenges.challenge(trailer(1n), 1500), undefined, 'one is pending')
+  const sealer = new Sealer({ key: RING.signing, wallClock: () => 5000, sender: 1n })
+  const respond = (nonce: bigint, now: number, sender = 9n): void => {
+    challenges.handle({ kind: 'response', channel: 3, sender, nonce }, trailer(1n), now)
+  }
+  const isKnown = (): boolean => verifier.verify(sealer.seal(message(), 0)).verdict === 'VALID'
+  respond(challenge.nonce + 1n, 1600)
+  respond(challenge.nonce, 1600, 8n)
+  respond(challenge.nonce, 2000)
+  t.notOk(isKnown(), 'another nonce, another recipient, or late')
+  const second = challenges.challenge(trailer(1n), 2000)!
+  respond(second.nonce, 2100)
+  t.ok(isKnown())
+  for (let sender = 2n; sender < 100n; sender++) challenges.challenge(trailer(sender), 2500)
+  t.equal(challenges.challenge(trailer(200n), 2500), undefined, '20 a second')
+  t.ok(challenges.challenge(trailer(200n), 3600))
+  const answer = (): unknown => challenges.handle({ ...challenge, sender: 9n }, trailer(1n), 4000)
+  t.match(answer(), { kind: 'response', channel: 3, sender: 1n, nonce: challenge.nonce })
+  for (let count = 0; count < 19; count++) answer()
+  t.equal(answer(), undefined, '20 a second')
+})
+
+t.test('a stale request for repair is not served, and its sender is challenged', async (t) => {
+  const { network, time, master } = await pair({})
+  const offset = new Sealer({ key: RING.signing, wallClock: () => 1_600_000_000_000, sender: 2n })
+  const stale = network.open('10.0.0.2', 9)
+  stale.listen({})
+  master.send(0, message(connection(1)))
+  time.run(50)
+  stale.send(0, offset.seal(encodeRepairMessage({ kind: 'request', sender: 1n, channel: 0, sequences: [1] }, 5), 0))
+  const challenged: unknown[] = []
+  const tap = network.open('10.0.0.7')
+  tap.listen({ onDatagram: (bytes) => challenged.push(decodeRepairMessage(removeTrailer(bytes))) })
+  time.run(90)
+  t.ok(challenged.some((one) => (one as { kind?: string } | undefined)?.kind === 'challenge'))
+  t.match(master.repairCounts(), { requests: 0 }, 'a stale request is not served')
 })
 
 t.test('without repair nothing is kept, requested or repeated; descriptions name the seal', async (t) => {
