@@ -137,13 +137,19 @@ export async function runService(service: Service, io: Io, reporter = reporterOf
   const tell: Tell = (text, code = SERVICE) => reporter.report(code, text, systemClock.now())
   const notify = (state: ServiceState): void => notifyService(state, io.env)
   let where = ''
-  let advice: string[] | undefined = []
-  daemon.on('notice', ({ code, message }) => {
+  let advice: NoticeEvent[] | undefined = []
+  const notices: Record<string, number> = {}
+  const report = ({ code, message }: Pick<NoticeEvent, 'code' | 'message'>): void => {
+    tell(`${message} [${code}]`, code)
+    if (where !== '') notify({ status: message })
+  }
+  daemon.on('notice', (notice) => {
+    notices[notice.code] = (notices[notice.code] ?? 0) + 1
     // How much a default buffer holds is advice: it follows the line that says that the daemon listens.
-    if (code === 'BUFFER' && advice !== undefined) advice.push(message)
-    else tell(message, code)
+    if (notice.code === 'BUFFER' && advice !== undefined) advice.push(notice)
+    else report(notice)
   })
-  daemon.on('error', ({ code, message }) => tell(message, code))
+  daemon.on('error', report)
   daemon.on('listening', (description) => (where = description))
   let http: HttpServer | undefined
   const endReload = io.onReload(() => void reload(service, tell))
@@ -152,9 +158,9 @@ export async function runService(service: Service, io: Io, reporter = reporterOf
   try {
     await daemon.start()
     reporter.line(`${name === 'master' ? 'sending to' : 'listening on'} ${where}`)
-    for (const text of advice) tell(text, 'BUFFER')
+    for (const notice of advice) report(notice)
     advice = undefined
-    http = await serve(service, tell)
+    http = await serve(service, notices, tell)
     notify({ phase: 'ready', status: where })
     heartbeat = startHeartbeat(service, (text) => {
       reporter.line(text)
@@ -185,7 +191,11 @@ export async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-async function serve({ options, roles, readiness }: Service, tell: Tell): Promise<HttpServer | undefined> {
+async function serve(
+  { options, roles, readiness }: Service,
+  notices: Readonly<Record<string, number>>,
+  tell: Tell
+): Promise<HttpServer | undefined> {
   if (options.http === undefined) return undefined
   // HTTP and the metrics library are loaded by those alone who ask for them.
   const [{ serveHttp }, { viewOf }] = await Promise.all([
@@ -193,7 +203,7 @@ async function serve({ options, roles, readiness }: Service, tell: Tell): Promis
     import('../daemon/http/sync-view.js')
   ])
   const { host, port } = options.http
-  const server = await serveHttp({ host, port: port! }, { ...viewOf(roles, procLines), ...readiness })
+  const server = await serveHttp({ host, port: port! }, { ...viewOf(roles, procLines, notices), ...readiness })
   tell(`HTTP at ${server.url}`)
   return server
 }

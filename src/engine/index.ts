@@ -5,7 +5,7 @@
  */
 export type { BackupCounters } from './backup/counters.js'
 export type { BackupEngineOptions, BackupSettings, ChangedTimeouts } from './backup/options.js'
-export type { SenderReport } from './backup/senders.js'
+export type { IgnoredSender, SenderReport } from './backup/senders.js'
 export { BackupEngine } from './backup/backup.js'
 export {
   createPolicy,

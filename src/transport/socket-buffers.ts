@@ -40,8 +40,8 @@ export function sizeReceiveBuffer(socket: Socket, wanted: Bytes): TransportNotic
   return {
     code: 'BUFFER',
     message:
-      `the system's default receive buffer (${size} bytes) holds ${Math.floor(size / CHARGE)} full messages; ` +
-      'a longer burst is lost: set sync_sock_size, and net.core.rmem_max to at least as much'
+      `receive buffer: ${size} bytes, ${Math.floor(size / CHARGE)} full messages (the system's default); ` +
+      'for longer bursts set sync_sock_size, and net.core.rmem_max to at least as much'
   }
 }
 

@@ -1,4 +1,5 @@
 // The checklist of `doctor`: each verdict from facts alone, the parsers, and the collector with a host made of files.
+import { parseCounter } from '../../src/transport/link-counters.js'
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
@@ -14,7 +15,6 @@ import { thisHost, type Host } from '../../src/cli/doctor/host.js'
 import { judgeHost } from '../../src/cli/doctor/judge.js'
 import { captureLink } from '../../src/cli/doctor/observe-link.js'
 import {
-  parseCounter,
   parseDaemons,
   parseIgmp,
   parseIgmp6,

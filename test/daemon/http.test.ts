@@ -35,6 +35,8 @@ const SNAPSHOT: MetricsSnapshot = {
     ],
     dropped: { SIZE_MISMATCH: 2 },
     applied: 640,
+    beyondPorts: 5,
+    senders: 1,
     skipped: { STATE_RANGE: 1 },
     age: { '10.9.0.1': 0.25 },
     socketDrops: 12,
@@ -52,6 +54,8 @@ const SNAPSHOT: MetricsSnapshot = {
     kernelReadSeconds: 0.5,
     storeAgeSeconds: 60
   },
+  notices: { SENDER_NEW: 1, NOTHING_RECEIVED: 2 },
+  tableLimit: 1000,
   table: [{ protocol: 'TCP', origin: 'SYNC', connections: 600 }]
 }
 
@@ -87,6 +91,11 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_queue_dropped_total{channel="0"} 0',
     'ipvs_sync_queue_dropped_total{channel="1"} 7',
     'ipvs_sync_table_connections{protocol="TCP",origin="SYNC"} 600',
+    'ipvs_sync_table_limit 1000',
+    'ipvs_sync_notices_total{code="SENDER_NEW"} 1',
+    'ipvs_sync_notices_total{code="NOTHING_RECEIVED"} 2',
+    'ipvs_sync_messages_beyond_ports_total 5',
+    'ipvs_sync_senders 1',
     'ipvs_sync_last_message_seconds{sender="10.9.0.1"} 0.25',
     'ipvs_sync_socket_drops_total 12',
     'ipvs_sync_directing 0',
@@ -103,7 +112,7 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_agent_store_age_seconds 60'
   ])
   t.equal((await get(`${server.url}/metrics`)).text, first.text, 'reading does not count')
-  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 10)
+  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 12)
   await server.close()
 })
 

@@ -4,7 +4,9 @@ import type { ConnectionEvent, NoticeEvent, ProblemEvent } from '../../src/engin
 import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/backup/sync-backup.js'
 import { SyncMaster } from '../../src/daemon/master/sync-master.js'
 import { viewOf } from '../../src/daemon/http/sync-view.js'
+import { readLinkCounters } from '../../src/transport/link-counters.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
+import { PortsBeyond } from '../../src/transport/ports-beyond.js'
 import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
 import { ManualClock } from '../fixtures/support/manual-clock.js'
 import { tcpConnection } from '../fixtures/support/connections.js'
@@ -163,10 +165,14 @@ t.test('both roles in one process, on one table', async (t) => {
       dropped: {},
       applied: 1,
       skipped: {},
+      beyondPorts: 0,
+      senders: 1,
       age: { '10.9.0.1': 0 },
       socketDrops: 0,
       directing: true
     },
+    notices: {},
+    tableLimit: 1_000_000,
     table: [
       { protocol: 'TCP', origin: 'LOCAL', connections: 1 },
       { protocol: 'TCP', origin: 'SYNC', connections: 1 }
@@ -238,10 +244,67 @@ t.test('over UDP: peers limit the senders, failures are told to those who listen
   t.strictSame(notices, ['BUFFER'])
   system.open[0]!.emit('message', MESSAGE, { address: '10.0.0.4', port: 5 })
   t.match(group.counters(), { applied: 0, dropped: { NOT_ACCEPTED: 1 } })
+  t.match(group.ignored(), [{ address: '10.0.0.4', reason: 'NOT_ACCEPTED', channels: [0] }])
   await group.close()
+  t.strictSame(system.open, [])
   await t.rejects(new SyncBackup({ mcastInterface: 'eth7', system }).start(), { code: 'ERR_INTERFACE' })
   t.throws(() => new SyncBackup({ mcastInterface: 'eth1', accept: ['all'] }), { code: 'ERR_CONFIG', field: 'accept' })
   for (const syncMaxlen of [0, 65_508, 1500.5])
     t.throws(() => new SyncBackup({ mcastInterface: 'eth1', syncMaxlen }), { code: 'ERR_CONFIG', field: 'sync_maxlen' })
   t.throws(() => new SyncBackup(undefined as never), { code: 'ERR_USAGE', field: 'options' })
+})
+
+t.test('a master with a larger sync_ports is reported, by sockets on the other ports', async (t) => {
+  const system = new FakeSystem()
+  const clock = new ManualClock()
+  const sysctls = { syncPorts: 2 }
+  const backup = new SyncBackup({ mcastInterface: 'eth1', syncid: 5, accept: ['10.9.0.0/24'], sysctls, system, clock })
+  const codes: string[] = []
+  backup.on('notice', ({ code }) => codes.push(code))
+  await backup.start()
+  t.equal(system.open.length, 64)
+  const beyond = system.open.find(({ calls }) => calls[0] === 'bind 224.0.0.81 8851')!
+  const receive = (bytes: Uint8Array, address: string): unknown => beyond.emit('message', bytes, { address, port: 9 })
+  receive(MESSAGE, '10.9.0.3')
+  receive(MESSAGE, '10.8.0.3')
+  receive(MESSAGE.subarray(1), '10.9.0.3')
+  beyond.emit('error', systemError('EIO'))
+  t.match(backup.sendersBeyond(), [{ address: '10.9.0.3', messages: 1, channels: [3] }])
+  t.equal(backup.counters().applied, 0)
+  clock.advance(1000)
+  t.strictSame(codes, ['BUFFER', 'PORTS_BEYOND'])
+  await backup.close()
+  t.strictSame(system.open, [])
+
+  system.faults.set('bind', systemError('EADDRINUSE'))
+  const beyondTaken = new PortsBeyond({ mcastInterface: 'eth1', mcastGroup: 'ff02::5', mcastPort: 65_530 }, system)
+  await beyondTaken.open(() => t.fail('no socket is open'))
+  await settled()
+  t.strictSame(system.open, [], 'a port that another program holds alone is left out')
+  system.faults.clear()
+  const late = new PortsBeyond({ mcastInterface: 'eth1', mcastPort: 65_530 }, system)
+  const opening = late.open(() => undefined)
+  await late.close()
+  await opening
+  t.strictSame(system.open, [], 'closed while it opened')
+  const peers = new PortsBeyond({ peers: [{ address: '10.9.0.1' }] }, system)
+  await peers.open(() => undefined)
+  t.strictSame(system.open, [], 'unicast has none')
+})
+
+t.test('counters of the link that cannot be read are unknown', async (t) => {
+  const system = new FakeSystem()
+  system.files.set('/sys/class/net/eth1/statistics/rx_dropped', '12\n')
+  system.files.set('/proc/net/snmp', 'Ip: Forwarding ReasmFails\nIp: 1 4\n')
+  t.strictSame(readLinkCounters(system, 'eth1'), {
+    mtu: 1500,
+    interfaceDrops: 12,
+    reversePathDrops: undefined,
+    reassemblyFailures: 4
+  })
+  t.match(readLinkCounters(system, undefined), { mtu: undefined, interfaceDrops: undefined })
+  system.readText = () => {
+    throw systemError('EMFILE')
+  }
+  t.match(readLinkCounters(system, '../eth1'), { mtu: undefined, reassemblyFailures: undefined })
 })

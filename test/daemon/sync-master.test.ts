@@ -76,11 +76,16 @@ t.test('closing sends what is held, or gives it up where it is told to', async (
 
 t.test('sync_qlen_max and a blocked transport: exactly the counted connections are missing', async (t) => {
   const { master, sent, dropped, network, transport, clock } = await setUp({ sysctls: { syncQlenMax: 8 } })
+  const notices: NoticeEvent[] = []
+  master.on('notice', (notice) => notices.push(notice))
   await master.start()
   transport.block(0)
   for (let i = 0; i < 1000; i++) master.handleConnection(tcpConnection(i, { packets: 3 }))
   const lost = master.counters().dropped
   t.ok(lost > 500, `${lost} lost`)
+  const full = notices.filter(({ code }) => code === 'QUEUE_FULL')
+  t.equal(full.length, 1, 'one line a minute')
+  t.match(full[0]!.message, /queue of channel 0 is full: dropped 1 message with \d+ connections/)
   t.equal(
     dropped.reduce((sum, { connections }) => sum + connections, 0),
     lost

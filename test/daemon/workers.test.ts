@@ -10,6 +10,7 @@ import { REPORT_INTERVAL } from '../../src/daemon/workers/backup-worker.js'
 import { TableCopier } from '../../src/daemon/backup/copy-table.js'
 import { serveHttp } from '../../src/daemon/http/http-server.js'
 import { WALK_SLICE as PORTION } from '../../src/daemon/walk-table.js'
+import type { SenderReport } from '../../src/engine/backup/senders.js'
 import { mergeCounters, mergeCounts, mergeSenders, NO_COUNTERS } from '../../src/daemon/workers/merge-reports.js'
 import { splitChannels, verifyWorkers } from '../../src/daemon/workers/split-channels.js'
 import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/backup/sync-backup.js'
@@ -163,15 +164,25 @@ t.test('reports are added up: channels in order, senders by address and syncid, 
       eventsLost: 1
     }
   )
-  const sender = { address: '10.9.0.1', port: 1, syncid: 5, version: 1, messages: 2, connections: 3, age: 4 } as const
+  const sender: SenderReport = {
+    address: '10.9.0.1',
+    port: 1,
+    syncid: 5,
+    version: 1,
+    channels: [0],
+    largest: 100,
+    messages: 2,
+    connections: 3,
+    age: 4
+  }
   t.strictSame(
     mergeSenders([
       { senders: [sender, { ...sender, address: '10.9.0.2', age: 3.5 }], age: 0 },
       { senders: [{ ...sender, port: 2, age: 1 }], age: 500 },
-      { senders: [{ ...sender, port: 3, age: 9 }], age: 0 }
+      { senders: [{ ...sender, port: 3, channels: [2], largest: 300, age: 9 }], age: 0 }
     ]),
     [
-      { ...sender, port: 2, messages: 6, connections: 9, age: 1.5 },
+      { ...sender, port: 2, channels: [0, 2], largest: 300, messages: 6, connections: 9, age: 1.5 },
       { ...sender, address: '10.9.0.2', age: 3.5 }
     ]
   )
@@ -408,6 +419,39 @@ t.test('unknown drops of one worker are unknown drops of all', async (t) => {
     report: { ...NO_COUNTERS, counters: NO_COUNTERS, senders: [], size: 0 }
   })
   t.equal(pool.receiveDrops(), undefined)
+  await pool.close()
+})
+
+t.test('each worker counts its channels from 0: the pool shows those of the group, and who was ignored', async (t) => {
+  const { pool, threads } = poolOfTwo()
+  await pool.open()
+  const sender: SenderReport = {
+    address: '10.9.0.1',
+    port: 1,
+    syncid: 5,
+    version: 1,
+    channels: [0],
+    messages: 1,
+    connections: 1,
+    largest: 80,
+    age: 0
+  }
+  for (const [worker, thread] of threads.entries())
+    thread.emit('message', {
+      type: 'report',
+      report: {
+        counters: NO_COUNTERS,
+        senders: [sender],
+        ignored: worker === 0 ? [] : [{ ...sender, syncid: 6, reason: 'OTHER_SYNCID' }],
+        receiveDrops: 0,
+        tableCounts: [],
+        size: 0
+      }
+    })
+  const first = pool.senders()[0]!.channels
+  t.equal(first.length, 2)
+  t.equal(new Set(first).size, 2)
+  t.match(pool.ignored(), [{ reason: 'OTHER_SYNCID', syncid: 6, channels: [first[1]] }])
   await pool.close()
 })
 

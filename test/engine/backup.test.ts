@@ -383,11 +383,30 @@ t.test('senders are remembered with what they sent, and no more of them than the
   bench.send(message([record()], 1), 'a').wait(1000)
   bench.send(message([record(), record()], 2), 'b').wait(500)
   bench.send(message([record()], 1), 'a').wait(250)
-  const a = { address: 'a', port: 51113, syncid: 1, version: 1, messages: 2, connections: 2, age: 0.25 }
-  const b = { address: 'b', port: 51113, syncid: 2, version: 1, messages: 1, connections: 2, age: 0.75 }
+  const common = { port: 51113, version: 1, channels: [0], connections: 2 }
+  const a = { ...common, address: 'a', syncid: 1, messages: 2, largest: 44, age: 0.25 }
+  const b = { ...common, address: 'b', syncid: 2, messages: 1, largest: 80, age: 0.75 }
   t.strictSame(bench.engine.senders(), [a, b])
   for (let i = 0; i < 100; i++) bench.send(message0(0), `spoofed ${i}`)
   t.strictSame(bench.engine.senders().map(({ address, version }) => [address, version]), [['spoofed 99', 0], ['spoofed 98', 0]]) // prettier-ignore
+})
+
+t.test('senders whose messages are dropped whole are remembered, 64 of each reason', async (t) => {
+  const engine = new BackupEngine({ syncid: 7, accept: ['10.9.0.0/24'] })
+  const send = (address: string, syncid: number, channel: number): void =>
+    engine.handleDatagram(message([record()], syncid), { address, port: 9 }, 1000, channel)
+  send('10.9.0.1', 7, 0)
+  t.strictSame(engine.ignored(), [])
+  for (const channel of [0, 31, 32, 63]) send('10.9.0.2', 6, channel)
+  send('10.8.0.1', 7, 64)
+  t.match(engine.ignored(), [
+    { reason: 'OTHER_SYNCID', address: '10.9.0.2', syncid: 6, messages: 4, channels: [0, 31, 32, 63] },
+    { reason: 'NOT_ACCEPTED', address: '10.8.0.1', syncid: 7, messages: 1, channels: [0] }
+  ])
+  engine.handleDatagram(new Uint8Array(1), { address: '10.8.0.2', port: 9 }, 1000)
+  for (let i = 0; i < 200; i++) send(`10.7.0.${i}`, 7, 0)
+  t.equal(engine.ignored().length, 65)
+  t.equal(engine.senders().length, 1)
 })
 
 t.test('two that send with one syncid are told of once; one that follows another is a failover', async (t) => {

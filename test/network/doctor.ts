@@ -1,4 +1,5 @@
-// Two hosts in network namespaces, a fault in each pair, and the code of `ipvs-sync doctor` that names it within 10 s.
+// Two hosts in network namespaces, a fault in each pair, the code of `ipvs-sync doctor` that names it within 10 s, and the code
+// of the log line that names it within 10 s, or 30 s for silence.
 //
 //   npm run -s build && npm run -s build:tools && node .build/test/network/doctor.js [NAME ...]
 //
@@ -12,7 +13,18 @@ const main = fileURLToPath(new URL('../../../lib/cli/main.js', import.meta.url))
 /** Seconds that doctor observes: the demo's master sends about once a second. */
 const SECONDS = 6
 /** Pairs at work at a time. */
-const PARALLEL = 4
+const PARALLEL = 5
+/** Seconds until a log line is missing: 30 s of silence, and a margin for a busy machine. */
+const PATIENCE = 50
+/** Codes that a healthy pair logs. */
+const HARMLESS = new Set(['BUFFER', 'SENDER_NEW', 'SYNC_MAXLEN'])
+
+/** A process of a scenario and what it has written to standard error. */
+interface Started {
+  readonly host: 'A' | 'B'
+  readonly child: ChildProcess
+  log: string
+}
 
 interface Pair {
   readonly a: string
@@ -20,13 +32,19 @@ interface Pair {
   /** Runs a command in the namespace of a host; `A` is the master's. */
   readonly ip: (host: 'A' | 'B', ...command: string[]) => void
   /** Starts a process in the namespace of a host. */
-  readonly start: (host: 'A' | 'B', ...command: string[]) => ChildProcess
+  readonly start: (host: 'A' | 'B', ...command: string[]) => Started
+  /** The processes so far: the backup first, then the master. */
+  readonly started: readonly Started[]
 }
 
 interface Scenario {
   readonly name: string
   /** Code that doctor must report; undefined where it must report neither problem nor warning. */
   readonly code: string | undefined
+  /** Code of the line that a daemon must log; by default no other code than those of {@link HARMLESS} may be logged. */
+  readonly log?: string
+  /** Host whose daemon logs it; B, the backup's, by default. */
+  readonly logOn?: 'A' | 'B'
   /** Host that doctor runs on; B, the backup's, by default. */
   readonly on?: 'A' | 'B'
   readonly master?: readonly string[] | false
@@ -57,26 +75,29 @@ const SCENARIOS: readonly Scenario[] = [
     doctor: ['--sysctl', 'sync_ports=4']
   },
   // The faults of the trial.
-  { name: 'syncid', code: 'OTHER_SYNCID_ONLY', master: ['--syncid', '6'] },
+  { name: 'syncid', code: 'OTHER_SYNCID_ONLY', log: 'OTHER_SYNCID', master: ['--syncid', '6'] },
   {
     name: 'accept',
     code: 'SENDER_NOT_ACCEPTED',
+    log: 'NOT_ACCEPTED',
     backup: ['--accept', '10.8.0.0/24'],
     doctor: ['--accept', '10.8.0.0/24']
   },
   {
     name: 'accept-by-http',
     code: 'DAEMON_NOT_ACCEPTED',
+    log: 'NOT_ACCEPTED',
     backup: ['--accept', '10.8.0.0/24', '--http', '9848'],
     doctor: ['--http', '9848']
   },
-  { name: 'sync-ports', code: 'PORTS_BEYOND', master: ['--sysctl', 'sync_ports=4'] },
-  { name: 'group', code: 'OTHER_GROUP', master: ['--mcast-group', '224.0.0.99'] },
-  { name: 'port', code: 'OTHER_PORT', master: ['--mcast-port', '9000'] },
-  { name: 'nft', code: 'FIREWALL_DROPS', before: (pair) => nft(pair, drop) },
+  { name: 'sync-ports', code: 'PORTS_BEYOND', log: 'PORTS_BEYOND', master: ['--sysctl', 'sync_ports=4'] },
+  { name: 'group', code: 'OTHER_GROUP', log: 'NOTHING_RECEIVED', master: ['--mcast-group', '224.0.0.99'] },
+  { name: 'port', code: 'OTHER_PORT', log: 'NOTHING_RECEIVED', master: ['--mcast-port', '9000'] },
+  { name: 'nft', code: 'FIREWALL_DROPS', log: 'NOTHING_RECEIVED', before: (pair) => nft(pair, drop) },
   {
     name: 'rp-filter',
     code: 'RP_FILTER_DROPS',
+    log: 'RP_FILTER_DROPS',
     before: ({ ip }) => {
       ip('A', 'ip', 'addr', 'flush', 'dev', 'eth1')
       ip('A', 'ip', 'addr', 'add', '10.77.0.1/24', 'dev', 'eth1')
@@ -86,14 +107,47 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'path-mtu',
     code: 'MTU_BELOW_PEERS',
+    log: 'MTU_DROPS',
+    master: ['--rate', '200'],
     before: ({ ip }) => ip('B', 'ip', 'link', 'set', 'eth1', 'mtu', '1280')
   },
-  { name: 'maxlen', code: 'TOO_LARGE', backup: ['--sync-maxlen', '200'], doctor: ['--sync-maxlen', '200'] },
-  { name: 'peer-link-down', code: 'NO_CARRIER', after: ({ ip }) => ip('A', 'ip', 'link', 'set', 'eth1', 'down') },
-  { name: 'silence', code: 'NOTHING_RECEIVED', master: false },
+  {
+    name: 'both-mtu',
+    code: 'MTU_BELOW_PEERS',
+    log: 'SYNC_MAXLEN',
+    logOn: 'A',
+    before: ({ ip }) => {
+      for (const host of ['A', 'B'] as const) ip(host, 'ip', 'link', 'set', 'eth1', 'mtu', '1280')
+    }
+  },
+  {
+    name: 'maxlen',
+    code: 'TOO_LARGE',
+    log: 'MESSAGE_OVER_MAXLEN',
+    master: ['--rate', '200'],
+    backup: ['--sync-maxlen', '200'],
+    doctor: ['--sync-maxlen', '200']
+  },
+  {
+    name: 'peer-link-down',
+    code: 'NO_CARRIER',
+    log: 'INTERFACE_LOST',
+    after: ({ ip }) => ip('A', 'ip', 'link', 'set', 'eth1', 'down')
+  },
+  { name: 'silence', code: 'NOTHING_RECEIVED', log: 'NOTHING_RECEIVED', master: false },
+  {
+    name: 'master-stops',
+    code: 'NOTHING_RECEIVED',
+    log: 'SENDER_SILENT',
+    after: async ({ started }) => {
+      await setTimeout(5000)
+      started[1]!.child.kill('SIGTERM')
+    }
+  },
   {
     name: 'peer-typo',
     code: 'PEER_NOT_SENDING',
+    log: 'NOT_ACCEPTED',
     master: ['--peer', '10.9.0.2'],
     backup: ['--peer', '10.9.0.77'],
     doctor: ['--peer', '10.9.0.77']
@@ -101,6 +155,7 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'two-masters',
     code: 'TWO_MASTERS',
+    log: 'SYNCID_SHARED',
     after: ({ ip, start }) => {
       ip('B', 'ip', 'addr', 'add', '10.9.0.3/24', 'dev', 'eth1')
       ip('A', 'ip', 'link', 'add', 'mac0', 'link', 'eth1', 'type', 'macvlan', 'mode', 'bridge')
@@ -125,6 +180,7 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'iptables',
     code: 'FIREWALL_DROPS',
+    log: 'NOTHING_RECEIVED',
     before: ({ ip }) => ip('B', 'iptables', '-A', 'INPUT', '-p', 'udp', '--dport', '8848', '-j', 'DROP')
   },
   {
@@ -138,9 +194,45 @@ const SCENARIOS: readonly Scenario[] = [
     code: 'NO_MULTICAST',
     before: ({ ip }) => ip('B', 'ip', 'link', 'set', 'eth1', 'multicast', 'off')
   },
-  { name: 'interface-down', code: 'INTERFACE_DOWN', after: ({ ip }) => ip('B', 'ip', 'link', 'set', 'eth1', 'down') },
+  {
+    name: 'interface-down',
+    code: 'INTERFACE_DOWN',
+    log: 'INTERFACE_LOST',
+    after: ({ ip }) => ip('B', 'ip', 'link', 'set', 'eth1', 'down')
+  },
   { name: 'interface-missing', code: 'INTERFACE_MISSING', doctor: ['--mcast-interface', 'eth7'] },
-  { name: 'malformed', code: 'MALFORMED', after: ({ start }) => void start('A', process.execPath, '-e', garbage) },
+  {
+    name: 'malformed',
+    code: 'MALFORMED',
+    log: 'SIZE_MISMATCH',
+    after: ({ start }) => void start('A', process.execPath, '-e', garbage)
+  },
+  {
+    name: 'table-full',
+    code: 'DAEMON_TABLE_FULL',
+    log: 'TABLE_FULL',
+    backup: ['--max-connections', '5', '--http', '9848'],
+    doctor: ['--http', '9848']
+  },
+  {
+    name: 'fragments',
+    code: 'MTU_TOO_SMALL',
+    log: 'MESSAGES_FRAGMENTED',
+    master: ['--rate', '200', '--sync-maxlen', '3000'],
+    backup: ['--sync-maxlen', '3000']
+  },
+  {
+    name: 'socket-drops',
+    code: 'SOCKET_DROPS_BEFORE',
+    log: 'SOCKET_DROPS',
+    master: ['--rate', '20000'],
+    after: async ({ ip, started }) => {
+      const pid = String(started[0]!.child.pid)
+      ip('B', 'kill', '-STOP', pid)
+      await setTimeout(3000)
+      ip('B', 'kill', '-CONT', pid)
+    }
+  },
   {
     name: 'port-taken',
     code: 'PORT_TAKEN',
@@ -155,7 +247,7 @@ let next = 0
 async function runScenario(scenario: Scenario): Promise<string | undefined> {
   const number = next++
   const [a, b] = ['a', 'b'].map((side) => `doctor-${process.pid}-${number}${side}`) as [string, string]
-  const started: ChildProcess[] = []
+  const started: Started[] = []
   const inside = (host: 'A' | 'B', command: readonly string[]): string[] => [
     'netns',
     'exec',
@@ -168,9 +260,12 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
     ip: (host, ...command) => void execFileSync('ip', inside(host, command), { stdio: 'pipe' }),
     start: (host, ...command) => {
       const child = spawn('ip', inside(host, command), { stdio: ['pipe', 'ignore', 'pipe'] })
-      started.push(child)
-      return child
-    }
+      const one = { host, child, log: '' }
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (one.log += text))
+      started.push(one)
+      return one
+    },
+    started
   }
   try {
     for (const name of [a, b]) execFileSync('ip', ['netns', 'add', name])
@@ -194,7 +289,8 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
     await Promise.all(started.map(firstLine))
     await setTimeout(1000)
     await scenario.after?.(pair)
-    return await verdictOf(
+    const begin = Date.now()
+    const verdict = await verdictOf(
       scenario,
       inside(scenario.on ?? 'B', [
         process.execPath,
@@ -208,9 +304,15 @@ async function runScenario(scenario: Scenario): Promise<string | undefined> {
         ...(scenario.doctor ?? [])
       ])
     )
+    const { log, logOn = 'B' } = scenario
+    if (verdict !== undefined || log === undefined) return verdict ?? unexpected(scenario, started)
+    const isLogged = (): boolean => started.some(({ host, log: text }) => host === logOn && hasCode(text, log))
+    while (!isLogged() && Date.now() - begin < PATIENCE * 1000) await setTimeout(100)
+    if (isLogged()) return undefined
+    return `expected ${log} in the log of ${logOn}, got ${started.map(({ host, log: text }) => `${host}: ${text}`).join('')}`
   } finally {
-    for (const child of started) child.kill('SIGTERM')
-    for (const child of started) if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    for (const { child } of started) child.kill('SIGTERM')
+    for (const { child } of started) if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     for (const name of [a, b]) execFileSync('ip', ['netns', 'del', name])
   }
 }
@@ -219,9 +321,19 @@ const isRunning = (namespace: string): boolean =>
   execFileSync('ip', ['-n', namespace, '-o', 'link', 'show', 'eth1'], { encoding: 'utf8' }).includes('LOWER_UP')
 
 /** Waits until a process has written something to its log. */
-async function firstLine({ stderr }: ChildProcess): Promise<void> {
-  await once(stderr!, 'data')
-  stderr!.resume()
+async function firstLine(one: Started): Promise<void> {
+  while (one.log === '' && one.child.exitCode === null) await setTimeout(50)
+}
+
+/** A notice's code ends its line in brackets; a problem of a message stands in it. */
+const hasCode = (log: string, code: string): boolean => log.includes(`[${code}]`) || log.includes(`: ${code}, `)
+
+/** Names the codes that a healthy pair must not log. */
+function unexpected({ code, on }: Scenario, started: readonly Started[]): string | undefined {
+  if (code !== undefined || on !== undefined) return undefined
+  const codes = started.flatMap(({ log }) => [...log.matchAll(/\[([A-Z_]+)\]$/gm)].map(([, found]) => found!))
+  const faults = codes.filter((found) => !HARMLESS.has(found))
+  return faults.length === 0 ? undefined : `expected a silent log, got ${faults.join(', ')}`
 }
 
 async function verdictOf({ code }: Scenario, command: readonly string[]): Promise<string | undefined> {

@@ -22,6 +22,8 @@ async function serve(): Promise<HttpServer> {
         backup: {
           received: [[0, (received += 10)]],
           dropped: { OTHER_SYNCID: 2 },
+          beyondPorts: 0,
+          senders: 1,
           applied: 40,
           skipped: { TABLE_FULL: 1 },
           age: { '10.9.0.1': 0.5 },

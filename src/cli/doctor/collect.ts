@@ -9,6 +9,7 @@ import { readKernelTable } from '../../procfs/kernel-table.js'
 import { readLiveSysctls } from '../../procfs/read-sysctls.js'
 import { parseServices, SERVICES_FILE } from '../../procfs/services.js'
 import type { Sysctls } from '../../sysctl/index.js'
+import { parseCounter } from '../../transport/link-counters.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'
 import type { Connection } from '../../wire/connection.js'
 import { connectionFromRow } from '../../wire/row-values.js'
@@ -28,15 +29,7 @@ import {
 import { parseIptables, parseNft, type Ruleset } from './firewall-rules.js'
 import type { Host } from './host.js'
 import { captureLink, listenOnPorts } from './observe-link.js'
-import {
-  parseCounter,
-  parseDaemons,
-  parseIgmp,
-  parseIgmp6,
-  parseKeepalived,
-  parseMetrics,
-  parseUdp
-} from './parse-proc.js'
+import { parseDaemons, parseIgmp, parseIgmp6, parseKeepalived, parseMetrics, parseUdp } from './parse-proc.js'
 
 /** How facts are collected. */
 export interface CollectOptions {

@@ -67,13 +67,6 @@ function wordsOf(address: string, read: (word: string) => number): number[] {
   return address.match(/.{8}/g)!.map(read)
 }
 
-/** Reads a counter of `/proc/net/snmp` or `/proc/net/netstat`; undefined where the kernel has none of that name. */
-export function parseCounter(text: string, protocol: string, name: string): number | undefined {
-  const rows = text.split('\n').filter((line) => line.startsWith(`${protocol}:`))
-  const at = rows[0]?.split(' ').indexOf(name) ?? -1
-  return at < 0 ? undefined : Number(rows[1]?.split(' ')[at])
-}
-
 /** Reads `ipvsadm -L --daemon`. */
 export function parseDaemons(text: string): readonly KernelDaemon[] {
   return text.split('\n').flatMap((line) => {

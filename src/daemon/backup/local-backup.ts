@@ -8,7 +8,7 @@ import type { IpvsSyncError } from '../../errors.js'
 import { BackupEngine } from '../../engine/backup/backup.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
 import type { BackupEngineOptions } from '../../engine/backup/options.js'
-import type { SenderReport } from '../../engine/backup/senders.js'
+import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js'
 import type { EngineEvent } from '../../engine/events.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable, TableCount } from '../../table/connection-table.js'
@@ -52,6 +52,8 @@ export interface BackupWork {
   counters(): BackupCounters
   /** As `SyncBackup.senders`. */
   senders(): SenderReport[]
+  /** As `SyncBackup.ignored`. */
+  ignored(): IgnoredSender[]
   /** As `SyncBackup.receiveDrops`. */
   receiveDrops(): number | undefined
   /** As `ConnectionTable.counts`. */
@@ -135,6 +137,10 @@ export class LocalBackup implements BackupWork {
   senders(): SenderReport[] {
     this.#engine.handleTimeout(this.#clock.now())
     return this.#engine.senders()
+  }
+
+  ignored(): IgnoredSender[] {
+    return this.#engine.ignored()
   }
 
   receiveDrops(): number | undefined {

@@ -5,23 +5,27 @@
  */
 
 import { EventEmitter } from 'node:events'
+import { networkHolds, type Network } from '../../addresses.js'
 import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import { IpvsSyncError } from '../../errors.js'
 import { BackupEngine } from '../../engine/backup/backup.js'
-import { DEFAULT_MAX_CONNECTIONS, type BackupEngineOptions } from '../../engine/backup/options.js'
+import { DEFAULT_MAX_CONNECTIONS, parseAccepted, type BackupEngineOptions } from '../../engine/backup/options.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
-import type { SenderReport } from '../../engine/backup/senders.js'
+import { SenderBook, type IgnoredSender, type SenderReport } from '../../engine/backup/senders.js'
 import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '../../engine/events.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable, TableCount } from '../../table/connection-table.js'
 import { backupSyncMaxlen, heldSyncMaxlen } from '../../transport/sync-maxlen.js'
 import { ownAddresses } from '../../transport/interfaces.js'
+import { readLinkCounters } from '../../transport/link-counters.js'
+import { PortsBeyond } from '../../transport/ports-beyond.js'
 import { nodeSystem } from '../../transport/system.js'
-import type { ReceivingTransport } from '../../transport/transport.js'
+import type { ReceivingTransport, Sender } from '../../transport/transport.js'
 import type { Milliseconds } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
 import { SYNC_PORT, type FlagChecks } from '../../wire/constants.js'
+import { MessageView } from '../../wire/message-view.js'
 import { WorkerPool, type PoolOutlets } from '../workers/worker-pool.js'
 import type { Clock } from '../clock.js'
 import { BackupMonitor } from './backup-monitor.js'
@@ -100,6 +104,8 @@ export interface SyncBackupEvents {
 
 /** Interval between two checks of the figures. */
 const MONITOR_INTERVAL: Milliseconds = 1000
+/** Senders on ports beyond sync_ports that are remembered. */
+const MAX_BEYOND = 16
 
 /**
  * Keeps the connections that masters announce.
@@ -120,6 +126,10 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   readonly #life: Lifecycle
   readonly #started: Sysctls
   readonly #monitor: BackupMonitor
+  readonly #accepted: readonly Network[]
+  readonly #view = new MessageView()
+  readonly #beyond = new SenderBook(MAX_BEYOND)
+  #portsBeyond: PortsBeyond | undefined
   #unwatch: () => void = () => undefined
   #sysctls: Sysctls
   #description = ''
@@ -142,7 +152,14 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
       lost: (error) => this.#lost(error)
     }
     this.#work = this.workers > 0 ? this.#pool(outlets) : this.#local(outlets)
-    this.#monitor = new BackupMonitor({ syncid: options.syncid ?? 0, description: () => this.#description })
+    this.#accepted = parseAccepted(options.accept ?? [])
+    this.#monitor = new BackupMonitor({
+      syncid: options.syncid ?? 0,
+      port: options.mcastPort ?? SYNC_PORT,
+      channels: this.#sysctls.syncPorts,
+      maxConnections: this.maxConnections,
+      description: () => this.#description
+    })
     this.#followListeners()
     this.#life = new Lifecycle({
       open: () => this.#open(),
@@ -163,6 +180,12 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   /** How many connections it has. */
   get size(): number {
     return this.#work.size
+  }
+
+  /** Maximum number of connections: of all workers where there are some. */
+  get maxConnections(): number {
+    const { table, maxConnections = DEFAULT_MAX_CONNECTIONS } = this.#options
+    return table?.maxConnections ?? maxConnections * Math.max(this.workers, 1)
   }
 
   /** Whether the sockets are open. */
@@ -220,6 +243,16 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     return this.#work.senders()
   }
 
+  /** Senders whose messages were dropped because of their syncid or address, the latest first; at most 64 of each reason. */
+  ignored(): IgnoredSender[] {
+    return this.#work.ignored()
+  }
+
+  /** Senders of messages of ours to ports beyond sync_ports, which are not received: a master with a larger sync_ports. */
+  sendersBeyond(): SenderReport[] {
+    return this.#beyond.report(this.#clock.now())
+  }
+
   /** Messages that the receive buffers had no room for; undefined where the system does not tell. */
   receiveDrops(): number | undefined {
     return this.#work.receiveDrops()
@@ -266,15 +299,34 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   async #open(): Promise<void> {
     this.#description = await this.#work.open()
+    if (this.#options.mcastInterface !== undefined) {
+      this.#portsBeyond = new PortsBeyond(udpOptionsOf(this.#options, this.#started), this.#options.system)
+      await this.#portsBeyond.open((bytes, from, channel) => this.#receiveBeyond(bytes, from, channel))
+    }
     this.#watch()
+  }
+
+  /** Counts what the channels that we do not receive would have brought. */
+  #receiveBeyond(bytes: Uint8Array, from: Sender, channel: number): void {
+    const { syncid = 0 } = this.#options
+    const view = this.#view
+    const isOurs = view.reset(bytes) && view.count > 0 && (syncid === 0 || view.syncid === syncid)
+    const { address } = from
+    if (!isOurs || (this.#accepted.length > 0 && !this.#accepted.some((network) => networkHolds(network, address))))
+      return
+    this.#beyond.record(from, view.syncid, view.version, bytes.length, channel, this.#clock.now())
   }
 
   /** Compares the figures every second, and reports what changed. */
   #watch(): void {
+    const { mcastInterface, system = nodeSystem } = this.#options
     const figures = {
       counters: this.counters(),
       senders: this.senders(),
-      receiveDrops: this.receiveDrops()
+      ignored: this.ignored(),
+      beyond: this.sendersBeyond(),
+      receiveDrops: this.receiveDrops(),
+      link: readLinkCounters(system, mcastInterface)
     }
     for (const notice of this.#monitor.check(figures, this.#clock.now())) callUser(() => this.emit('notice', notice))
     this.#unwatch = this.#clock.after(MONITOR_INTERVAL, () => this.#watch())
@@ -282,6 +334,7 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   async #close(): Promise<void> {
     this.#unwatch()
+    await this.#portsBeyond?.close()
     await this.#work.close()
     callUser(() => this.emit('close'))
   }

@@ -29,6 +29,10 @@ export interface BackupMetrics {
   readonly applied: number
   /** Connections skipped, by reason. */
   readonly skipped: ByLabel
+  /** Messages to ports beyond sync_ports. */
+  readonly beyondPorts: number
+  /** Senders of the last 30 s. */
+  readonly senders: number
   /** Seconds since the last message, by sender's address. */
   readonly age: ByLabel
   /** Datagrams that the receive buffers had no room for; undefined where the system does not tell. */
@@ -69,6 +73,10 @@ export interface MetricsSnapshot {
   readonly master?: MasterMetrics
   readonly backup?: BackupMetrics
   readonly agent?: AgentMetrics
+  /** Notices, by code. */
+  readonly notices?: ByLabel
+  /** Ceiling of the tables; undefined where it is not known. */
+  readonly tableLimit?: number
   readonly table: readonly TableMetrics[]
 }
 
@@ -146,6 +154,34 @@ const DEFINITIONS: readonly Definition[] = [
     labels: ['protocol', 'origin'],
     samples: ({ table }) =>
       table.map(({ protocol, origin, connections }) => ({ labels: { protocol, origin }, value: connections }))
+  },
+  {
+    name: 'ipvs_sync_table_limit',
+    help: 'Maximum number of connections in the table.',
+    type: Gauge,
+    labels: [],
+    samples: ({ tableLimit }) => single(tableLimit)
+  },
+  {
+    name: 'ipvs_sync_notices_total',
+    help: 'Notices of the log, by code.',
+    type: Counter,
+    labels: ['code'],
+    samples: ({ notices }) => byLabel('code', notices)
+  },
+  {
+    name: 'ipvs_sync_messages_beyond_ports_total',
+    help: 'Messages of our syncid to ports beyond sync_ports, which are not received.',
+    type: Counter,
+    labels: [],
+    samples: ({ backup }) => single(backup?.beyondPorts)
+  },
+  {
+    name: 'ipvs_sync_senders',
+    help: 'Senders whose last message is less than 30 s old.',
+    type: Gauge,
+    labels: [],
+    samples: ({ backup }) => single(backup?.senders)
   },
   {
     name: 'ipvs_sync_last_message_seconds',

@@ -11,7 +11,8 @@ import type { ConnectionTable } from '../../table/connection-table.js'
 import { walkTable } from '../walk-table.js'
 import type { HttpView } from './http-server.js'
 import { mergeCounts } from '../workers/merge-reports.js'
-import type { AgentMetrics, BackupMetrics, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
+import type { AgentMetrics, BackupMetrics, ByLabel, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
+import { SILENCE } from '../backup/backup-monitor.js'
 import type { SyncBackup } from '../backup/sync-backup.js'
 import type { SyncMaster } from '../master/sync-master.js'
 
@@ -31,17 +32,19 @@ export interface Roles {
  *
  * @param roles - What runs here.
  * @param procLines - Prints connections as `/proc/net/ip_vs_conn_sync` does, header first.
+ * @param notices - Notices until now by code: a live count.
  */
 export function viewOf(
   roles: Roles,
-  procLines: (connections: Iterable<TableConnection>) => Iterable<string>
+  procLines: (connections: Iterable<TableConnection>) => Iterable<string>,
+  notices: ByLabel = {}
 ): HttpView {
   return {
     ready: () => (roles.master?.listening ?? true) && (roles.backup?.ready ?? true),
     status: () => statusOf(roles),
     connections: () => connectionsOf(roles),
     procLines: () => procLinesOf(roles, procLines),
-    metrics: () => snapshotOf(roles)
+    metrics: () => snapshotOf(roles, notices)
   }
 }
 
@@ -85,12 +88,14 @@ async function* procLinesOf(
   for await (const portion of portionsOf(roles)) yield* [...print(portion)].slice(1)
 }
 
-function snapshotOf(roles: Roles): MetricsSnapshot {
+function snapshotOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
   const { master, backup, agent } = roles
   return {
     ...(master !== undefined && { master: masterMetrics(master) }),
     ...(backup !== undefined && { backup: backupMetrics(backup) }),
     ...(agent !== undefined && { agent: agent.metrics() }),
+    notices,
+    tableLimit: tableLimitOf(roles),
     table: tableMetrics(roles)
   }
 }
@@ -106,8 +111,24 @@ function masterMetrics(master: SyncMaster): MasterMetrics {
 
 function backupMetrics(backup: SyncBackup): BackupMetrics {
   const { received, dropped, applied, skipped } = backup.counters()
-  const age = Object.fromEntries(measuredSenders(backup.senders()).map((sender) => [sender.address, sender.age]))
-  return { received, dropped, applied, skipped, age, socketDrops: backup.receiveDrops(), directing: backup.directing }
+  const senders = backup.senders()
+  return {
+    received,
+    dropped,
+    applied,
+    skipped,
+    beyondPorts: backup.sendersBeyond().reduce((sum, { messages }) => sum + messages, 0),
+    senders: senders.filter(({ age }) => age < SILENCE).length,
+    age: Object.fromEntries(measuredSenders(senders).map((sender) => [sender.address, sender.age])),
+    socketDrops: backup.receiveDrops(),
+    directing: backup.directing
+  }
+}
+
+/** Ceiling of all tables together. */
+function tableLimitOf(roles: Roles): number {
+  const here = Array.from(tablesOf(roles), ({ maxConnections }) => maxConnections)
+  return [...here, remoteOf(roles)?.maxConnections ?? 0].reduce((sum, limit) => sum + limit, 0)
 }
 
 /**

@@ -14,9 +14,9 @@ import type { MasterAnswer, MasterCounters } from '../../engine/master/counters.
 import { MasterEngine } from '../../engine/master/master.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
-import { masterSyncMaxlen } from '../../transport/sync-maxlen.js'
+import { masterSyncMaxlen, type DefaultSyncMaxlen } from '../../transport/sync-maxlen.js'
 import type { SendingTransport } from '../../transport/transport.js'
-import type { Milliseconds } from '../../units.js'
+import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
 import type { Clock } from '../clock.js'
@@ -66,6 +66,8 @@ const INPUTS_A_LOOK = 8
 /** How long a close waits for a socket that takes nothing. */
 const GRACE: Milliseconds = 2000
 const CLOSE_LOOK: Milliseconds = 5
+/** Reports of a full queue are at least this far apart. */
+const QUEUE_INTERVAL: Milliseconds = 60_000
 
 /**
  * Announces connections to backups.
@@ -92,6 +94,9 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   readonly #started: Sysctls
   #sysctls: Sysctls
   #inputs = 0
+  /** Losses to full queues since the last report. */
+  readonly #lost = { messages: 0, connections: 0 }
+  #lossReportedAt: TimestampMs = -Infinity
 
   /**
    * @param options - Options.
@@ -100,14 +105,14 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   constructor(options: SyncMasterOptions) {
     super()
     demandKnownOptions(options, OPTIONS)
-    const { syncid = 0, syncMaxlen, expires = true } = options
+    const { syncid = 0, expires = true } = options
     this.#sysctls = verifySysctls(options.sysctls ?? {})
     this.#started = this.#sysctls
     this.#options = options
     this.#clock = clockOf(options)
     this.table = tableOf(options)
     this.#transport = options.transport ?? this.#sockets(syncid)
-    const maxlen = syncMaxlen === undefined ? defaultMaxlen(options, this.#sysctls) : given(syncMaxlen)
+    const maxlen = maxlenOf(options, this.#sysctls)
     const overhead = sealOverhead(options)
     this.#startNotice = `sync_maxlen is ${maxlen.reason}${overhead > 0 ? `, ${overhead} of them for the seal` : ''}`
     demandChannels(this.#transport, this.#sysctls)
@@ -286,8 +291,23 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
 
   #tell(event: EngineEvent): void {
     if (event.type === 'connection') this.emit('expired', event)
-    else if (event.type === 'dropped') this.emit('dropped', event)
-    else if (event.type === 'notice') this.emit('notice', event)
+    else if (event.type === 'dropped') {
+      this.emit('dropped', event)
+      this.#reportLoss(event)
+    } else if (event.type === 'notice') this.emit('notice', event)
+  }
+
+  /** A full queue loses many messages in a row: the first is reported, and a minute later the sum of the others. */
+  #reportLoss({ channel, messages, connections }: DroppedEvent): void {
+    this.#lost.messages += messages
+    this.#lost.connections += connections
+    const now = this.#clock.now()
+    if (now - this.#lossReportedAt < QUEUE_INTERVAL) return
+    const { messages: lost, connections: inThem } = this.#lost
+    const text = `the queue of channel ${channel} is full: dropped ${counted(lost, 'message')} with ${counted(inThem, 'connection')}; raise sync_qlen_max, or check what keeps the interface from sending`
+    this.#notice('QUEUE_FULL', text)
+    Object.assign(this.#lost, { messages: 0, connections: 0 })
+    this.#lossReportedAt = now
   }
 
   #notice(code: string, message: string): void {
@@ -299,12 +319,14 @@ export class SyncMaster extends EventEmitter<SyncMasterEvents> {
   }
 }
 
-function defaultMaxlen(options: SyncMasterOptions, sysctls: Sysctls): ReturnType<typeof masterSyncMaxlen> {
-  if (options.transport !== undefined) return masterSyncMaxlen('ipv4', undefined)
-  const { family, mtu } = linkOf(options, sysctls)
-  return masterSyncMaxlen(family, mtu)
-}
-
-function given(bytes: number): ReturnType<typeof masterSyncMaxlen> {
-  return { bytes, reason: `${bytes} bytes, as it was set` }
+/** The largest message: as set, or what the interface carries; a given transport has no interface that matters. */
+function maxlenOf(options: SyncMasterOptions, sysctls: Sysctls): DefaultSyncMaxlen {
+  const { syncMaxlen: bytes, transport } = options
+  const { family, mtu } =
+    transport === undefined ? linkOf(options, sysctls) : { family: 'ipv4' as const, mtu: undefined }
+  const carried = masterSyncMaxlen(family, mtu)
+  if (bytes === undefined) return carried
+  const fits = mtu === undefined || bytes <= mtu - (family === 'ipv4' ? 28 : 48)
+  const fate = fits ? '' : `; an MTU of ${mtu} bytes carries it in fragments, and one lost fragment loses the message`
+  return { bytes, reason: `${bytes} bytes, as set${fate}` }
 }

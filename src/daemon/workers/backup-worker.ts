@@ -158,6 +158,7 @@ export class BackupWorker {
       report: {
         counters: { ...counters, eventsLost: counters.eventsLost + lost },
         senders,
+        ignored: backup.ignored(),
         receiveDrops: backup.receiveDrops(),
         tableCounts: backup.tableCounts(),
         size: backup.size

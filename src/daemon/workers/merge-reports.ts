@@ -5,7 +5,7 @@
  */
 
 import type { BackupCounters } from '../../engine/backup/counters.js'
-import type { SenderReport } from '../../engine/backup/senders.js'
+import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js'
 import type { TableCount } from '../../table/table-count.js'
 import type { Milliseconds } from '../../units.js'
 
@@ -16,8 +16,8 @@ export interface CountersPart {
 }
 
 /** Senders as a worker saw them, and how long ago. */
-export interface SendersPart {
-  readonly senders: readonly SenderReport[]
+export interface SendersPart<Sender extends SenderReport = SenderReport> {
+  readonly senders: readonly Sender[]
   readonly age: Milliseconds
 }
 
@@ -57,12 +57,14 @@ export function mergeCounters(parts: readonly CountersPart[]): BackupCounters {
   }
 }
 
-/** One line for each address and syncid: messages added up, the rest from whoever heard it last. Last heard first. */
-export function mergeSenders(parts: readonly SendersPart[]): SenderReport[] {
-  const merged = new Map<string, SenderReport>()
+/** Merges reports of one address and syncid: sums of what is counted, the rest of the latest. The latest comes first. */
+export function mergeSenders<Sender extends SenderReport | IgnoredSender>(
+  parts: readonly SendersPart<Sender>[]
+): Sender[] {
+  const merged = new Map<string, Sender>()
   for (const { senders, age } of parts) {
     for (const sender of senders) {
-      const key = `${sender.address} ${sender.syncid}`
+      const key = `${sender.address} ${sender.syncid} ${'reason' in sender ? sender.reason : ''}`
       merged.set(key, joinSenders({ ...sender, age: sender.age + age / 1000 }, merged.get(key)))
     }
   }
@@ -80,10 +82,16 @@ export function mergeCounts(parts: readonly (readonly TableCount[])[]): TableCou
   return [...merged.values()]
 }
 
-function joinSenders(one: SenderReport, other: SenderReport | undefined): SenderReport {
+function joinSenders<Sender extends SenderReport>(one: Sender, other: Sender | undefined): Sender {
   if (other === undefined) return one
   const latest = one.age <= other.age ? one : other
-  return { ...latest, messages: one.messages + other.messages, connections: one.connections + other.connections }
+  return {
+    ...latest,
+    channels: [...new Set([...one.channels, ...other.channels])].sort((a, b) => a - b),
+    messages: one.messages + other.messages,
+    connections: one.connections + other.connections,
+    largest: Math.max(one.largest, other.largest)
+  }
 }
 
 /** A worker leaves out its channels after the last that heard anything, and so does the whole. */

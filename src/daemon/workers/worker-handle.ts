@@ -42,6 +42,7 @@ const CLOSING: Milliseconds = 5000
 const NO_REPORT: WorkerReport = {
   counters: NO_COUNTERS,
   senders: [],
+  ignored: [],
   receiveDrops: 0,
   tableCounts: [],
   size: 0

@@ -10,7 +10,7 @@
 import { IpvsSyncError, type ErrorCode } from '../../errors.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
 import type { BackupEngineOptions } from '../../engine/backup/options.js'
-import type { SenderReport } from '../../engine/backup/senders.js'
+import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js'
 import type { EngineEvent } from '../../engine/events.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import type { TableCount } from '../../table/table-count.js'
@@ -66,6 +66,7 @@ export type WorkerEvent = EngineEvent | { readonly type: 'error'; readonly error
 export interface WorkerReport {
   readonly counters: BackupCounters
   readonly senders: readonly SenderReport[]
+  readonly ignored: readonly IgnoredSender[]
   readonly receiveDrops: number | undefined
   readonly tableCounts: readonly TableCount[]
   readonly size: number

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads'
 import { LRUCache } from 'lru-cache'
 import { IpvsSyncError } from '../../errors.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
-import type { SenderReport } from '../../engine/backup/senders.js'
+import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable, TableCount } from '../../table/connection-table.js'
 import { describePlan, planUdp } from '../../transport/udp-options.js'
@@ -19,7 +19,7 @@ import { systemClock, type Clock } from '../clock.js'
 import { WorkerHandle, type WorkerThread } from './worker-handle.js'
 import type { BackupOutlets, BackupWork, Wanted } from '../backup/local-backup.js'
 import { mergeCounters, mergeCounts, mergeSenders } from './merge-reports.js'
-import { unpackError, type WorkerEvent, type WorkerTask } from './worker-messages.js'
+import { unpackError, type WorkerEvent, type WorkerReport, type WorkerTask } from './worker-messages.js'
 
 /** Who hears of what happens to a pool. */
 export interface PoolOutlets extends BackupOutlets {
@@ -106,10 +106,11 @@ export class WorkerPool implements BackupWork {
   }
 
   senders(): SenderReport[] {
-    const now = this.#clock.now()
-    return mergeSenders(
-      this.#posts.map(({ member, reportedAt }) => ({ senders: member.report.senders, age: now - reportedAt }))
-    )
+    return this.#merge((report) => report.senders)
+  }
+
+  ignored(): IgnoredSender[] {
+    return this.#merge((report) => report.ignored)
   }
 
   receiveDrops(): number | undefined {
@@ -124,6 +125,23 @@ export class WorkerPool implements BackupWork {
 
   async *portions(): AsyncGenerator<readonly TableConnection[]> {
     for (const { member } of this.#posts) yield* member.portions()
+  }
+
+  /** Merges the senders of all workers. Each worker counts its channels from 0. */
+  #merge<Sender extends SenderReport>(pick: (report: WorkerReport) => readonly Sender[]): Sender[] {
+    const now = this.#clock.now()
+    let first = 0
+    return mergeSenders(
+      this.#posts.map(({ member, channels, reportedAt }) => {
+        const offset = first
+        first += channels
+        const senders = pick(member.report).map((sender) => ({
+          ...sender,
+          channels: sender.channels.map((channel) => offset + channel)
+        }))
+        return { senders, age: now - reportedAt }
+      })
+    )
   }
 
   #start(task: WorkerTask, worker: number): Post {

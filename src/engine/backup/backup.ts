@@ -23,7 +23,7 @@ import {
   type BackupSettings
 } from './options.js'
 import { isOfOther, warningOf } from './problems.js'
-import { SenderBook, type Sender, type SenderReport } from './senders.js'
+import { SenderBook, type IgnoredSender, type Sender, type SenderReport } from './senders.js'
 import { defaultTimeout } from './timeouts.js'
 import type { Engine } from '../engine.js'
 import { EventQueue, listenerNotice, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
@@ -50,6 +50,8 @@ const {
 /** Entries of the timer wheel visited with each datagram, and by handleTimeout. */
 const EXPIRY_WITH_DATAGRAM = 256
 const EXPIRY_BUDGET = 500
+/** Senders of dropped messages that are stored, for each reason. */
+const MAX_IGNORED = 64
 /** Flags of version 0 that an old receiver keeps: all 16 bits but HASHED. */
 const LEGACY_V0_MASK = 0xffff & ~FLAG_HASHED
 
@@ -76,6 +78,8 @@ export class BackupEngine implements Engine<EngineEvent> {
   readonly #events: EventQueue
   readonly #tally = new BackupTally()
   readonly #senders: SenderBook
+  readonly #otherSyncid = new SenderBook(MAX_IGNORED)
+  readonly #notAccepted = new SenderBook(MAX_IGNORED)
   readonly #keepsUnknownFlags: boolean
   readonly #expires: boolean
   #hasConnectionEvents: boolean
@@ -130,7 +134,10 @@ export class BackupEngine implements Engine<EngineEvent> {
     this.#advance(nowMs, EXPIRY_WITH_DATAGRAM)
     if (this.#closed) this.#drop(DROP.CLOSED)
     else if (this.#accepts(from.address)) this.#receive(bytes, from, channel)
-    else this.#drop(DROP.NOT_ACCEPTED)
+    else {
+      this.#drop(DROP.NOT_ACCEPTED)
+      this.#ignore(this.#notAccepted, this.#reader.readHeader(bytes), bytes, from, channel)
+    }
   }
 
   /** Takes the time: connections expire. */
@@ -186,6 +193,14 @@ export class BackupEngine implements Engine<EngineEvent> {
     return this.#senders.report(this.#now)
   }
 
+  /** Returns the senders whose messages were dropped whole, the latest first; at most 64 of each reason are stored. */
+  ignored(): IgnoredSender[] {
+    return [
+      ...this.#otherSyncid.report(this.#now).map((sender) => ({ ...sender, reason: 'OTHER_SYNCID' as const })),
+      ...this.#notAccepted.report(this.#now).map((sender) => ({ ...sender, reason: 'NOT_ACCEPTED' as const }))
+    ]
+  }
+
   #advance(now: TimestampMs, budget: number): void {
     if (now > this.#now) this.#now = now
     this.table.advance(this.#now, this.#expires ? budget : 0, this.#onExpired)
@@ -203,21 +218,28 @@ export class BackupEngine implements Engine<EngineEvent> {
     const other = isOfOther(bytes, this.syncid)
     const message = other ? this.#reader.readHeader(bytes) : this.#reader.read(bytes)
     this.#tally.receive(channel & (MAX_CHANNELS - 1), message.version)
-    if (other) this.#drop(DROP.OTHER_SYNCID)
-    else this.#process(message, bytes, from)
+    if (other) {
+      this.#drop(DROP.OTHER_SYNCID)
+      this.#ignore(this.#otherSyncid, message, bytes, from, channel)
+    } else this.#process(message, bytes, from, channel)
   }
 
-  #process(message: ReadResult, bytes: Uint8Array, from: From): void {
+  #ignore(book: SenderBook, { syncid, version }: ReadResult, bytes: Uint8Array, from: From, channel: number): void {
+    book.record(from, syncid, version, bytes.length, channel & (MAX_CHANNELS - 1), this.#now)
+  }
+
+  #process(message: ReadResult, bytes: Uint8Array, from: From, channel: number): void {
     const { count, fault, faultOffset, records } = message
-    if (records > 0 || fault === 0 || count > 0) this.#recordSender(message, bytes, from)
+    if (records > 0 || fault === 0 || count > 0) this.#recordSender(message, bytes, from, channel)
     if (records > 0) this.#apply(message, from)
     if (fault !== 0) this.#reportProblem(fault, faultOffset, count > 0 ? records : -1, from)
     const warning = warningOf(message, bytes)
     if (warning !== 0) this.#reportProblem(warning, 0, -1, from)
   }
 
-  #recordSender({ syncid, version, records }: ReadResult, bytes: Uint8Array, from: From): void {
-    const sender = this.#senders.record(from, syncid, version, this.#now)
+  #recordSender({ syncid, version, records }: ReadResult, bytes: Uint8Array, from: From, channel: number): void {
+    const lane = channel & (MAX_CHANNELS - 1)
+    const sender = this.#senders.record(from, syncid, version, bytes.length, lane, this.#now)
     sender.connections += records
     const rival = this.#senders.rivalOf(sender, this.#now)
     if (rival !== undefined) {

@@ -5,7 +5,7 @@
  */
 
 import { LRUCache } from 'lru-cache'
-import type { Milliseconds, Seconds, TimestampMs } from '../../units.js'
+import type { Bytes, Milliseconds, Seconds, TimestampMs } from '../../units.js'
 import type { From } from '../events.js'
 
 /** One sender of one syncid. */
@@ -18,12 +18,22 @@ export interface SenderReport {
   readonly syncid: number
   /** Version of its last message. */
   readonly version: 0 | 1
+  /** Channels of its messages, ascending. */
+  readonly channels: readonly number[]
   /** Messages that were accepted. */
   readonly messages: number
   /** Connections in them, skipped ones included. */
   readonly connections: number
+  /** UDP payload of its largest message. */
+  readonly largest: Bytes
   /** Time since its last message. */
   readonly age: Seconds
+}
+
+/** A sender whose messages are dropped, and why. */
+export interface IgnoredSender extends SenderReport {
+  /** `OTHER_SYNCID`: none of ours. `NOT_ACCEPTED`: outside the list of accepted networks. */
+  readonly reason: 'OTHER_SYNCID' | 'NOT_ACCEPTED'
 }
 
 /** A sender as it is stored. */
@@ -34,6 +44,10 @@ export interface Sender {
   version: 0 | 1
   messages: number
   connections: number
+  largest: Bytes
+  /** Channels 0…31 and 32…63 as bits. */
+  lowChannels: number
+  highChannels: number
   lastMs: TimestampMs
   /** A notice about its too large messages was given. */
   isOversizeReported: boolean
@@ -61,14 +75,17 @@ export class SenderBook {
     this.#senders = new LRUCache({ max: most })
   }
 
-  /** Records a message and returns its sender. */
-  record(from: From, syncid: number, version: 0 | 1, now: TimestampMs): Sender {
+  /** Records a message of `length` bytes, and returns its sender. */
+  record(from: From, syncid: number, version: 0 | 1, length: Bytes, channel: number, now: TimestampMs): Sender {
     const last = this.#last
     const sender = last?.address === from.address && last.syncid === syncid ? last : this.#find(from, syncid)
     this.#last = sender
     sender.port = from.port
     sender.version = version
     sender.messages++
+    if (length > sender.largest) sender.largest = length
+    if (channel < 32) sender.lowChannels |= 1 << channel
+    else sender.highChannels |= 1 << (channel - 32)
     sender.lastMs = now
     return sender
   }
@@ -98,14 +115,16 @@ export class SenderBook {
 
   /** Returns all stored senders, the latest first. */
   report(now: TimestampMs): SenderReport[] {
-    return Array.from(this.#senders.values(), ({ address, port, syncid, version, messages, connections, lastMs }) => ({
-      address,
-      port,
-      syncid,
-      version,
-      messages,
-      connections,
-      age: Math.max(0, now - lastMs) / 1000
+    return Array.from(this.#senders.values(), (sender) => ({
+      address: sender.address,
+      port: sender.port,
+      syncid: sender.syncid,
+      version: sender.version,
+      channels: [...bitsOf(sender.lowChannels, 0), ...bitsOf(sender.highChannels, 32)],
+      messages: sender.messages,
+      connections: sender.connections,
+      largest: sender.largest,
+      age: Math.max(0, now - sender.lastMs) / 1000
     })).sort((a, b) => a.age - b.age)
   }
 
@@ -120,10 +139,19 @@ export class SenderBook {
       version: 1,
       messages: 0,
       connections: 0,
+      largest: 0,
+      lowChannels: 0,
+      highChannels: 0,
       lastMs: 0,
       isOversizeReported: false
     }
     this.#senders.set(key, sender)
     return sender
   }
+}
+
+function bitsOf(bits: number, first: number): number[] {
+  return Array.from({ length: 32 }, (_, bit) => bit)
+    .filter((bit) => (bits & (1 << bit)) !== 0)
+    .map((bit) => first + bit)
 }
