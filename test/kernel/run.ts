@@ -1,25 +1,35 @@
-// npm run test:kernel: boots a Linux kernel for each scenario and lets it judge us. See docs/conformance.md.
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+// npm run test:kernel: boots a Linux kernel for each scenario and compares it with the package. See docs/conformance.md.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { boot, type Boot } from './harness/boot.js'
-import { missingOf, missingPackages } from './harness/packages.js'
+import { findKernel, type GuestKernel } from './harness/guest-kernel.js'
+import { missingOf } from './harness/packages.js'
+import { recordRun } from './harness/recorded-runs.js'
 import type { Scenario } from './harness/scenario.js'
-import { summary } from './harness/summary.js'
+import { passed, summary } from './harness/summary.js'
 
-const USAGE = `usage: npm run test:kernel -- [--list] [--keep] [--seed N] [--jobs N] [SCENARIO…]
-  SCENARIO   runs those whose name contains the word; all of them unless given
-  --keep     keeps the guests' output, which else is kept only where something fails
-  --seed     seed of the generators; 1 unless given
-  --jobs     guests at a time; 2 unless given`
+const USAGE = `usage: npm run test:kernel -- [OPTION…] [SCENARIO…]
+  SCENARIO          runs those whose name contains the word; all of them by default
+  --kernel PACKAGE  Debian package or metapackage of the kernel: linux-image-amd64, linux-image-6.12-amd64…;
+                    it is downloaded, not installed, and run under QEMU; user-mode-linux by default
+  --skip SCENARIO   leaves out a scenario by its whole name; can be repeated
+  --list            lists the scenarios
+  --keep            keeps the guests' output, which is otherwise kept only if something fails
+  --seed N          seed of the generators; 1 by default
+  --jobs N          guests at a time; 2 by default
+  --record          adds the result to test/kernel/runs.json and to the table of docs/conformance.md`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    kernel: { type: 'string', default: 'user-mode-linux' },
+    skip: { type: 'string', multiple: true, default: [] },
     list: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     jobs: { type: 'string', default: '2' }
   }
@@ -32,7 +42,7 @@ async function main(): Promise<number> {
     return 0
   }
   if (![values.seed, values.jobs].every((text) => /^[1-9]\d{0,8}$/.test(text))) {
-    console.error(`--seed and --jobs want a whole number, 1 or more\n${USAGE}`)
+    console.error(`--seed, --jobs: expected an integer of at least 1\n${USAGE}`)
     return 2
   }
   const scenarios = await loadScenarios()
@@ -40,17 +50,18 @@ async function main(): Promise<number> {
     for (const [name, { title }] of scenarios) console.log(`${name.padEnd(28)} ${title}`)
     return 0
   }
-  const missing = missingPackages()
-  if (missing.length > 0 || process.getuid?.() !== 0) {
-    const why = missing.length > 0 ? `apt-get install ${missing.join(' ')}` : 'run it as root'
-    console.log(`kernel laboratory skipped: ${why}`)
-    return 0
-  }
   if (scenarios.size === 0) {
-    console.error(`no scenario is called like that; --list names them\n${USAGE}`)
+    console.error(`no scenario has such a name; --list prints them\n${USAGE}`)
     return 2
   }
-  return judge(scenarios)
+  if (process.getuid?.() !== 0) return skip('run it as root')
+  const found = findKernel(values.kernel)
+  return 'skipped' in found ? skip(found.skipped) : judge(found.kernel, scenarios)
+}
+
+function skip(why: string): number {
+  console.log(`kernel laboratory skipped: ${why}`)
+  return 0
 }
 
 /** The scenarios by name, in the order of their file names. */
@@ -60,6 +71,7 @@ async function loadScenarios(): Promise<Map<string, Scenario>> {
     .filter((name) => name.endsWith('.js'))
     .map((name) => name.slice(0, -3))
     .filter((name) => positionals.length === 0 || positionals.some((word) => name.includes(word)))
+    .filter((name) => !values.skip.includes(name))
   const loaded = new Map<string, Scenario>()
   for (const name of names.sort()) {
     const { scenario } = (await import(`./scenarios/${name}.js`)) as { readonly scenario: Scenario }
@@ -68,7 +80,7 @@ async function loadScenarios(): Promise<Map<string, Scenario>> {
   return loaded
 }
 
-async function judge(scenarios: ReadonlyMap<string, Scenario>): Promise<number> {
+async function judge(kernel: GuestKernel, scenarios: ReadonlyMap<string, Scenario>): Promise<number> {
   const began = performance.now()
   const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-lab-'))
   const boots: Boot[] = []
@@ -77,16 +89,18 @@ async function judge(scenarios: ReadonlyMap<string, Scenario>): Promise<number> 
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [name, { title, timeLimit = 60 }] = next
-      const done = await boot(name, title, join(folder, name), Number(values.seed), timeLimit)
+      const done = await boot(kernel, { name, title, folder: join(folder, name), seed: Number(values.seed), timeLimit })
       boots.push(done)
       report(done)
     }
   }
   await Promise.all(Array.from({ length: Number(values.jobs) }, worker))
+  if (values.record) recordRun(kernel, boots)
+  if (values.skip.length > 0) console.log(`left out: ${values.skip.join(', ')}`)
+  console.log(summary(kernel, boots, (performance.now() - began) / 1000, Number(values.seed)))
   const failed = boots.filter((done) => !passed(done)).length
-  console.log(summary(boots, failed, (performance.now() - began) / 1000, Number(values.seed)))
   if (failed > 0 || values.keep) console.log(`kept: ${folder}`)
-  else if (existsSync(folder)) rmSync(folder, { recursive: true })
+  else rmSync(folder, { recursive: true })
   const skipped = scenarios.size - able.length
   console.log(`${boots.length - failed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
   return failed === 0 ? 0 : 1
@@ -97,10 +111,6 @@ function canRun([name, { needs = {} }]: readonly [string, Scenario]): boolean {
   const missing = missingOf(needs)
   if (missing.length > 0) console.log(`skipped ${name}: apt-get install ${missing.join(' ')}`)
   return missing.length === 0
-}
-
-function passed({ outcome }: Boot): boolean {
-  return outcome?.disagreements.length === 0
 }
 
 function report(done: Boot): void {

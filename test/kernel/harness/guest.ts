@@ -1,25 +1,27 @@
 // Runs inside the guest: one scenario, whose outcome goes to a file.
-import { execFileSync } from 'node:child_process'
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { askKernel, type KernelFacts } from './kernel-facts.js'
 import { Lab } from './lab.js'
 import type { Scenario } from './scenario.js'
 
 const folder = process.env['LAB_FOLDER'] ?? '.'
 const seed = Number(process.env['LAB_SEED'] ?? '1')
-const kernel = execFileSync('uname', ['-r'], { encoding: 'utf8' }).trim()
 const lab = new Lab(folder, seed)
 
 // Exits at once whatever sockets are open: the next line of the init script powers the guest off.
 process.exit(await run(process.argv[2] ?? ''))
 
 async function run(name: string): Promise<number> {
+  let facts: KernelFacts | undefined
   try {
     const { scenario } = (await import(`../scenarios/${name}.js`)) as { readonly scenario: Scenario }
-    write({ kernel, outcome: await scenario.run(lab) })
+    facts = await askKernel(lab)
+    lab.kernel = facts
+    write({ facts, outcome: await scenario.run(lab) })
     return 0
   } catch (error) {
-    write({ kernel, failure: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    write({ facts, failure: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     return 1
   } finally {
     await lab.close()

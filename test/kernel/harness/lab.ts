@@ -3,13 +3,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KernelLog } from './kernel-log.js'
+import type { KernelFacts } from './kernel-facts.js'
 import { parseKernelTable, type KernelRow } from './kernel-table.js'
 import { Cannon } from './cannon.js'
 import { random, type Random } from './random.js'
 import { SyncSocket } from './sync-socket.js'
 
 /** The namespaces. `root` is the guest's first one: the scenario runs there. */
-export type Namespace = 'root' | 'director' | 'backup' | 'ours'
+export type Namespace = 'root' | 'director' | 'backup' | 'ours' | 'probe'
 
 /** Where a program can run: a namespace of the laboratory, or one of a scenario's own. */
 export type Place = Namespace | 'client' | 'server'
@@ -22,7 +23,7 @@ export interface DaemonOptions {
   readonly port?: number
 }
 
-const SYNC_ADDRESS: Readonly<Record<Namespace, number>> = { root: 254, director: 1, backup: 2, ours: 3 }
+const SYNC_ADDRESS: Readonly<Record<Namespace, number>> = { root: 254, director: 1, backup: 2, ours: 3, probe: 253 }
 
 /**
  * One guest with its namespaces on one sync network, `sync0` (10.9.0.0/24 and fd00:9::/64: director .1, backup .2, ours .3;
@@ -40,6 +41,7 @@ export class Lab {
   readonly #holders = new Map<Namespace, ChildProcess>()
   readonly #children: ChildProcess[] = []
   #socket: SyncSocket | undefined
+  #kernel: KernelFacts | undefined
 
   constructor(folder: string, seed: number) {
     this.folder = folder
@@ -49,6 +51,16 @@ export class Lab {
     this.#address('root')
     // A log line that the kernel holds back for politeness would be a reason that we miss.
     this.sysctl('root', { 'net.core.message_cost': 0, 'net.core.rmem_max': 33554432, 'net.core.wmem_max': 33554432 })
+  }
+
+  /** The running kernel; known before a scenario begins. */
+  get kernel(): KernelFacts {
+    if (this.#kernel === undefined) throw new Error('the kernel was not asked yet')
+    return this.#kernel
+  }
+
+  set kernel(facts: KernelFacts) {
+    this.#kernel = facts
   }
 
   /** Runs POSIX shell in a namespace; throws with what it printed if it fails. */

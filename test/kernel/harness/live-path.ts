@@ -5,7 +5,7 @@ import type { Holding } from './echo.js'
 import type { Lab, Namespace } from './lab.js'
 
 /** A namespace that can be a director here. */
-export type Director = Exclude<Namespace, 'root'>
+export type Director = Exclude<Namespace, 'root' | 'probe'>
 
 /** How live connections are held. */
 export interface Hold {

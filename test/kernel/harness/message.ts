@@ -117,7 +117,7 @@ export interface WireRecord {
   readonly fwmark: number
   /** -1 in version 0, which has none. */
   readonly timeout: number
-  /** Six words, of version 0 alone: what this kernel writes in version 1 is garbage. Empty if there are none. */
+  /** Six words; empty if the record has none. */
   readonly sequence: readonly number[]
 }
 
@@ -143,7 +143,7 @@ function readV1(view: DataView, bytes: Uint8Array): WireRecord[] {
       destinationPort: view.getUint16(at + 14),
       fwmark: view.getUint32(at + 16),
       timeout: view.getUint32(at + 20),
-      sequence: [],
+      sequence: sequenceOf(view, at + 24 + 3 * wide, at + (view.getUint16(at + 2) & 0xfff)),
       client: address(0),
       virtual: address(1),
       destination: address(2)
@@ -151,6 +151,14 @@ function readV1(view: DataView, bytes: Uint8Array): WireRecord[] {
     at += ((view.getUint16(at + 2) & 0xfff) + 3) & ~3
   }
   return records
+}
+
+/** The six words of a version 1 record's sequence parameter, big-endian; empty if there is none. */
+function sequenceOf(view: DataView, from: number, end: number): number[] {
+  for (let at = from; at + 2 <= end; at += 2 + view.getUint8(at + 1))
+    if ((view.getUint8(at) & 0x3f) === 1)
+      return Array.from({ length: 6 }, (_, word) => view.getUint32(at + 2 + 4 * word))
+  return []
 }
 
 function readV0(view: DataView, bytes: Uint8Array): WireRecord[] {

@@ -4,9 +4,14 @@ import { fileURLToPath } from 'node:url'
 /** The repository's root, seen from where the laboratory is built to. */
 const ROOT = new URL('../../../../', import.meta.url)
 
+/** The absolute path of a file of the repository. */
+export function repositoryPath(path: string): string {
+  return fileURLToPath(new URL(path, ROOT))
+}
+
 /** The text of a file of the repository: what is documented is what is tried. */
 export function fileOf(path: string): string {
-  return readFileSync(fileURLToPath(new URL(path, ROOT)), 'utf8')
+  return readFileSync(repositoryPath(path), 'utf8')
 }
 
 /** The fenced blocks of one language of a page, in order. */

@@ -1,5 +1,8 @@
-// What a kernel's backup says at debug level 7, as the codes of our problems. `undefined`: an echo of the line before it,
-// or something that this generation of kernel notes and applies all the same.
+import type { FlagChecks } from 'ipvs-sync'
+
+const TEMPLATE_STATE = /BACKUP(?: v0)?, Invalid tpl state/
+
+// What a kernel's backup logs at debug level 7, as the codes of our problems. `undefined`: an echo of the line before it.
 const REASONS: readonly (readonly [RegExp, string | undefined])[] = [
   [/BACKUP, message header too short/, 'SHORT_MESSAGE'],
   // What an empty datagram is to it.
@@ -24,15 +27,18 @@ const REASONS: readonly (readonly [RegExp, string | undefined])[] = [
   [/Err: -(50|60|70) in decoding/, undefined],
   [/BACKUP, Unknown mandatory param/, 'PARAMETER_UNKNOWN'],
   [/BACKUP(?: v0)?, Unsupported protocol/, 'PROTOCOL_UNKNOWN'],
-  [/BACKUP(?: v0)?, Invalid tpl state/, undefined],
+  [/BACKUP(?:\[ v\d\]| v0)?, Invalid flags/, 'FLAGS_REFUSED'],
+  [TEMPLATE_STATE, 'TEMPLATE_STATE'],
   [/BACKUP(?: v0)?, Invalid \w+ state/, 'STATE_RANGE'],
   [/BACKUP, Invalid PE parameters/, 'ENGINE_NAME_MISSING'],
   [/BACKUP, no .* engine found/s, 'ENGINE_UNKNOWN'],
   [/BACKUP, Single msg dropped err/, undefined]
 ]
 
-/** The code that a line of the kernel's log stands for; the line itself if it is none that we know. */
-export function reasonOf(line: string): string | undefined {
+/** The code that a line of the kernel's log stands for; the line itself if it is unknown. */
+export function reasonOf(line: string, generation: FlagChecks): string | undefined {
+  // This generation logs such a state and applies the record.
+  if (generation === 'legacy' && TEMPLATE_STATE.test(line)) return undefined
   const known = REASONS.find(([pattern]) => pattern.test(line))
   return known === undefined ? line : known[1]
 }

@@ -1,12 +1,12 @@
 import type { Lab } from './lab.js'
 
-/** What a scenario has to say when it is over. Numbers are added up over all scenarios for the summary. */
+/** Result of a scenario. Numbers are added up over all scenarios for the summary. */
 export interface Outcome {
   /** Sync datagrams that a kernel or one of our engines had to judge. */
   readonly datagrams?: number
   /** Connections, records or settings of which both sides' view was compared. */
   readonly compared?: number
-  /** What the two sides did not agree about, a line each. Empty is a pass. */
+  /** Differences between the two sides, a line each. Empty is a pass. */
   readonly disagreements: readonly string[]
   /** Lines for whoever reads the run: tables, counts. */
   readonly notes?: readonly string[]

@@ -1,13 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 const INT = ['-2147483649', '-2147483648', '-1', '0', '1', '2', '2147483647', '2147483648', 'x', '1x', '1 2']
 const SMALL = ['-1', '0', '1', '2', '3', '4', '2147483648', 'on']
 
-// In clock ticks, of which this kernel has 100 a second.
-const EXPIRATION = ['-21474836', '0', '86400', '21474836', '21474837', 'x']
+const FOLDER = '/proc/sys/net/ipv4/vs'
 
 /** Boundary values of every variable of docs/protocol.md section 10. */
-export const TRIALS: Readonly<Record<string, readonly string[]>> = {
+const TRIALS: Readonly<Record<string, readonly string[]>> = {
   sync_version: SMALL,
   sync_threshold: [
     '0 0',
@@ -32,7 +31,6 @@ export const TRIALS: Readonly<Record<string, readonly string[]>> = {
     '3\t40',
     ' 4 40 '
   ],
-  sync_refresh_period: ['0', '1', '10', '3600', '21474836', '21474837', '2147483648', '-2147483649', 'x'],
   sync_retries: SMALL,
   sync_ports: ['-1', '0', '1', '2', '3', '4', '6', '8', '32', '63', '64', '65', '128', '1073741824', '2147483648', 'x'],
   sync_qlen_max: ['-1', '0', '1', '5000', '9007199254740991', '18446744073709551616', 'x'],
@@ -58,8 +56,17 @@ export const TRIALS: Readonly<Record<string, readonly string[]>> = {
   pmtu_disc: INT,
   run_estimation: INT,
   debug_level: [...INT, '0x10', '010', '09', '0x', '+1', '-0x1'],
-  lblc_expiration: EXPIRATION,
-  lblcr_expiration: EXPIRATION
+  // A CPU that does not exist is refused too; how many there are is not ours to know.
+  est_cpulist: ['0', '0-0', '', 'x', '0-', '1-0'],
+  est_nice: ['-21', '-20', '0', '19', '20', '2147483648', 'x']
+}
+
+/** Boundary values of the variables that a kernel keeps in ticks of its clock. */
+function trialsInTicks(hz: number): Readonly<Record<string, readonly string[]>> {
+  const most = Math.floor((2 ** 31 - 1) / hz)
+  const expiration = [`-${most}`, '0', '86400', `${most}`, `${most + 1}`, 'x']
+  const refresh = ['0', '1', '10', '3600', `${most}`, `${most + 1}`, '2147483648', '-2147483649', 'x']
+  return { sync_refresh_period: refresh, lblc_expiration: expiration, lblcr_expiration: expiration }
 }
 
 /** What a kernel did with a value. */
@@ -71,13 +78,24 @@ export interface Verdict {
   readonly after: string
 }
 
-/** Writes every value to the kernel's own files, in the first namespace: one write each, as sysctl(8) does. */
-export function tryOnKernel(): Verdict[] {
-  return Object.entries(TRIALS).flatMap(([name, values]) => values.map((value) => tryOne(name, value)))
+/**
+ * Writes every value to the kernel's own files, in the first namespace: one write each, as sysctl(8) does. Variables that
+ * this kernel does not have are left out.
+ */
+export function tryOnKernel(hz: number): Verdict[] {
+  return Object.entries({ ...TRIALS, ...trialsInTicks(hz) })
+    .filter(([name]) => existsSync(`${FOLDER}/${name}`))
+    .flatMap(([name, values]) => values.map((value) => tryOne(name, value)))
+}
+
+/** Returns the variables of this kernel that have no trials. */
+export function untried(): string[] {
+  const tried = { ...TRIALS, ...trialsInTicks(1) }
+  return readdirSync(FOLDER).filter((name) => tried[name] === undefined)
 }
 
 function tryOne(name: string, value: string): Verdict {
-  const file = `/proc/sys/net/ipv4/vs/${name}`
+  const file = `${FOLDER}/${name}`
   const before = readFileSync(file, 'utf8')
   const accepted = takes(file, `${value}\n`)
   const after = readFileSync(file, 'utf8').trim().replaceAll('\t', ' ')

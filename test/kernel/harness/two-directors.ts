@@ -16,8 +16,8 @@ const ECHO = fileURLToPath(new URL('echo.js', import.meta.url))
 const CONNECTIONS = 50
 /** Each speaks every two seconds: the kernel's master announces it at every 50th packet, too seldom to fill a table again. */
 const BEAT_MS = 2000
-/** What the agent's unit gets besides: the guest's clock, a short wait where nobody answers, an answer that takes seconds. */
-const FOR_THE_LABORATORY = ['--hz', '100', '--limit', '3', '--rate', '1000']
+/** What the agent's unit gets besides: a short wait where nobody answers, an answer that takes seconds. */
+const FOR_THE_LABORATORY = ['--limit', '3', '--rate', '1000']
 /** Seconds that are enough for any of it. */
 const PATIENCE = 30
 
@@ -84,7 +84,7 @@ export class TwoDirectors {
     const [command = ''] = commandsOf('examples/systemd/ipvs-sync-agent.service')
     const words = change(command).replace('/usr/bin/env ipvs-sync', OWN_COMMAND).split(/\s+/)
     const bare = ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--no-new-privs']
-    host.start('agent', [...bare, ...words, ...FOR_THE_LABORATORY])
+    host.start('agent', [...bare, ...words, '--hz', String(this.#lab.kernel.hz), ...FOR_THE_LABORATORY])
   }
 
   /** Waits until one has the address, and the other has not. Returns the seconds. */

@@ -272,7 +272,15 @@ function agent(lab: Lab, director: Director, words: readonly string[], name: str
   writeFileSync(tool, `#!/bin/sh\necho "$@" >>'${join(lab.folder, 'statuses')}'\n`)
   chmodSync(tool, 0o755)
   const all = [COMMAND, 'agent', '--mcast-interface', 'sync0', '--syncid', '7', '--accept', '10.9.0.0/24']
-  const more = ['--hz', '100', '--rate', String(RATE), '--ready-file', readyFile(lab, director), ...words]
+  const more = [
+    '--hz',
+    String(lab.kernel.hz),
+    '--rate',
+    String(RATE),
+    '--ready-file',
+    readyFile(lab, director),
+    ...words
+  ]
   const env = [`PATH=${lab.folder}:${process.env['PATH']}`, 'NOTIFY_SOCKET=/run/none']
   return lab.start(director, 'env', [...env, process.execPath, ...all, ...more], `agent-${name}`)
 }

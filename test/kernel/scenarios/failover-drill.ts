@@ -158,7 +158,7 @@ function agent(lab: Lab, director: Director, words: readonly string[]): ChildPro
     '--syncid',
     '7',
     '--hz',
-    '100',
+    String(lab.kernel.hz),
     '--ready-file',
     readyFile(lab, director)
   ]

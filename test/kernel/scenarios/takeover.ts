@@ -52,7 +52,7 @@ type Look = () => Holding
 
 /** Opens connections to each port and waits until our backup knows them all. */
 async function learn(lab: Lab, path: LivePath, table: ConnectionTable): Promise<Look[]> {
-  await using backup = new SyncBackup({ syncid: 7, mcastInterface: 'sync0', flagChecks: 'legacy', table })
+  await using backup = new SyncBackup({ syncid: 7, mcastInterface: 'sync0', flagChecks: lab.kernel.generation, table })
   await backup.start()
   const holders = await Promise.all(
     [KEPT, CONTROL].map((port) => path.hold({ port, connections: CONNECTIONS, beat: BEAT_MS }))
@@ -62,7 +62,7 @@ async function learn(lab: Lab, path: LivePath, table: ConnectionTable): Promise<
 }
 
 async function relearn(lab: Lab, table: ConnectionTable): Promise<void> {
-  await using backup = new SyncBackup({ syncid: 7, mcastInterface: 'sync0', flagChecks: 'legacy', table })
+  await using backup = new SyncBackup({ syncid: 7, mcastInterface: 'sync0', flagChecks: lab.kernel.generation, table })
   await backup.start()
   await lab.until('our backup knows the connections again', () => established(table) >= CONNECTIONS, 30)
 }
