@@ -15,9 +15,12 @@ export interface Clock {
   after(delay: Milliseconds, callback: () => void): () => void
 }
 
-/** Node's monotonic clock, which counts from the start of the process: setting the wall clock does not touch it. */
+/** `performance.now()` counts from the start of a thread, `process.hrtime` from the same moment in every thread. */
+const ORIGIN: Milliseconds = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now()
+
+/** The system's monotonic clock: all threads of a process read the same time, and setting the wall clock does not change it. */
 export const systemClock: Clock = {
-  now: () => Math.floor(performance.now()) + 1,
+  now: () => Math.floor(ORIGIN + performance.now()) + 1,
   after(delay, callback) {
     let immediate: NodeJS.Immediate | undefined
     // After a turn that took long, timers fire before sockets are read: what waits there is received first, so that nobody

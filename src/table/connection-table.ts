@@ -68,7 +68,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   refused = 0
   /** Outcome of the last {@link ConnectionTable.upsert}. */
   upserted: UpsertOutcome = 'updated'
-  /** Errors thrown by listeners of {@link ConnectionTable.onRemove}. */
+  /** Errors thrown by listeners of {@link ConnectionTable.onRemove} and {@link ConnectionTable.onAdd}. */
   listenerErrors = 0
   /** The last of them. */
   listenerError: unknown
@@ -82,6 +82,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   readonly #row: Rows = createRows(1)
   readonly #records = new Set<SlotRecords>()
   readonly #listeners = new Set<(slot: number) => void>()
+  readonly #addListeners = new Set<(slot: number) => void>()
   #now: TimestampMs = 0
 
   /**
@@ -294,6 +295,7 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
     setEndTime(chunk, base, this.#now)
     setDeadline(chunk, base, this.#now + (remainingMs ?? (words[from + ROW.TIMEOUT]! >>> 0) * 1000))
     this.#wheel.insert(slot, this.#now)
+    if (this.#addListeners.size > 0) for (const listener of this.#addListeners) this.#call(listener, slot)
     return slot
   }
 
@@ -318,6 +320,17 @@ export class ConnectionTable extends EntryFields implements Iterable<TableConnec
   onRemove(listener: (slot: number) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Calls a function with each slot that was just added, whatever added it. Errors count as those of
+   * {@link ConnectionTable.onRemove}.
+   *
+   * @returns Ends it.
+   */
+  onAdd(listener: (slot: number) => void): () => void {
+    this.#addListeners.add(listener)
+    return () => this.#addListeners.delete(listener)
   }
 
   /** Removes every connection; listeners are called for each. The count of refusals stays. */

@@ -101,6 +101,7 @@ export class PackedSnapshotLoader {
   readonly #table: ConnectionTable
   readonly #times: RestoreTimes
   readonly #checksum: Checksum
+  readonly #replaces: boolean
   readonly #rows = createRows(1)
   #rest: Uint8Array = new Uint8Array(0)
   #hasHeader = false
@@ -108,14 +109,17 @@ export class PackedSnapshotLoader {
   #isDamaged = false
 
   /**
-   * @param table - The destination; a connection whose key it has already is left as it is.
+   * @param table - The destination.
    * @param times - The times of the restore.
    * @param checksum - As of {@link packTable}.
+   * @param replaces - Whether a connection whose key the table has already replaces one that was received earlier; by default
+   * the table's stays as it is.
    */
-  constructor(table: ConnectionTable, times: RestoreTimes, checksum: Checksum = crc32) {
+  constructor(table: ConnectionTable, times: RestoreTimes, checksum: Checksum = crc32, replaces = false) {
     this.#table = table
     this.#times = times
     this.#checksum = checksum
+    this.#replaces = replaces
   }
 
   /**
@@ -189,9 +193,11 @@ export class PackedSnapshotLoader {
       const next = unpackRecord(view, at, end, rows)
       if (next === 0) return false
       const left: Milliseconds = view.getUint32(at + 24, true) * 1000 - report.ageMs
+      const known = left <= 0 ? 0 : table.findExact(rows, 0)
       if (left <= 0) report.expired++
-      else if (table.findExact(rows, 0) !== 0) report.known++
+      else if (known !== 0 && !(this.#replaces && isNewer(table, known, rows, now + left))) report.known++
       else {
+        table.remove(known)
         const slot = table.add(rows, 0, now, left)
         if (slot === 0) report.refused++
         else {
@@ -204,6 +210,11 @@ export class PackedSnapshotLoader {
     this.#connections += records
     return at === end
   }
+}
+
+/** Returns whether a record was received later than the table's connection of its key. */
+function isNewer(table: ConnectionTable, slot: number, rows: Rows, deadline: TimestampMs): boolean {
+  return deadline - (rows.words[ROW.TIMEOUT]! >>> 0) * 1000 > table.deadlineMs(slot) - table.timeoutMs(slot)
 }
 
 /** CRC-32 as of zlib and PNG, byte by byte. */

@@ -7,11 +7,11 @@ import type { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { WorkerPool } from '../../src/daemon/workers/worker-pool.js'
 import { REPORT_INTERVAL } from '../../src/daemon/workers/backup-worker.js'
-import { TableCopier } from '../../src/daemon/backup/copy-table.js'
 import { serveHttp } from '../../src/daemon/http/http-server.js'
 import { WALK_SLICE as PORTION } from '../../src/daemon/walk-table.js'
 import type { SenderReport } from '../../src/engine/backup/senders.js'
 import { mergeCounters, mergeCounts, mergeSenders, NO_COUNTERS } from '../../src/daemon/workers/merge-reports.js'
+import { createKeyFilter, KeyClaims } from '../../src/daemon/workers/key-claims.js'
 import { splitChannels, verifyWorkers } from '../../src/daemon/workers/split-channels.js'
 import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/backup/sync-backup.js'
 import { SyncMaster } from '../../src/daemon/master/sync-master.js'
@@ -22,7 +22,9 @@ import { IpvsSyncError } from '../../src/errors.js'
 import { sysctlDefaults } from '../../src/sysctl/index.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
-import type { TableConnection } from '../../src/wire/connection.js'
+import type { Connection } from '../../src/wire/connection.js'
+import { rowFromConnection } from '../../src/wire/row-values.js'
+import { createRows } from '../../src/wire/rows.js'
 import { tcpConnection } from '../fixtures/support/connections.js'
 import { freePorts } from '../fixtures/support/loopback.js'
 import { ManualClock } from '../fixtures/support/manual-clock.js'
@@ -30,10 +32,12 @@ import { ThreadInProcess } from '../fixtures/support/thread-in-process.js'
 
 // One version 1 message by hand (docs/protocol.md section 4): syncid 5, TCP 10.1.0.2:PORT -> 10.2.0.1:80 at
 // 10.3.0.1:8080, MASQ, ESTABLISHED, 900 s.
-function message(port: number): Uint8Array {
+function message(port: number, timeout = 900): Uint8Array {
   const hex = '0005002c01010000' + '00060024000000000001' + port.toString(16).padStart(4, '0') + '00501f90' + '00000000'
-  return Uint8Array.from(Buffer.from(hex + '00000384' + '0a0100020a0200010a030001', 'hex'))
+  return Uint8Array.from(Buffer.from(hex + timeout.toString(16).padStart(8, '0') + '0a0100020a0200010a030001', 'hex'))
 }
+
+const VIRTUAL = { address: '10.2.0.1', port: 80 }
 
 const TASK: WorkerTask = {
   udp: { peers: [{ address: '127.0.0.1', port: 9000 }], channels: 1 },
@@ -50,13 +54,14 @@ interface PoolOfTwo {
   readonly clock: ManualClock
 }
 
-function poolOfTwo(task: WorkerTask = TASK): PoolOfTwo {
+function poolOfTwo(task: WorkerTask = TASK, table = new ConnectionTable()): PoolOfTwo {
   const threads: ThreadInProcess[] = []
   const [events, errors, lost]: [EngineEvent[], IpvsSyncError[], IpvsSyncError[]] = [[], [], []]
   const clock = new ManualClock()
   const pool = new WorkerPool(
     [task, task],
     { tell: (event) => events.push(event), fail: (error) => errors.push(error), lost: (error) => lost.push(error) },
+    { table, packets: 3 },
     {
       clock,
       spawn: (given) => {
@@ -129,7 +134,6 @@ t.test(
   async (t) => {
     const base: SyncBackupOptions = { peers: [{ address: '127.0.0.1' }], workers: 2, sysctls: { syncPorts: 2 } }
     const cases: readonly [SyncBackupOptions, string][] = [
-      [{ table: new ConnectionTable() }, 'table'],
       [{ transport: new MemoryNetwork().open('10.9.0.1') }, 'transport'],
       [{ clock: new ManualClock() }, 'clock'],
       [{ syncid: 300 }, 'syncid'],
@@ -212,33 +216,6 @@ t.test('an error crosses whole; a strange one is the worker’s own', async (t) 
   t.match(unpackError(packError('text')), { code: 'ERR_WORKER', message: 'text' })
 })
 
-t.test('of two connections with one key the one heard of later is copied', async (t) => {
-  const table = new ConnectionTable({ maxConnections: 3 })
-  const copier = new TableCopier(table, 3)
-  const connection = (port: number, expires: number, more: Partial<TableConnection> = {}): TableConnection => ({
-    ...tcpConnection(0),
-    client: { address: '10.1.0.2', port },
-    timeout: 900,
-    origin: 'SYNC',
-    expires,
-    syncid: 5,
-    ...more
-  })
-  copier.put(connection(1, 800), 1000)
-  copier.put(connection(1, 850, { state: 'CLOSE_WAIT' }), 1000)
-  copier.put(connection(1, 700, { state: 'LAST_ACK' }), 1000)
-  t.match([...table], [{ state: 'CLOSE_WAIT', expires: 850, timeout: 900, syncid: 5 }])
-  copier.put(connection(0, 100, { flags: ['NO_CPORT'] }), 1000)
-  copier.put(connection(2, 100), 1000)
-  t.equal(table.size, 3, 'one whose port is open does not stand for others')
-  copier.put(connection(3, 100), 1000)
-  t.strictSame([table.size, table.refused], [3, 1], 'the ceiling holds')
-  const templates = new ConnectionTable()
-  const other = new TableCopier(templates, 3)
-  for (const expires of [10, 20]) other.put(connection(0, expires, { flags: ['TEMPLATE'], state: 'NONE' }), 1000)
-  t.match([...templates], [{ expires: 20 }])
-})
-
 t.test('two workers are shown as one backup', async (t) => {
   const { pool, threads, clock } = poolOfTwo()
   pool.configure({ ...sysctlDefaults, syncThreshold: [9, 50] })
@@ -264,13 +241,161 @@ t.test('two workers are shown as one backup', async (t) => {
     found.map(({ client }) => client.port),
     [1, 2, 3]
   )
-  t.throws(() => pool.table, { code: 'ERR_USAGE', message: /connections\(\).*copyTable\(\)/ })
+  t.equal(pool.table.size, 0, 'no copy yet')
+  t.match(await pool.get({ protocol: 'TCP', client: { address: '10.1.0.2', port: 3 }, virtual: VIRTUAL }), {
+    syncid: 5
+  })
+  t.equal(await pool.get({ protocol: 'TCP', client: { address: '10.1.0.2', port: 4 }, virtual: VIRTUAL }), undefined)
+  await t.rejects(pool.get({ protocol: 'TPC', client: VIRTUAL, virtual: VIRTUAL }), { code: 'ERR_ENCODE' })
+  const copy = await pool.copyTable()
+  t.strictSame([copy.size, pool.table], [3, copy])
+  threads[1]!.receive(message(4))
   pool.configure({ ...sysctlDefaults, backupOnly: 1 })
   t.equal(threads[1]!.heard.filter(({ type }) => type === 'configure').length, 2)
   await pool.close()
-  t.equal(pool.counters().applied, 3, 'the counters stay')
+  t.equal(pool.counters().applied, 4, 'the counters stay')
   t.equal(threads[0]!.clock.armed, 0)
-  await t.rejects(all(pool.portions()), { code: 'ERR_USAGE', message: /closed, and its table with it/ })
+  const ports = (await all(pool.portions())).map(({ client }) => client.port)
+  t.strictSame(ports.sort(), [1, 2, 3, 4], 'the table stays readable')
+  t.strictSame([pool.size, pool.tableCounts()[0]?.connections, [...pool.table].length], [4, 4, 4])
+  t.match(await pool.get({ protocol: 'TCP', client: { address: '10.1.0.2', port: 4 }, virtual: VIRTUAL }), {
+    syncid: 5
+  })
+})
+
+t.test('the given table is divided among the workers, and collected at the end', async (t) => {
+  const given = new ConnectionTable({ seed: 1 })
+  for (let i = 0; i < 3000; i++) given.set(tcpConnection(i), 1)
+  const { pool, threads } = poolOfTwo({ ...TASK, maxConnections: 2000 }, given)
+  t.equal((await all(pool.portions())).length, 3000, 'readable before the start')
+  await pool.open()
+  t.equal((await all(pool.portions())).length, 3000)
+  await reported(threads)
+  t.equal(pool.size, 3000)
+  t.equal(pool.table, given)
+  await pool.close()
+  t.not(pool.table, given)
+  t.equal(pool.table.size, 3000)
+  t.strictSame(
+    [...pool.table.slots()].filter((slot) => pool.table.packets(slot) !== 3),
+    []
+  )
+})
+
+t.test('a connection that moves to another worker is shown once, in its newest state', async (t) => {
+  const { pool, threads, clock } = poolOfTwo()
+  await pool.open()
+  const [first, second] = threads
+  const shown = async (): Promise<(number | undefined)[][]> => {
+    await reported(threads)
+    const found = await all(pool.portions())
+    return found.map(({ client, timeout }) => [client.port, timeout])
+  }
+  const pass = (ms: number): void => [clock, first!.clock, second!.clock].forEach((each) => each.advance(ms))
+  pass(1000)
+  first!.receive(message(1))
+  first!.receive(message(2))
+  pass(1000)
+  second!.receive(message(1, 120))
+  t.strictSame(await shown(), [
+    [2, 900],
+    [1, 120]
+  ])
+  await reported(threads)
+  t.equal(pool.size, 2)
+  pass(1000)
+  first!.receive(message(1, 60))
+  t.strictSame((await shown()).sort(), [
+    [1, 60],
+    [2, 900]
+  ])
+  // Both in one turn: the one that was received later stays; of two in one millisecond that of the higher worker.
+  pass(1000)
+  second!.receive(message(3, 30))
+  pass(1)
+  first!.receive(message(3, 40))
+  second!.receive(message(4, 50))
+  first!.receive(message(4, 60))
+  t.strictSame((await shown()).sort(), [
+    [1, 60],
+    [2, 900],
+    [3, 40],
+    [4, 50]
+  ])
+  // A claim arrives late: the entry was received again meanwhile, and is claimed back.
+  pass(1000)
+  second!.receive(message(2, 10))
+  pass(1)
+  first!.receive(message(2, 20))
+  t.strictSame((await shown()).sort(), [
+    [1, 60],
+    [2, 20],
+    [3, 40],
+    [4, 50]
+  ])
+  await pool.close()
+  t.equal(pool.table.size, 4)
+})
+
+t.test('more keys than a claim holds are all claimed, of every kind', async (t) => {
+  const filter = createKeyFilter(2, 10_000)
+  const tables = [new ConnectionTable(), new ConnectionTable()] as const
+  let announced = 0
+  const claims = tables.map((table, worker) => new KeyClaims(table, worker, 2, filter, () => announced++))
+  const exchange = (): number => {
+    for (let rounds = 1; ; rounds++) {
+      const taken = claims.map((each) => each.take())
+      for (const claim of taken) if (claim !== undefined) claims[1 - claim.worker]!.apply(claim)
+      if (taken.every((claim) => claim === undefined)) return rounds
+    }
+  }
+  const kinds = Array.from({ length: 5000 }, (_, i) => tcpConnection(i))
+  const engine = { name: 'sip', data: 'aa' }
+  const ipv6 = { ...tcpConnection(1), family: 'ipv6' as const }
+  const special: Connection[] = [
+    { ...tcpConnection(1), flags: ['NO_CPORT'], client: { address: '10.1.0.2', port: 0 } },
+    { ...tcpConnection(1), flags: ['TEMPLATE'], client: { address: '10.1.0.2', port: 0 }, state: 'NONE' },
+    { ...tcpConnection(1), flags: ['TEMPLATE'], client: { address: '10.1.0.2', port: 7 }, state: 'NONE', engine },
+    {
+      ...ipv6,
+      client: { address: 'fd00::1', port: 1 },
+      virtual: { address: 'fd00::2', port: 1 },
+      destination: { address: 'fd00::3', port: 1 }
+    }
+  ]
+  for (const connection of [...kinds, ...special]) tables[0].set(connection, 1000)
+  t.strictSame([exchange(), announced], [1, 0], 'nothing is claimed while the other table is empty')
+  for (const connection of [...kinds, ...special]) tables[1].set(connection, 2000)
+  t.ok(exchange() > 4)
+  t.strictSame([tables[0].size, tables[1].size], [0, 5004])
+  for (const connection of [...kinds, ...special]) tables[0].set(connection, 3000)
+  exchange()
+  t.strictSame([tables[0].size, tables[1].size], [5004, 0])
+  tables[0].clear()
+})
+
+t.test('every worker has its bit in the filter; a crowded bucket stays marked', async (t) => {
+  for (const workers of [2, 33, 64]) {
+    const filter = createKeyFilter(workers, 1)
+    const tables = Array.from({ length: workers }, () => new ConnectionTable({ maxConnections: 1000 }))
+    const claims = tables.map((table, worker) => new KeyClaims(table, worker, workers, filter))
+    tables[0]!.set(tcpConnection(1), 1)
+    t.equal(claims[0]!.take(), undefined)
+    tables[workers - 1]!.set(tcpConnection(1), 2)
+    t.match(claims[workers - 1]!.take(), { worker: workers - 1, rows: { count: 1 }, receivedAt: [2] })
+    tables[workers - 1]!.delete(tcpConnection(1))
+    tables[0]!.set({ ...tcpConnection(1), state: 'FIN_WAIT' }, 3)
+    t.equal(claims[0]!.take(), undefined, 'the bit was cleared')
+    const connection = tcpConnection(1)
+    const rows = createRows(1)
+    rowFromConnection(connection, rows, 0)
+    // A table can hold several entries with one key, as a kernel's.
+    for (let i = 0; i < 300; i++) tables[1]!.add(rows, 0, 4)
+    claims[1]!.take()
+    tables[1]!.clear()
+    for (const slot of tables[1]!.slots()) tables[1]!.remove(slot)
+    t.ok(filter.some((bits) => bits !== 0))
+  }
 })
 
 t.test('a reading goes portion by portion, and one that is given up is forgotten', async (t) => {
@@ -345,6 +470,7 @@ t.test('a socket that fails is told, and the workers go on', async (t) => {
   const pool = new WorkerPool(
     [TASK],
     { tell: () => undefined, fail: (error) => errors.push(error), lost: () => t.fail('none is lost') },
+    { table: new ConnectionTable(), packets: 3 },
     { spawn: (task) => new ThreadInProcess(task, transport) }
   )
   await pool.open()
@@ -359,6 +485,7 @@ t.test('where one cannot open, none stays open', async (t) => {
   const pool = new WorkerPool(
     [TASK, TASK],
     { tell: () => undefined, fail: () => undefined, lost: () => t.fail('none is lost') },
+    { table: new ConnectionTable(), packets: 3 },
     {
       spawn: (task) => {
         const faulty = new MemoryNetwork().open('10.9.0.3')
@@ -383,7 +510,7 @@ t.test('a worker that breaks down is told, and whoever waits for it does not wai
   t.match(lost, [
     {
       code: 'ERR_WORKER',
-      message: /^worker 0 \(127\.0\.0\.1:9000\) has ended by itself \(out of memory\), and its part/
+      message: /^worker 0 \(127\.0\.0\.1:9000\) ended unexpectedly \(out of memory\); its part/
     }
   ])
   await pool.close()
@@ -500,7 +627,12 @@ t.test(
     await server.close()
 
     const table = await backup.copyTable()
-    t.equal(table.size, 500)
+    t.strictSame([table.size, backup.table], [500, table])
+    t.match(await backup.get(tcpConnection(7)), { origin: 'SYNC', syncid: 5 })
+    t.equal(await backup.has({ ...tcpConnection(7), client: VIRTUAL }), false)
+    const pieces: Uint8Array[] = []
+    for await (const piece of backup.snapshot()) pieces.push(piece)
+    t.match(new ConnectionTable().restore(pieces, { now: 1, wallClock: Date.now() }), { loaded: 500, complete: true })
     const ports: number[] = []
     for await (const { client } of backup.connections()) ports.push(client.port)
     t.strictSame(ports.sort(), [...created].sort())
@@ -528,5 +660,12 @@ t.test('without workers the same calls answer from this thread', async (t) => {
   for await (const { syncid } of backup.connections()) seen += syncid
   t.equal(seen, 5 * (PORTION + 1))
   t.equal(await backup.copyTable(), backup.table)
+  const key = { protocol: 'TCP', client: { address: '10.1.0.2', port: 1 }, virtual: VIRTUAL }
+  t.match(await backup.get(key), { syncid: 5 })
+  t.strictSame([await backup.has(key), await backup.has({ ...key, client: VIRTUAL })], [true, false])
+  const restored = new ConnectionTable()
+  const pieces: Uint8Array[] = []
+  for await (const piece of backup.snapshot(1)) pieces.push(piece)
+  t.match(restored.restore(pieces, { now: 1, wallClock: 1 }), { loaded: PORTION + 1, complete: true })
   await backup.close()
 })

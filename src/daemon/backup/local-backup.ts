@@ -4,6 +4,7 @@
  * @module
  */
 
+import { crc32 } from 'node:zlib'
 import type { IpvsSyncError } from '../../errors.js'
 import { BackupEngine } from '../../engine/backup/backup.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
@@ -11,42 +12,43 @@ import type { BackupEngineOptions } from '../../engine/backup/options.js'
 import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js'
 import type { EngineEvent } from '../../engine/events.js'
 import type { Sysctls } from '../../sysctl/settings.js'
-import type { ConnectionTable, TableCount } from '../../table/connection-table.js'
+import type { ConnectionKey, ConnectionTable, TableCount } from '../../table/connection-table.js'
+import { PackedSnapshotLoader } from '../../table/packed-snapshot.js'
 import type { ReceivingTransport } from '../../transport/transport.js'
 import type { TableConnection } from '../../wire/connection.js'
 import type { Clock } from '../clock.js'
 import { Runner } from '../runner.js'
 import { walkTable } from '../walk-table.js'
 
-/** Who hears of what happens. */
+/** Receivers of a backup's events. */
 export interface BackupOutlets {
-  /** Takes an event. */
+  /** Receives an event. */
   readonly tell: (event: EngineEvent) => void
   /** A socket failed after the start. */
   readonly fail: (error: IpvsSyncError) => void
 }
 
-/** Which events somebody listens for: those of changes cost an object each. */
+/** Events that have listeners: each event of a change costs an object. */
 export interface Wanted {
-  /** Connections that were created, updated, replaced, or whose time was over. */
+  /** Connections that were created, updated or replaced, or have expired. */
   readonly changes: boolean
-  /** What is wrong with messages. */
+  /** Problems of messages. */
   readonly problems: boolean
 }
 
-/** The work of a backup, wherever it is done. */
+/** The work of a backup, in one thread or several. */
 export interface BackupWork {
-  /** Its connections. @throws IpvsSyncError `ERR_USAGE` where there is more than one table. */
+  /** As `SyncBackup.table`. */
   readonly table: ConnectionTable
-  /** How many connections there are. */
+  /** Number of connections. */
   readonly size: number
-  /** Opens the sockets; says where. */
+  /** Opens the sockets; returns their description. */
   open(): Promise<string>
   /** Closes the sockets. */
   close(): Promise<void>
   /** Takes verified settings. */
   configure(settings: Sysctls): void
-  /** Tells these events from now on. */
+  /** Reports these events from now on. */
   listen(wanted: Wanted): void
   /** As `SyncBackup.counters`. */
   counters(): BackupCounters
@@ -58,13 +60,17 @@ export interface BackupWork {
   receiveDrops(): number | undefined
   /** As `ConnectionTable.counts`. */
   tableCounts(): TableCount[]
-  /** Every connection, a portion at a time. */
+  /** As `SyncBackup.get`. */
+  get(key: ConnectionKey): Promise<TableConnection | undefined>
+  /** Yields every connection, in portions. */
   portions(): AsyncGenerator<readonly TableConnection[]>
+  /** As `SyncBackup.copyTable`. */
+  copyTable(): Promise<ConnectionTable>
 }
 
-/** What it is made of. */
+/** The parts of a {@link LocalBackup}. */
 export interface LocalBackupParts {
-  /** The engine's, with its table. */
+  /** Options of the engine, with its table. */
   readonly engine: BackupEngineOptions
   readonly transport: ReceivingTransport
   readonly clock: Clock
@@ -77,17 +83,22 @@ export class LocalBackup implements BackupWork {
   readonly #clock: Clock
   readonly #runner: Runner
   readonly #outlets: BackupOutlets
+  #wantsProblems = false
 
   /**
-   * @param parts - What it is made of.
-   * @param outlets - Who hears of what happens.
+   * @param parts - Engine options, transport and clock.
+   * @param outlets - Receivers of its events.
    */
   constructor({ engine, transport, clock }: LocalBackupParts, outlets: BackupOutlets) {
     this.#engine = new BackupEngine(engine)
     this.#transport = transport
     this.#clock = clock
     this.#outlets = outlets
-    this.#runner = new Runner(this.#engine, clock, { event: outlets.tell })
+    this.#runner = new Runner(this.#engine, clock, {
+      event: (event) => {
+        if (event.type !== 'problem' || this.#wantsProblems) outlets.tell(event)
+      }
+    })
   }
 
   get table(): ConnectionTable {
@@ -126,8 +137,16 @@ export class LocalBackup implements BackupWork {
     this.#engine.configure(settings)
   }
 
-  listen({ changes }: Wanted): void {
+  listen({ changes, problems }: Wanted): void {
+    this.#wantsProblems = problems
     this.#engine.tellChanges(changes)
+  }
+
+  /** Adds the connections of a packed snapshot of age 0 to the table. */
+  load(pieces: readonly Uint8Array[]): void {
+    const loader = new PackedSnapshotLoader(this.table, { now: this.#clock.now(), wallClock: 0 }, crc32)
+    for (const piece of pieces) loader.push(piece)
+    this.#runner.settle()
   }
 
   counters(): BackupCounters {
@@ -151,7 +170,18 @@ export class LocalBackup implements BackupWork {
     return this.table.counts()
   }
 
+  get(key: ConnectionKey): Promise<TableConnection | undefined> {
+    return new Promise((resolve) => {
+      this.#engine.handleTimeout(this.#clock.now())
+      resolve(this.table.get(key))
+    })
+  }
+
   portions(): AsyncGenerator<readonly TableConnection[]> {
     return walkTable(this.table)
+  }
+
+  copyTable(): Promise<ConnectionTable> {
+    return Promise.resolve(this.table)
   }
 }

@@ -6,6 +6,7 @@
 
 import { EventEmitter } from 'node:events'
 import { networkHolds, type Network } from '../../addresses.js'
+import { setImmediate as turn } from 'node:timers/promises'
 import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import { IpvsSyncError } from '../../errors.js'
 import { BackupEngine } from '../../engine/backup/backup.js'
@@ -14,14 +15,14 @@ import type { BackupCounters } from '../../engine/backup/counters.js'
 import { SenderBook, type IgnoredSender, type SenderReport } from '../../engine/backup/senders.js'
 import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '../../engine/events.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
-import type { ConnectionTable, TableCount } from '../../table/connection-table.js'
+import type { ConnectionKey, ConnectionTable, TableCount } from '../../table/connection-table.js'
 import { backupSyncMaxlen, heldSyncMaxlen } from '../../transport/sync-maxlen.js'
 import { ownAddresses } from '../../transport/interfaces.js'
 import { readLinkCounters } from '../../transport/link-counters.js'
 import { PortsBeyond } from '../../transport/ports-beyond.js'
 import { nodeSystem } from '../../transport/system.js'
 import type { ReceivingTransport, Sender } from '../../transport/transport.js'
-import type { Milliseconds } from '../../units.js'
+import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
 import { SYNC_PORT, type FlagChecks } from '../../wire/constants.js'
@@ -29,7 +30,6 @@ import { MessageView } from '../../wire/message-view.js'
 import { WorkerPool, type PoolOutlets } from '../workers/worker-pool.js'
 import type { Clock } from '../clock.js'
 import { BackupMonitor } from './backup-monitor.js'
-import { TableCopier } from './copy-table.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle } from '../lifecycle.js'
 import { callUser } from '../runner.js'
@@ -60,14 +60,13 @@ export interface SyncBackupOptions extends SyncOptions {
   /** Brings the messages instead of UDP. */
   readonly transport?: ReceivingTransport
   /**
-   * Spreads the channels over so many worker threads, at most one for each of sync_ports: for when one core is not enough. 0,
-   * the default, and 1 do all the work in the calling thread.
+   * Number of worker threads that the channels are spread over, at most one for each of sync_ports: for when one core is not
+   * enough. 0, the default, and 1 do all the work in the calling thread.
    *
-   * Each worker has sockets, an engine and its own table (`maxConnections` is the ceiling of each), so `table`,
-   * `transport`, `clock` and `system` cannot be given with it; `SyncBackup.table` cannot be had: use
-   * {@link SyncBackup.connections} and {@link SyncBackup.copyTable}. Counters are some 200 ms old, and events come in batches;
-   * where listeners do not keep up, further ones are left out and counted in `eventsLost`. A key that was announced on two
-   * channels, as by a master that came up again, is shown twice until the older one's time has ended.
+   * Each worker has sockets, an engine and its own table (`maxConnections` is the limit of each), so `transport`, `clock` and
+   * `system` are refused. A connection that a master announces on another channel moves to that channel's worker.
+   * {@link SyncBackup.table} is a copy then. Counters are up to 200 ms old, and events come in batches; events that listeners
+   * are too slow for are omitted and counted in `eventsLost`.
    */
   readonly workers?: number
 }
@@ -81,17 +80,17 @@ const OPTIONS: OptionNames<SyncBackupOptions> = {
   workers: true
 }
 
-/** What a {@link SyncBackup} tells. */
+/** Events of a {@link SyncBackup}. */
 export interface SyncBackupEvents {
-  /** The sockets are open. The argument says where, for a person. */
+  /** The sockets are open. The argument describes them, for a person. */
   listening: [description: string]
-  /** A connection was created, updated or replaced. Made only where somebody listens for it: each costs an object. */
+  /** A connection was created, updated or replaced. The event is made only if it has a listener: each costs an object. */
   connection: [event: ConnectionEvent]
-  /** A connection's time was over. Made only where somebody listens for it. */
+  /** A connection expired. The event is made only if it has a listener. */
   expired: [event: ConnectionEvent]
-  /** Something is wrong with a message. */
+  /** A message has a problem. */
   problem: [event: ProblemEvent]
-  /** Something that a person should know, and that stops nothing. */
+  /** Information for a person; the backup continues. */
   notice: [event: NoticeEvent]
   /**
    * A socket failed after the start; where nobody listens for this, it passes. With `ERR_WORKER` a worker ended by itself, and
@@ -118,7 +117,7 @@ const MAX_BEYOND = 16
  * ```
  */
 export class SyncBackup extends EventEmitter<SyncBackupEvents> {
-  /** How many worker threads it has; 0 where all the work is done in this one. */
+  /** Number of worker threads; 0 if all the work is done in this one. */
   readonly workers: number
   readonly #options: SyncBackupOptions
   readonly #work: BackupWork
@@ -171,13 +170,14 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   /**
    * Its connections. Pass it to a master to announce them after a change of role.
    *
-   * @throws IpvsSyncError `ERR_USAGE` with workers: each has its own table.
+   * With workers it is a copy in this thread, as of the last {@link SyncBackup.copyTable} or, once closed, of the close; before
+   * the start it is the table of the options. {@link SyncBackup.get} and {@link SyncBackup.connections} read the workers'.
    */
   get table(): ConnectionTable {
     return this.#work.table
   }
 
-  /** How many connections it has. */
+  /** Number of connections. */
   get size(): number {
     return this.#work.size
   }
@@ -233,12 +233,12 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     for (const notice of latched) callUser(() => this.emit('notice', notice))
   }
 
-  /** What was counted until now: a copy. */
+  /** Returns the counters: a copy. */
   counters(): BackupCounters {
     return this.#work.counters()
   }
 
-  /** Who sent, last heard first; at most 1024 are remembered. */
+  /** Returns the senders, the most recent first; at most 1024 are remembered. */
   senders(): SenderReport[] {
     return this.#work.senders()
   }
@@ -253,41 +253,64 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     return this.#beyond.report(this.#clock.now())
   }
 
-  /** Messages that the receive buffers had no room for; undefined where the system does not tell. */
+  /** Returns the number of messages that the receive buffers had no room for; undefined if the system does not report it. */
   receiveDrops(): number | undefined {
     return this.#work.receiveDrops()
   }
 
-  /** How many connections there are, by protocol and origin; zero counts are omitted. */
+  /** Returns the number of connections by protocol and origin; zero counts are omitted. */
   tableCounts(): TableCount[] {
     return this.#work.tableCounts()
   }
 
   /**
-   * Every connection, of all workers where there are some. Others work meanwhile, and changes are allowed.
+   * Returns the connection with a key, with and without workers.
    *
-   * @throws IpvsSyncError `ERR_USAGE` with workers that were closed meanwhile, `ERR_WORKER` with one that ended by itself.
+   * @throws IpvsSyncError `ERR_ENCODE` or `ERR_USAGE` for a key that cannot be read; `ERR_WORKER` if a worker ends unexpectedly.
+   */
+  async get(key: ConnectionKey): Promise<TableConnection | undefined> {
+    return this.#work.get(key)
+  }
+
+  /** Returns whether there is a connection with a key. Throws as {@link SyncBackup.get}. */
+  async has(key: ConnectionKey): Promise<boolean> {
+    return (await this.get(key)) !== undefined
+  }
+
+  /**
+   * Yields every connection, with and without workers. Other work continues between two portions, and the table may change: a
+   * connection that moves to another worker during the walk may be missed or yielded in both states.
+   *
+   * @throws IpvsSyncError `ERR_USAGE` if workers are closed during the walk, `ERR_WORKER` if one ends unexpectedly.
    */
   async *connections(): AsyncGenerator<TableConnection> {
     for await (const portion of this.#work.portions()) yield* portion
   }
 
   /**
-   * A table with all connections, for a master after a change of role: with workers a copy, made before the close; without,
-   * {@link SyncBackup.table} itself.
+   * Yields a packed snapshot of the table, with and without workers; `ConnectionTable.restore` loads it, and the `table` option
+   * gives it to another backup. Throws as {@link SyncBackup.connections}.
    *
-   * @throws IpvsSyncError As {@link SyncBackup.connections}.
+   * @param savedAt - Milliseconds since 1970.
    */
-  async copyTable(): Promise<ConnectionTable> {
-    if (this.workers === 0) return this.table
-    const { maxConnections = DEFAULT_MAX_CONNECTIONS } = this.#options
-    const table = tableOf({ maxConnections: Math.max(maxConnections, this.size) })
-    const copier = new TableCopier(table, this.#sysctls.syncThreshold[0])
-    for await (const connection of this.connections()) copier.put(connection, this.#clock.now())
-    return table
+  async *snapshot(savedAt: TimestampMs = Date.now()): AsyncGenerator<Uint8Array> {
+    for (const block of (await this.copyTable()).snapshot(savedAt)) {
+      yield block
+      await turn()
+    }
   }
 
-  /** Closes the sockets. The table stays as it is, but those of workers go with them. Calling it again waits for the first call. */
+  /**
+   * Returns a table with all connections, for a master after a change of role: {@link SyncBackup.table}, which with workers is
+   * copied from them first. The packet counter of a copied connection is the first number of sync_threshold.
+   *
+   * @throws IpvsSyncError `ERR_WORKER` if a worker ends unexpectedly.
+   */
+  copyTable(): Promise<ConnectionTable> {
+    return this.#work.copyTable()
+  }
+
+  /** Closes the sockets; the table stays, those of workers as a copy. Calling it again waits for the first call. */
   async close(): Promise<void> {
     await this.#life.close({})
   }
@@ -356,9 +379,10 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     const options = this.#options
     refuseUnsendable(options)
     const engine = engineOptionsOf(options, this.#sysctls)
-    const { maxConnections = DEFAULT_MAX_CONNECTIONS, keyFile, requireKey = false } = options
+    const { table, keyFile, requireKey = false } = options
+    const { maxConnections = table?.maxConnections ?? DEFAULT_MAX_CONNECTIONS } = options
     if (sealOverhead(options) > 0) readKeyFile(keyFile!)
-    // What a worker would refuse is refused here, where it can be told whose mistake it is.
+    // A worker could only report a wrong option as its own failure.
     new BackupEngine({ ...engine, table: tableOf(options) })
     const tasks = splitChannels(udpOptionsOf(options, this.#sysctls), this.workers).map((udp) => ({
       udp,
@@ -368,10 +392,11 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
         sealing: { keyFile, requireKey, firstChannel: udp.mcastPort! - (options.mcastPort ?? SYNC_PORT) }
       })
     }))
-    return new WorkerPool(tasks, outlets)
+    const copy = { table: tableOf({ maxConnections, ...options }), packets: this.#sysctls.syncThreshold[0] }
+    return new WorkerPool(tasks, outlets, copy)
   }
 
-  /** Events of changes cost an object each: the engine makes them as long as somebody listens for them. */
+  /** Events of changes cost an object each: the engine makes them while they have a listener. */
   #followListeners(): void {
     const update = (added?: string | symbol): void => {
       const has = (name: keyof SyncBackupEvents): boolean => name === added || this.listenerCount(name) > 0
@@ -412,11 +437,11 @@ function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupE
   }
 }
 
-/** Functions and tables do not leave their thread. */
+/** Functions do not leave their thread. */
 function refuseUnsendable(options: SyncBackupOptions): void {
-  const field = (['table', 'transport', 'clock', 'system'] as const).find((name) => options[name] !== undefined)
+  const field = (['transport', 'clock', 'system'] as const).find((name) => options[name] !== undefined)
   if (field === undefined) return
-  const message = `${field} cannot be given with workers: it would not reach their threads`
+  const message = `${field}: expected undefined with workers, whose threads it cannot reach`
   throw new IpvsSyncError('ERR_CONFIG', message, { field })
 }
 

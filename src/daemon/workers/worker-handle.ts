@@ -7,11 +7,21 @@
 import { IpvsSyncError } from '../../errors.js'
 import type { Milliseconds } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
+import type { ConnectionKey } from '../../table/table-options.js'
 import type { Clock } from '../clock.js'
+import type { KeyClaim } from './key-claims.js'
 import { NO_COUNTERS } from './merge-reports.js'
-import { unpackError, type FromWorker, type ToWorker, type WorkerEvent, type WorkerReport } from './worker-messages.js'
+import {
+  unpackError,
+  type FromWorker,
+  type ToWorker,
+  type WorkerAnswer,
+  type WorkerEvent,
+  type WorkerReport,
+  type WorkerRequest
+} from './worker-messages.js'
 
-/** What is used of a `Worker`. */
+/** The methods of a `Worker` that a handle uses. */
 export interface WorkerThread {
   postMessage(message: ToWorker): void
   on(event: 'message', listener: (message: FromWorker) => void): unknown
@@ -20,23 +30,25 @@ export interface WorkerThread {
   terminate(): unknown
 }
 
-/** Who hears of what a worker does. */
-export interface MemberOutlets {
+/** Receivers of what a worker sends. */
+export interface WorkerOutlets {
   readonly tell: (event: WorkerEvent) => void
-  /** A new report stands. */
+  /** There is a new report. */
   readonly reported: () => void
-  /** It ended though nobody told it to. */
+  /** Keys that the worker claims. */
+  readonly claim: (claim: KeyClaim) => void
+  /** The worker has applied a claim of another one. */
+  readonly applied: (worker: number) => void
+  /** The thread ended unexpectedly. */
   readonly lost: (error: IpvsSyncError) => void
 }
 
-type Portion = Extract<FromWorker, { type: 'portion' }>
-
 interface Waiting {
-  readonly resolve: (portion: Portion) => void
+  readonly resolve: (value: WorkerAnswer) => void
   readonly reject: (error: IpvsSyncError) => void
 }
 
-/** A worker that has not closed by then is not going to: it is ended. */
+/** A worker that is to close and sends nothing for this long is terminated. */
 const CLOSING: Milliseconds = 5000
 
 const NO_REPORT: WorkerReport = {
@@ -50,29 +62,30 @@ const NO_REPORT: WorkerReport = {
 
 /** One worker: from its thread's start to its end. */
 export class WorkerHandle {
-  /** The last that it told of itself. */
+  /** The last report. */
   report: WorkerReport = NO_REPORT
-  /** Resolves when its sockets are open; rejects with what kept them from it. */
+  /** Resolves when its sockets are open; rejects if they cannot be opened. */
   readonly opened: Promise<void>
   readonly #name: string
   readonly #thread: WorkerThread
   readonly #clock: Clock
-  readonly #outlets: MemberOutlets
+  readonly #outlets: WorkerOutlets
   readonly #ended: Promise<void>
   readonly #waiting = new Map<number, Waiting>()
   #open!: () => void
   #refuse!: (error: IpvsSyncError) => void
   #state: 'opening' | 'open' | 'closing' | 'ended' = 'opening'
   #failure: unknown
-  #readings = 0
+  #requests = 0
+  #cancelTermination: (() => void) | undefined
 
   /**
-   * @param name - For a person: which channels are its.
+   * @param name - Text for a person: its number and channels.
    * @param thread - Just started.
-   * @param clock - For how long closing may take.
-   * @param outlets - Who hears of it.
+   * @param clock - Limits the time of closing.
+   * @param outlets - Receivers of what it sends.
    */
-  constructor(name: string, thread: WorkerThread, clock: Clock, outlets: MemberOutlets) {
+  constructor(name: string, thread: WorkerThread, clock: Clock, outlets: WorkerOutlets) {
     this.#name = name
     this.#thread = thread
     this.#clock = clock
@@ -87,59 +100,79 @@ export class WorkerHandle {
         resolve()
       })
     })
-    thread.on('message', (message) => this.#hear(message))
+    thread.on('message', (message) => this.#receive(message))
     // Its exit follows.
     thread.on('error', (error) => (this.#failure = error))
   }
 
-  /** Says something to it; a worker that has ended does not hear. */
+  /** Sends it a message; one to a worker that has ended is ignored. */
   post(message: ToWorker): void {
     if (this.#state !== 'ended') this.#thread.postMessage(message)
   }
 
-  /** Closes its sockets and ends it; after five seconds without asking. */
+  /** Closes its sockets; its table can still be read. */
+  async stop(): Promise<void> {
+    this.#beginClosing()
+    await this.#ask({ type: 'stop' })
+  }
+
+  /** Closes its sockets and ends it; terminates it if it does not answer. */
   async close(): Promise<void> {
+    this.#beginClosing()
     this.post({ type: 'close' })
-    if (this.#state !== 'ended') this.#state = 'closing'
-    const prevent = this.#clock.after(CLOSING, () => void this.#thread.terminate())
     await this.#ended
-    prevent()
+  }
+
+  /** Returns the connection with a key. */
+  async find(key: ConnectionKey): Promise<TableConnection | undefined> {
+    return (await this.#ask({ type: 'find', key })) as TableConnection | undefined
   }
 
   /**
-   * Its connections, a portion at a time.
+   * Yields its connections in portions.
    *
-   * @throws IpvsSyncError `ERR_WORKER` or `ERR_USAGE` where it ends before the last of them.
+   * @throws IpvsSyncError `ERR_WORKER` or `ERR_USAGE` if it ends before the last of them.
    */
-  async *portions(): AsyncGenerator<readonly TableConnection[]> {
-    const reading = this.#readings++
+  portions(): AsyncGenerator<readonly TableConnection[]> {
+    return this.#walk(false) as AsyncGenerator<readonly TableConnection[]>
+  }
+
+  /** Yields its table as a packed snapshot, block by block. Throws as {@link WorkerHandle.portions}. */
+  blocks(): AsyncGenerator<Uint8Array> {
+    return this.#walk(true) as AsyncGenerator<Uint8Array>
+  }
+
+  async *#walk(packed: boolean): AsyncGenerator<WorkerAnswer> {
+    const walk = this.#requests++
     try {
-      for (let next = this.#read(reading); ;) {
-        const { connections, last } = await next
-        if (last) return
-        // It makes the next one ready while this one is worked on.
-        next = this.#read(reading)
-        // Whoever gives up a reading does not hear what became of it.
+      for (let next = this.#ask({ type: 'read', walk, packed }); ;) {
+        const portion = await next
+        if (portion === undefined) return
+        // It prepares the next one while this one is used.
+        next = this.#ask({ type: 'read', walk, packed })
+        // The failure of an abandoned walk is of no interest.
         next.catch(() => undefined)
-        yield connections
+        yield portion
       }
     } finally {
-      this.post({ type: 'leave', reading })
+      this.post({ type: 'leave', walk })
     }
   }
 
-  #read(reading: number): Promise<Portion> {
+  #ask(request: WorkerRequest): Promise<WorkerAnswer> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'ended') {
-        reject(this.#gone())
+        reject(this.#closedError())
         return
       }
-      this.#waiting.set(reading, { resolve, reject })
-      this.#thread.postMessage({ type: 'read', reading })
+      const number = this.#requests++
+      this.#waiting.set(number, { resolve, reject })
+      this.#thread.postMessage({ type: 'request', number, request })
     })
   }
 
-  #hear(message: FromWorker): void {
+  #receive(message: FromWorker): void {
+    if (this.#cancelTermination !== undefined) this.#beginClosing()
     switch (message.type) {
       case 'open':
         this.#state = 'open'
@@ -154,38 +187,53 @@ export class WorkerHandle {
         this.#outlets.reported()
         break
       case 'events':
-        // The next batch may come: it waits its turn behind this one, also if a listener throws.
+        // The next batch may be sent: it is received after this one, also if a listener throws.
         this.post({ type: 'taken' })
         for (const event of message.events) this.#outlets.tell(event)
         break
-      case 'portion':
-        this.#waiting.get(message.reading)?.resolve(message)
-        this.#waiting.delete(message.reading)
+      case 'answer':
+        this.#waiting.get(message.number)?.resolve(message.value)
+        this.#waiting.delete(message.number)
+        break
+      case 'claim':
+        this.#outlets.claim(message.claim)
+        break
+      case 'applied':
+        this.#outlets.applied(message.worker)
         break
       case 'closed':
         this.#state = 'closing'
     }
   }
 
+  /** From now on its end is expected, and each message from it puts off its termination. */
+  #beginClosing(): void {
+    if (this.#state === 'ended') return
+    this.#state = 'closing'
+    this.#cancelTermination?.()
+    this.#cancelTermination = this.#clock.after(CLOSING, () => void this.#thread.terminate())
+  }
+
   #end(code: number): void {
-    const expected = this.#state === 'closing'
+    const isExpected = this.#state === 'closing'
     const wasOpen = this.#state === 'open'
     this.#state = 'ended'
-    const gone = expected ? this.#gone() : this.#lostBy(code)
-    for (const { reject } of this.#waiting.values()) reject(gone)
+    this.#cancelTermination?.()
+    const error = isExpected ? this.#closedError() : this.#lostError(code)
+    for (const { reject } of this.#waiting.values()) reject(error)
     this.#waiting.clear()
-    if (expected) return
-    this.#refuse(gone)
-    if (wasOpen) this.#outlets.lost(gone)
+    if (isExpected) return
+    this.#refuse(error)
+    if (wasOpen) this.#outlets.lost(error)
   }
 
-  #gone(): IpvsSyncError {
-    return new IpvsSyncError('ERR_USAGE', `${this.#name} is closed, and its table with it`)
+  #closedError(): IpvsSyncError {
+    return new IpvsSyncError('ERR_USAGE', `${this.#name} is closed; its table is no longer available`)
   }
 
-  #lostBy(code: number): IpvsSyncError {
+  #lostError(code: number): IpvsSyncError {
     const { message = `exit code ${code}` } = (this.#failure ?? {}) as Partial<Error>
-    const text = `${this.#name} has ended by itself (${message}), and its part of the table with it`
+    const text = `${this.#name} ended unexpectedly (${message}); its part of the table is lost`
     return new IpvsSyncError('ERR_WORKER', text, { cause: this.#failure })
   }
 }
