@@ -112,7 +112,7 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_agent_store_age_seconds 60'
   ])
   t.equal((await get(`${server.url}/metrics`)).text, first.text, 'reading does not count')
-  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 12)
+  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 18)
   await server.close()
 })
 

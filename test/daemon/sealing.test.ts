@@ -5,10 +5,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/backup/sync-backup.js'
 import { SyncMaster } from '../../src/daemon/master/sync-master.js'
+import { createMetrics } from '../../src/daemon/http/metrics.js'
+import { viewOf } from '../../src/daemon/http/sync-view.js'
 import { createReceiver, createSender, sealOverhead } from '../../src/daemon/sealing.js'
+import { seededChance } from '../../src/transport/chance.js'
+import { nodeSystem } from '../../src/transport/system.js'
 import { generateKey } from '../../src/trust/keys.js'
 import { tcpConnection } from '../fixtures/support/connections.js'
-import { freePorts } from '../fixtures/support/loopback.js'
+import { freePorts, noMulticast } from '../fixtures/support/loopback.js'
 
 const noLoopback = networkInterfaces()['lo'] === undefined ? 'there is no interface lo' : false
 
@@ -56,6 +60,19 @@ t.test(
     await until(() => sizes()[1] === 80 && sizes()[2] === 80, `80 where none is required, now ${sizes().join()}`)
     await until(() => ['0', '1', '3'].every((index) => notices.includes(`${index} SEAL_UNSIGNED`)), 'the notices')
     t.same([sizes()[0], sizes()[3]], [40, 40], 'what is not signed is dropped')
+    await until(() => (backups[3]!.sealReport()?.verdicts['UNSIGNED'] ?? 0) > 0, 'the report of the workers')
+    for (const backup of [backups[0]!, backups[1]!, backups[3]!]) {
+      const { verdicts, sequences } = backup.sealReport()!
+      t.ok(verdicts['VALID']! > 0 && verdicts['UNSIGNED']! > 0)
+      t.match(verdicts, { BAD_MAC: 0, UNKNOWN_KEY: 0, STALE: 0, REPLAYED: 0 })
+      t.same(sequences.map(({ channel }) => channel).sort(), [0, 1])
+      t.ok(sequences.every(({ received, missing, sender }) => received > 0 && missing === 0 && sender.length === 16))
+      const metrics = createMetrics(() => viewOf({ backup }, () => []).metrics())
+      t.match(await metrics.text(), /ipvs_sync_seal_messages_total\{verdict="UNSIGNED"\} [1-9]/)
+      t.match(await metrics.text(), new RegExp(`seal_missing\\{sender="${sequences[0]!.sender}",channel="[01]"\\} 0`))
+      t.match(await metrics.text(), /ipvs_sync_seal_lost_total 0/)
+    }
+    t.equal(backups[2]!.sealReport(), undefined)
     await Promise.all(backups.map((backup) => backup.close()))
   }
 )
@@ -70,6 +87,49 @@ t.test('keys are demanded where they are needed, and files that cannot be used a
     })
   t.throws(() => new SyncMaster({ ...options, keyFile: '/none' }), { code: 'ERR_CONFIG', field: 'keyFile' })
   t.equal(sealOverhead({}), 0)
+})
+
+t.test('with 1 % loss over UDP a backup holds every connection', { skip: await noMulticast() }, async (t) => {
+  const keyFile = join(t.testdir(), 'key')
+  writeFileSync(keyFile, generateKey(), { mode: 0o600 })
+  const where = { mcastInterface: 'lo', mcastPort: await freePorts(1), syncid: 7 }
+  // Datagrams of the master are lost on the way out; repeats may be lost, too.
+  const chance = seededChance(11)
+  let lost = 0
+  const lossy = {
+    ...nodeSystem,
+    createSocket: (...words: Parameters<typeof nodeSystem.createSocket>) => {
+      const socket = nodeSystem.createSocket(...words)
+      const send = socket.send.bind(socket) as (...all: unknown[]) => void
+      Object.assign(socket, {
+        send: (...all: unknown[]) => {
+          if (chance() >= 0.01) {
+            send(...all)
+            return
+          }
+          lost++
+          setImmediate(() => {
+            ;(all.at(-1) as (error: null) => void)(null)
+          })
+        }
+      })
+      return socket
+    }
+  }
+  const backup = new SyncBackup({ ...where, keyFile, requireKey: true })
+  const master = new SyncMaster({ ...where, keyFile, system: lossy, syncMaxlen: 200 })
+  await backup.start()
+  await master.start()
+  for (let number = 0; number < 2000; number++) {
+    master.handleConnection(tcpConnection(number, { packets: 3 }))
+    if (number % 40 === 39) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await until(() => backup.size === 2000, `2000 connections, now ${backup.size}`)
+  t.ok(lost > 0)
+  t.match(backup.sealReport(), { lost: 0, verdicts: { BAD_MAC: 0, UNSIGNED: 0 } })
+  t.ok(backup.sealReport()!.repaired > 0)
+  await master.close()
+  await backup.close()
 })
 
 t.test('without a group there is no repair, and without a key no seal', async (t) => {

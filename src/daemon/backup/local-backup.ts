@@ -14,7 +14,7 @@ import type { EngineEvent } from '../../engine/events.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionKey, ConnectionTable, TableCount } from '../../table/connection-table.js'
 import { PackedSnapshotLoader } from '../../table/packed-snapshot.js'
-import type { ReceivingTransport } from '../../transport/transport.js'
+import type { ReceivingTransport, SealReport } from '../../transport/transport.js'
 import type { TableConnection } from '../../wire/connection.js'
 import type { Clock } from '../clock.js'
 import { Runner } from '../runner.js'
@@ -58,6 +58,8 @@ export interface BackupWork {
   ignored(): IgnoredSender[]
   /** As `SyncBackup.receiveDrops`. */
   receiveDrops(): number | undefined
+  /** As `SyncBackup.sealReport`. */
+  sealReport(): SealReport | undefined
   /** As `ConnectionTable.counts`. */
   tableCounts(): TableCount[]
   /** As `SyncBackup.get`. */
@@ -164,6 +166,10 @@ export class LocalBackup implements BackupWork {
 
   receiveDrops(): number | undefined {
     return this.#transport.receiveDrops()
+  }
+
+  sealReport(): SealReport | undefined {
+    return this.#transport.sealReport?.()
   }
 
   tableCounts(): TableCount[] {

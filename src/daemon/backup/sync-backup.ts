@@ -21,7 +21,7 @@ import { ownAddresses } from '../../transport/interfaces.js'
 import { readLinkCounters } from '../../transport/link-counters.js'
 import { PortsBeyond } from '../../transport/ports-beyond.js'
 import { nodeSystem } from '../../transport/system.js'
-import type { ReceivingTransport, Sender } from '../../transport/transport.js'
+import type { ReceivingTransport, SealReport, Sender } from '../../transport/transport.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
@@ -256,6 +256,11 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
   /** Returns the number of messages that the receive buffers had no room for; undefined if the system does not report it. */
   receiveDrops(): number | undefined {
     return this.#work.receiveDrops()
+  }
+
+  /** Returns verdicts, sequences and repairs of sealed messages; undefined without keys. */
+  sealReport(): SealReport | undefined {
+    return this.#work.sealReport()
   }
 
   /** Returns the number of connections by protocol and origin; zero counts are omitted. */

@@ -5,6 +5,7 @@
  */
 
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { SealReport, SequenceReport } from '../../transport/transport.js'
 
 /** A number for each value of a label. */
 export type ByLabel = Readonly<Record<string, number>>
@@ -39,6 +40,8 @@ export interface BackupMetrics {
   readonly socketDrops: number | undefined
   /** Whether this director may hand out packets: not with `backup_only`. */
   readonly directing: boolean
+  /** Counts of sealed messages; undefined without keys. */
+  readonly seals?: SealReport | undefined
 }
 
 /** Connections in the table. */
@@ -205,6 +208,55 @@ const DEFINITIONS: readonly Definition[] = [
     samples: ({ backup }) => single(backup && Number(backup.directing))
   },
   {
+    name: 'ipvs_sync_seal_messages_total',
+    help: 'Messages by verdict on their signature. Needs --key-file.',
+    type: Counter,
+    labels: ['verdict'],
+    samples: ({ backup }) => byLabel('verdict', backup?.seals?.verdicts)
+  },
+  {
+    name: 'ipvs_sync_seal_missing',
+    help: 'Signed messages that are missing now, by sender and channel.',
+    type: Gauge,
+    labels: ['sender', 'channel'],
+    samples: ({ backup }) => bySequence(backup?.seals, 'missing')
+  },
+  {
+    name: 'ipvs_sync_seal_reordered_total',
+    help: 'Signed messages that arrived behind a later one, by sender and channel.',
+    type: Counter,
+    labels: ['sender', 'channel'],
+    samples: ({ backup }) => bySequence(backup?.seals, 'reordered')
+  },
+  {
+    name: 'ipvs_sync_seal_duplicates_total',
+    help: 'Signed messages that arrived again, by sender and channel.',
+    type: Counter,
+    labels: ['sender', 'channel'],
+    samples: ({ backup }) => bySequence(backup?.seals, 'duplicates')
+  },
+  {
+    name: 'ipvs_sync_seal_requests_total',
+    help: 'Requests for the retransmission of missing messages.',
+    type: Counter,
+    labels: [],
+    samples: ({ backup }) => single(backup?.seals?.requests)
+  },
+  {
+    name: 'ipvs_sync_seal_repaired_total',
+    help: 'Missing messages that a retransmission brought.',
+    type: Counter,
+    labels: [],
+    samples: ({ backup }) => single(backup?.seals?.repaired)
+  },
+  {
+    name: 'ipvs_sync_seal_lost_total',
+    help: 'Missing messages that are no longer requested.',
+    type: Counter,
+    labels: [],
+    samples: ({ backup }) => single(backup?.seals?.lost)
+  },
+  {
     name: 'ipvs_sync_agent_ready',
     help: 'Whether this director may take over.',
     type: Gauge,
@@ -317,6 +369,14 @@ export function createMetrics(snapshot: () => MetricsSnapshot): Metrics {
 
 function byLabel(label: string, values: ByLabel = {}): Sample[] {
   return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }))
+}
+
+function bySequence(seals: SealReport | undefined, count: 'missing' | 'reordered' | 'duplicates'): Sample[] {
+  const sample = ({ sender, channel, [count]: value }: SequenceReport): Sample => ({
+    labels: { sender, channel },
+    value
+  })
+  return (seals?.sequences ?? []).map(sample)
 }
 
 function byChannel(values: readonly number[] = []): Sample[] {

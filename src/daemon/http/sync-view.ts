@@ -121,7 +121,8 @@ function backupMetrics(backup: SyncBackup): BackupMetrics {
     senders: senders.filter(({ age }) => age < SILENCE).length,
     age: Object.fromEntries(measuredSenders(senders).map((sender) => [sender.address, sender.age])),
     socketDrops: backup.receiveDrops(),
-    directing: backup.directing
+    directing: backup.directing,
+    seals: backup.sealReport()
   }
 }
 

@@ -209,6 +209,7 @@ export class BackupWorker {
         senders,
         ignored: backup.ignored(),
         receiveDrops: backup.receiveDrops(),
+        sealReport: backup.sealReport(),
         tableCounts: backup.tableCounts(),
         size: backup.size
       }

@@ -7,6 +7,7 @@
 import type { BackupCounters } from '../../engine/backup/counters.js'
 import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js'
 import type { TableCount } from '../../table/table-count.js'
+import type { SealReport } from '../../transport/transport.js'
 import type { Milliseconds } from '../../units.js'
 
 /** A worker's counters, and how many channels are its. */
@@ -69,6 +70,21 @@ export function mergeSenders<Sender extends SenderReport | IgnoredSender>(
     }
   }
   return [...merged.values()].sort((a, b) => a.age - b.age)
+}
+
+/** Adds up what verifying workers count; undefined unless every worker verifies. At most 64 sequences remain. */
+export function mergeSealReports(parts: readonly (SealReport | undefined)[]): SealReport | undefined {
+  return parts.reduce((sum, part) => {
+    if (sum === undefined || part === undefined) return undefined
+    return {
+      verdicts: sumNamed([sum.verdicts, part.verdicts]),
+      sequences: [...sum.sequences, ...part.sequences].sort((a, b) => b.received - a.received).slice(0, 64),
+      requests: sum.requests + part.requests,
+      repaired: sum.repaired + part.repaired,
+      outdated: sum.outdated + part.outdated,
+      lost: sum.lost + part.lost
+    }
+  })
 }
 
 /** Adds up what tables count. */

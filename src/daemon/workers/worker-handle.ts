@@ -56,6 +56,7 @@ const NO_REPORT: WorkerReport = {
   senders: [],
   ignored: [],
   receiveDrops: 0,
+  sealReport: undefined,
   tableCounts: [],
   size: 0
 }

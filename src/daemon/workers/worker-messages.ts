@@ -15,6 +15,7 @@ import type { EngineEvent } from '../../engine/events.js'
 import type { Sysctls } from '../../sysctl/settings.js'
 import type { TableCount } from '../../table/table-count.js'
 import type { ConnectionKey } from '../../table/table-options.js'
+import type { SealReport } from '../../transport/transport.js'
 import type { UdpOptions } from '../../transport/udp-options.js'
 import type { TableConnection } from '../../wire/connection.js'
 import type { Wanted } from '../backup/local-backup.js'
@@ -85,6 +86,7 @@ export interface WorkerReport {
   readonly senders: readonly SenderReport[]
   readonly ignored: readonly IgnoredSender[]
   readonly receiveDrops: number | undefined
+  readonly sealReport: SealReport | undefined
   readonly tableCounts: readonly TableCount[]
   readonly size: number
 }

@@ -14,6 +14,7 @@ import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js
 import type { Sysctls } from '../../sysctl/settings.js'
 import { ConnectionTable, type ConnectionKey, type TableCount } from '../../table/connection-table.js'
 import { PackedSnapshotLoader } from '../../table/packed-snapshot.js'
+import type { SealReport } from '../../transport/transport.js'
 import { describePlan, planUdp } from '../../transport/udp-options.js'
 import type { TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
@@ -22,7 +23,7 @@ import { walkTable } from '../walk-table.js'
 import { createKeyFilter, type KeyClaim } from './key-claims.js'
 import { WorkerHandle, type WorkerThread } from './worker-handle.js'
 import type { BackupOutlets, BackupWork, Wanted } from '../backup/local-backup.js'
-import { mergeCounters, mergeCounts, mergeSenders } from './merge-reports.js'
+import { mergeCounters, mergeCounts, mergeSealReports, mergeSenders } from './merge-reports.js'
 import { unpackError, type WorkerEvent, type WorkerReport, type WorkerTask } from './worker-messages.js'
 
 /** Receivers of a pool's events. */
@@ -160,6 +161,10 @@ export class WorkerPool implements BackupWork {
     return this.#posts.reduce<number | undefined>((sum, { member: { report } }) => {
       return sum === undefined || report.receiveDrops === undefined ? undefined : sum + report.receiveDrops
     }, 0)
+  }
+
+  sealReport(): SealReport | undefined {
+    return mergeSealReports(this.#posts.map(({ member }) => member.report.sealReport))
   }
 
   tableCounts(): TableCount[] {
