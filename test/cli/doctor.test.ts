@@ -70,6 +70,7 @@ const sender = (change: Partial<SenderTotals> = {}): SenderTotals => ({
   largest: 400,
   fragmented: 0,
   lost: undefined,
+  clockOffset: undefined,
   problems: {},
   firstMs: 0,
   lastMs: 10_000,
@@ -224,6 +225,8 @@ const cases: readonly (readonly [code: string, change: Partial<Facts>])[] = [
   ['MALFORMED', { traffic: traffic([sender({ problems: { SIZE_MISMATCH: 3, LEFTOVER_BYTES: 1 } })]) }],
   ['TOO_LARGE', { wanted: { ...WANTED, maxlen: 200 }, traffic: traffic([sender({ largest: 1400 })]) }],
   ['TOO_LARGE', { wanted: { ...WANTED, group: 'ff02::81' }, traffic: traffic([sender({ largest: 1472 })]) }],
+  ['CLOCK_DIFFERS', { traffic: traffic([sender({ clockOffset: 3000 })]) }],
+  ['CLOCK_DIFFERS', { traffic: traffic([sender({ clockOffset: -3000 })]) }],
   ['LOSS', { traffic: traffic([sender({ lost: 4 })]) }],
   ['NOT_SYNC', { traffic: traffic([sender()], { foreign: 2 }) }],
   ['PORT_TAKEN', { bindFailures: { 8848: 'bind EADDRINUSE' } }],
@@ -324,6 +327,13 @@ t.test('the kernel: its daemons, settings, services and table', async (t) => {
   const rows: readonly (readonly [string[], Partial<Facts>])[] = [
     [['KERNEL_DAEMON_DIFFERS'], kernel({ daemons: { value: [differs] }, held: NO })],
     [[], kernel({ daemons: { value: [old] } })],
+    [[], kernel({ daemons: { value: [BACKUP, { ...BACKUP, role: 'master' }] } })],
+    [
+      ['KERNEL_DAEMONS_DISAGREE', 'KERNEL_DAEMONS_DISAGREE'],
+      kernel({ daemons: { value: [BACKUP, { ...BACKUP, role: 'master', maxlen: 1400, port: undefined }] } })
+    ],
+    [['BACKUP_ONLY'], kernel(sysctls({ backupOnly: 1 }))],
+    [[], kernel({ ...sysctls({ backupOnly: 1 }), daemons: NO })],
     [[], kernel({ daemons: NO })],
     [[], kernel({ daemons: { value: [] } })],
     [[], kernel({ sysctls: NO, services: NO, held: NO })],
@@ -512,6 +522,7 @@ t.test('the observer counts, and its memory is bounded', async (t) => {
   const { senders, agents, connections, foreign } = observer.report()
   const [first] = senders
   t.match(first, { syncid: 5, ports: [8848, 8849], groups: ['224.0.0.81'], fragmented: 1, lost: 1, versions: [0, 1] })
+  t.equal(first!.clockOffset, 1800)
   t.equal(senders.length, 2)
   t.match(agents, [{ id: '00000000000000aa', ready: true, connections: 7, messages: 2 }])
   t.equal(connections.length, 1)

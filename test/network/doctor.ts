@@ -223,9 +223,10 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'socket-drops',
-    code: 'SOCKET_DROPS_BEFORE',
+    code: 'SOCKET_DROPS',
     log: 'SOCKET_DROPS',
-    master: ['--rate', '20000'],
+    master: ['--rate', '2000'],
+    backup: ['--sysctl', 'sync_sock_size=4096'],
     after: async ({ ip, started }) => {
       const pid = String(started[0]!.child.pid)
       ip('B', 'kill', '-STOP', pid)

@@ -5,6 +5,7 @@
  */
 
 import { counted } from '../../text.js'
+import type { Milliseconds } from '../../units.js'
 import { isIpv6Service, serviceOf } from './services.js'
 import {
   ok,
@@ -120,7 +121,18 @@ function judgeDaemons(facts: Facts, { daemons }: IpvsFacts): readonly Check[] {
   const { wanted } = facts
   if ('reason' in daemons) return [unchecked('KERNEL_DAEMONS', daemons.reason)]
   if (daemons.value.length === 0) return [unchecked('KERNEL_DAEMONS', 'the kernel runs no sync daemon')]
-  return daemons.value.map((daemon) => {
+  const [first, second] = daemons.value
+  const disagree = (['interfaceName', 'group', 'port', 'maxlen'] as const).filter(
+    (name) => second !== undefined && first![name] !== second[name]
+  )
+  const between = disagree.map((name) =>
+    warning(
+      'KERNEL_DAEMONS_DISAGREE',
+      `the kernel's ${first!.role} has ${LABELS[name]} ${first![name]}, its ${second!.role} ${second![name]}`,
+      'start both daemons with the same interface, group, port and maxlen'
+    )
+  )
+  const own = daemons.value.map((daemon) => {
     const { role, interfaceName, syncid, maxlen, group, port, ttl } = daemon
     const text = `kernel ${role}: interface ${interfaceName}, syncid ${syncid}${group === undefined ? '' : `, group ${group}:${port ?? 8848}`}${maxlen === undefined ? '' : `, maxlen ${maxlen}`}${ttl === undefined ? '' : `, ttl ${ttl}`}`
     const differences = [
@@ -139,9 +151,12 @@ function judgeDaemons(facts: Facts, { daemons }: IpvsFacts): readonly Check[] {
       )
     return ok('KERNEL_DAEMON', text)
   })
+  return [...own, ...between]
 }
 
-function judgeSysctls({ sysctls, services }: IpvsFacts): readonly Check[] {
+const LABELS = { interfaceName: 'interface', group: 'group', port: 'port', maxlen: 'maxlen' } as const
+
+function judgeSysctls({ sysctls, services, daemons }: IpvsFacts): readonly Check[] {
   if ('reason' in sysctls) return [unchecked('SYSCTLS', sysctls.reason)]
   const { value } = sysctls
   const checks: Check[] = []
@@ -159,6 +174,15 @@ function judgeSysctls({ sysctls, services }: IpvsFacts): readonly Check[] {
         'VERSION_0_WITH_IPV6',
         'sync_version is 0, which cannot carry the connections of IPv6 services',
         'set sync_version to 1'
+      )
+    )
+  const running = valueOf(daemons) ?? []
+  if (value.backupOnly !== 0 && running.some(({ role }) => role === 'backup'))
+    checks.push(
+      warning(
+        'BACKUP_ONLY',
+        `backup_only is ${value.backupOnly} and the kernel runs a backup daemon: this host forwards no packet`,
+        'stop the backup daemon when this host becomes active, or set backup_only to 0'
       )
     )
   if (value.syncThreshold[0] >= 10 && value.syncRefreshPeriod === 0)
@@ -290,8 +314,21 @@ export const judgeDaemon: Judge = ({ daemon }) => {
   return checks
 }
 
-/** The clock, for reading logs of two hosts side by side. */
-export const judgeClock: Judge = ({ now, hz }) => {
+/** Difference of two clocks that makes their logs hard to compare. */
+const CLOCK_TOLERANCE: Milliseconds = 2000
+
+/** The clock, for reading logs of two hosts side by side, and those of senders whose messages carry a time. */
+export const judgeClock: Judge = ({ now, hz, traffic }) => {
   const time = new Date(now).toISOString()
-  return [ok('CLOCK', `this host's time is ${time}${'value' in hz ? `, HZ ${hz.value}` : ''}`)]
+  const differing = traffic.senders.filter(({ clockOffset = 0 }) => Math.abs(clockOffset) > CLOCK_TOLERANCE)
+  return [
+    ...differing.map(({ address, clockOffset = 0 }) =>
+      warning(
+        'CLOCK_DIFFERS',
+        `the clock of ${address} is ${Math.round(Math.abs(clockOffset) / 1000)} s ${clockOffset > 0 ? 'behind' : 'ahead of'} ours`,
+        'synchronise both with NTP: logs cannot be compared, and sealed messages may be rejected as old'
+      )
+    ),
+    ok('CLOCK', `this host's time is ${time}${'value' in hz ? `, HZ ${hz.value}` : ''}`)
+  ]
 }

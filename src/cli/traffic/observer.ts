@@ -45,6 +45,8 @@ export interface SenderTotals {
   readonly fragmented: number
   /** Sequence numbers that are missing; undefined for a sender whose messages carry none. */
   readonly lost: number | undefined
+  /** Our clock minus the sender's, at least; undefined for a sender whose messages are not sealed. */
+  readonly clockOffset: Milliseconds | undefined
   /** Messages with a problem, by problem code. */
   readonly problems: Readonly<Record<string, number>>
   readonly firstMs: TimestampMs
@@ -93,6 +95,7 @@ interface Sender {
   bytes: number
   largest: number
   fragmented: number
+  clockOffset: Milliseconds | undefined
   firstMs: TimestampMs
   lastMs: TimestampMs
 }
@@ -161,7 +164,7 @@ export class TrafficObserver {
     sender.ports.add(datagram.port)
     if (datagram.group !== undefined && sender.groups.size < 16) sender.groups.add(datagram.group)
     if (datagram.fragments > 1) sender.fragmented++
-    countSequence(sender, payload)
+    countSequence(sender, payload, now)
     if (isAgentMessage(payload)) {
       this.#countAgent(datagram, header.syncid, now)
       return []
@@ -209,6 +212,7 @@ export class TrafficObserver {
       bytes: 0,
       largest: 0,
       fragmented: 0,
+      clockOffset: undefined,
       firstMs: now,
       lastMs: now
     }
@@ -257,9 +261,12 @@ export function rateOf(totals: SenderTotals, window: Milliseconds): number {
 }
 
 /** Sealed messages are numbered for each channel from 1; what is missing between the first and the last was lost. */
-function countSequence({ sequences }: Sender, payload: Uint8Array): void {
+function countSequence(sender: Sender, payload: Uint8Array, now: TimestampMs): void {
   const trailer = findTrailer(payload)
   if (trailer === undefined) return
+  // The least difference is that of the message which the network delayed least.
+  sender.clockOffset = Math.min(sender.clockOffset ?? Infinity, now - trailer.time)
+  const { sequences } = sender
   const key = `${trailer.sender} ${trailer.channel}`
   const known = sequences.get(key)
   if (known === undefined) {
