@@ -1,31 +1,37 @@
 /**
- * An agent, ready-made: one process for each director, so that one that comes back has the whole table before it takes over.
+ * An agent with sockets, files and the kernel: one process on each director, so that a director that returns has the full
+ * table before it takes over.
  *
  * @module
  */
 
 import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'node:events'
+import { existsSync } from 'node:fs'
 import type { AgentEvent, AgentOutcome, TableSource } from './protocol/options.js'
 import { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
-import type { IpvsSyncError } from '../errors.js'
+import { IpvsSyncError } from '../errors.js'
+import { CONNECTIONS_FILE } from '../procfs/kernel-table.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
 import type { ConnectionTable } from '../table/connection-table.js'
 import { nodeSystem } from '../transport/system.js'
-import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
+import type { ReceivingTransport, SendingTransport, TransportHandlers } from '../transport/transport.js'
+import { SYNC_GROUP, SYNC_PORT } from '../wire/constants.js'
 import type { Bytes, Milliseconds } from '../units.js'
 import { Announcing } from './announcing.js'
-import { AgentKernel, bringerOf, type MessageOptions } from './kernel.js'
+import { AgentRole } from './keepalived.js'
+import { AgentKernel, kernelSender, type MessageOptions } from './kernel.js'
 import { AgentNotices } from './notices.js'
 import type { AgentEvents, AgentOptions } from './options.js'
-import { AgentReadyFile } from './agent-ready-file.js'
 import { readReceiveCapacity } from './receive-capacity.js'
-import { AgentRole } from './role.js'
 import { AgentStore } from './store.js'
 import type { Clock } from '../daemon/clock.js'
 import { Lifecycle } from '../daemon/lifecycle.js'
 import { Repeater } from '../daemon/repeater.js'
-import { READY_FILE_PERIOD } from './ready-file.js'
+import { captureSource } from './own/capture.js'
+import { interfaceSource } from './own/interface.js'
+import { OwnMaster } from './own/own-master.js'
+import { AgentReadyFile, READY_FILE_PERIOD, type TransferState } from './ready-file.js'
 import { Runner } from '../daemon/runner.js'
 import type { AgentMetrics } from '../daemon/http/metrics.js'
 import { createReceiver, createSealer, createSender, sealOverhead } from '../daemon/sealing.js'
@@ -35,16 +41,31 @@ import type { SyncMaster } from '../daemon/master/sync-master.js'
 import { clockOf, linkOf, tableOf, udpOptionsOf, pickSyncOptions } from '../daemon/sync-options.js'
 import { tableMessages } from '../engine/full-table/bulk-messages.js'
 import { masterSyncMaxlen } from '../transport/sync-maxlen.js'
-import { TappedReceiver } from './tapped-receiver.js'
 
+/** Interval of reads of the kernel's table: by itself, and beside what its master announces. Both are less than the timeouts. */
 const KERNEL_INTERVAL: Milliseconds = 5000
+const KERNEL_INTERVAL_OWN: Milliseconds = 300_000
+/** Interval at which a due read is noticed. */
+const KERNEL_TICK: Milliseconds = 1000
+const TRANSFER_TICK: Milliseconds = 1000
 const KERNEL_LIMIT: Milliseconds = 60_000
 const OUTCOMES: readonly AgentOutcome[] = ['complete', 'incomplete', 'alone']
 const ANNOUNCE_INTERVAL: Milliseconds = 1000
 const STORE_INTERVAL: Milliseconds = 60_000
 
+/** Where the agent learns the connections of its own kernel from. */
+export type OwnSourceName = 'capture' | 'interface' | 'table'
+const OWN_SOURCES: readonly OwnSourceName[] = ['capture', 'interface', 'table']
+
+/** The source of the own kernel's announcements. */
+interface OwnKernel {
+  readonly name: OwnSourceName
+  readonly where: string
+  readonly master: OwnMaster
+}
+
 /**
- * Keeps a warm table, asks for a whole one when it comes up, gives its own to others, and says when it is ready.
+ * Keeps a warm table, requests a full one when its director starts, sends its own to others, and reports when it is ready.
  *
  * @example
  * ```ts
@@ -62,7 +83,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   readonly #sender: SendingTransport
   readonly #messages: MessageOptions
   readonly #life: Lifecycle
-  readonly #notices = new AgentNotices((text) => this.#notice(text))
+  readonly #notices = new AgentNotices((code, text) => this.#notice(code, text))
   readonly #readyFile: AgentReadyFile
   readonly #role: AgentRole | undefined
   readonly #repeater: Repeater
@@ -72,6 +93,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   #backup: SyncBackup | undefined
   #announcing: Announcing | undefined
   #kernel: AgentKernel | undefined
+  #own: OwnKernel | undefined
 
   /**
    * @param options - Options.
@@ -80,6 +102,10 @@ export class Agent extends EventEmitter<AgentEvents> {
   constructor(options: AgentOptions) {
     super()
     this.#options = options
+    if (options.own === 'capture' && options.mcastInterface === undefined)
+      throw new IpvsSyncError('ERR_CONFIG', 'own: expected mcastInterface beside "capture", got undefined', {
+        field: 'own'
+      })
     const sysctls = verifySysctls(options.sysctls ?? {})
     this.#sysctls = sysctls
     this.#clock = clockOf(options)
@@ -120,7 +146,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#life = new Lifecycle({ open: () => this.#open(), close: () => this.#close(), signal: options.signal })
   }
 
-  /** Its connections. Another table after the start, where one was stored. */
+  /** The connections. A table that was stored replaces this one at the start. */
   get table(): ConnectionTable {
     return this.#table
   }
@@ -140,35 +166,52 @@ export class Agent extends EventEmitter<AgentEvents> {
     return this.listening ? this.#engine.report().outcome : undefined
   }
 
-  /** What it is at, in a line for a person. */
+  /** The state in one line. */
   get status(): string {
-    return this.#engine.statusText()
+    return `${this.#engine.statusText()}${this.#ownText()}`
   }
 
-  /** The settings now: frozen. */
+  /** The table that is being received; undefined if none is. */
+  get transfer(): TransferState | undefined {
+    if (!this.listening || !this.#engine.isReceiving) return undefined
+    const { received, expected, rate, remainingMs } = this.#engine.report()
+    return { received, expected, rate, remainingMs }
+  }
+
+  /** Where it learns the connections of its own kernel from now; undefined without a kernel's table. */
+  get ownSource(): OwnSourceName | undefined {
+    if (this.#own?.master.report().isCovering === true) return this.#own.name
+    return this.#kernel === undefined ? undefined : 'table'
+  }
+
+  /** The current settings: frozen. */
   get sysctls(): Sysctls {
     return this.#sysctls
   }
 
-  /** The backup's part of it, from the start on. */
+  /** The backup; undefined before the start. */
   get backup(): SyncBackup | undefined {
     return this.#backup
   }
 
-  /** The master's part of it, while keepalived says MASTER. */
+  /** The master, while keepalived reports MASTER. */
   get master(): SyncMaster | undefined {
     return this.#announcing?.master
   }
 
-  /** What it has done so far. */
+  /** Returns the state and the counters. */
   report(): AgentReport {
     return this.#engine.report()
   }
 
-  /** Figures for Prometheus. */
+  /** Returns figures for Prometheus. */
   metrics(): AgentMetrics {
     const { outcome, agents, tablesSent, tablesReceived, rejected } = this.report()
     const age = this.#store?.age
+    const { transfer, ownSource } = this
+    const kernel = this.#kernel
+    const own = this.#own?.master.report()
+    const lag = kernel === undefined || kernel.succeededAt === 0 ? undefined : this.#clock.now() - kernel.succeededAt
     return {
       ready: this.ready,
       announcing: this.master !== undefined,
@@ -177,16 +220,28 @@ export class Agent extends EventEmitter<AgentEvents> {
       tablesSent,
       tablesReceived,
       rejected,
-      kernelConnections: this.#kernel?.connections,
-      kernelReadSeconds: this.#kernel && this.#kernel.lastRead / 1000,
+      kernelConnections: kernel?.connections,
+      kernelReadSeconds: kernel && kernel.lastRead.total / 1000,
+      kernelReadSystemSeconds: kernel && kernel.lastRead.kernel / 1000,
+      kernelReadAgeSeconds: lag === undefined ? undefined : lag / 1000,
+      kernelReadSuccess: lag === undefined ? undefined : (this.#wallClock() - lag) / 1000,
+      ownSource: ownSource && Object.fromEntries(OWN_SOURCES.map((name) => [name, Number(name === ownSource)])),
+      ownMessages: own?.messages,
+      ownConnections: own?.connections,
+      ownGaps: own?.gaps,
+      ownDrops: own?.drops,
+      transferReceived: transfer?.received,
+      transferExpected: transfer?.expected,
+      transferRate: transfer?.rate,
+      transferRemainingSeconds: transfer?.remainingMs === undefined ? undefined : transfer.remainingMs / 1000,
       storeAgeSeconds: age === undefined ? undefined : age / 1000
     }
   }
 
   /**
-   * Takes new settings, all at once. sync_ports and sync_sock_size wait for the next start.
+   * Changes settings, all at once. sync_ports and sync_sock_size take effect at the next start.
    *
-   * @param sysctls - What is left out keeps its value.
+   * @param sysctls - Settings that are omitted keep their value.
    * @throws IpvsSyncError `ERR_CONFIG`, and nothing has changed.
    */
   configure(sysctls: Partial<Sysctls>): void {
@@ -196,7 +251,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   }
 
   /**
-   * Reads the stored table, opens the sockets and begins to ask.
+   * Loads the stored table, opens the sockets and requests a table.
    *
    * @throws IpvsSyncError `ERR_IO` for a stored table that cannot be read, and what opening sockets throws.
    */
@@ -208,12 +263,12 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#role?.start()
   }
 
-  /** Ends it: what it holds as a master is sent, the table stored, the ready file removed. Calling it again waits for the first call. */
+  /** Sends what the master holds, saves the table and removes the ready file. A second call waits for the first. */
   async close(): Promise<void> {
     await this.#life.close({})
   }
 
-  /** For `await using`: as {@link close}. */
+  /** Closes the agent: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
@@ -224,8 +279,12 @@ export class Agent extends EventEmitter<AgentEvents> {
     this.#announcing = this.#createAnnouncing()
     this.#backup = this.#createBackup()
     await this.#openSockets(this.#backup)
-    await this.#beginKernel(this.#announcing)
-    this.#repeater.add({ interval: () => READY_FILE_PERIOD, rest: 0, action: () => this.#readyFile.write(this) })
+    // The source is open before the table is read, so that no connection falls between the two.
+    this.#own = this.#createOwn()
+    await this.#own?.master.start()
+    await this.#startKernel(this.#announcing)
+    const period = (): Milliseconds => (this.transfer === undefined ? READY_FILE_PERIOD : TRANSFER_TICK)
+    this.#repeater.add({ interval: period, rest: 0, action: () => this.#readyFile.write(this) })
     this.#repeater.add({
       interval: () => this.#options.storeInterval ?? STORE_INTERVAL,
       rest: 9,
@@ -233,7 +292,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     })
   }
 
-  /** The table at the time of each answer: a stored one replaces the first one. */
+  /** Returns the table at the time of each answer: a stored one replaces the first one. */
   #source(): TableSource {
     const current = (): ConnectionTable => this.#table
     const { syncid, maxLength } = this.#messages
@@ -279,7 +338,7 @@ export class Agent extends EventEmitter<AgentEvents> {
       ...(syncid !== undefined && { syncid }),
       ...(accept !== undefined && { accept }),
       table: this.#table,
-      transport: new TappedReceiver(this.#receiver, (bytes, from) => this.#hear(bytes, from))
+      transport: this.#withoutAgentMessages(this.#receiver)
     })
     backup.on('notice', (event) => this.emit('notice', event))
     backup.on('error', (error) => this.#fail(error))
@@ -299,8 +358,62 @@ export class Agent extends EventEmitter<AgentEvents> {
       clock: this.#clock,
       rate,
       look: () => this.#look(),
-      onNotice: (text) => this.#notice(text)
+      notify: this.#notices.notify
     })
+  }
+
+  /** Passes datagrams to the engine first; messages between agents are not for the backup. */
+  #withoutAgentMessages(receiver: ReceivingTransport): ReceivingTransport {
+    return {
+      channels: receiver.channels,
+      description: receiver.description,
+      start: (handlers: TransportHandlers) =>
+        receiver.start({
+          ...handlers,
+          onDatagram: (bytes, from, channel) => {
+            if (this.#engine.handleDatagram(bytes, from, this.#clock.now())) this.#runner.settle()
+            else handlers.onDatagram?.(bytes, from, channel)
+          }
+        }),
+      close: () => receiver.close(),
+      receiveDrops: () => receiver.receiveDrops(),
+      sealReport: () => receiver.sealReport?.()
+    }
+  }
+
+  /** Creates the source of the own kernel's announcements; undefined if only the kernel's table is read. */
+  #createOwn(): OwnKernel | undefined {
+    const { own = 'auto', mcastInterface, mcastGroup = SYNC_GROUP, mcastPort = SYNC_PORT } = this.#options
+    const { kernel, kernelFiles, system, captureProgram: program } = this.#options
+    if (own === 'table') return undefined
+    if (own === 'auto') {
+      const hasTable = kernel !== false && existsSync(kernelFiles?.connections ?? CONNECTIONS_FILE)
+      if (!hasTable || mcastInterface === undefined) return undefined
+    }
+    const isCapture = own === 'auto' || own === 'capture'
+    const where = isCapture ? mcastInterface! : own
+    const udp = { ...udpOptionsOf(this.#options, this.#sysctls), mcastInterface: where, peers: [] }
+    const master = new OwnMaster({
+      open: isCapture
+        ? captureSource({ mcastInterface: where, mcastGroup, mcastPort, program })
+        : interfaceSource(udp, system),
+      description: isCapture ? `capture on ${where}` : `interface ${where}`,
+      table: this.#table,
+      clock: this.#clock,
+      id: this.#engine.id,
+      syncid: this.#messages.syncid,
+      isAnnouncing: () => this.master !== undefined,
+      notify: this.#notices.once,
+      onGap: () => this.#kernel?.markStale()
+    })
+    return { name: isCapture ? 'capture' : 'interface', where, master }
+  }
+
+  #ownText(): string {
+    const source = this.ownSource
+    if (source === undefined) return ''
+    if (source === 'table') return '; own kernel: its table alone'
+    return `; own kernel: ${source} ${this.#own!.where} (misses connections that were never announced)`
   }
 
   async #openSockets(backup: SyncBackup): Promise<void> {
@@ -308,7 +421,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     try {
       await this.#sender.start({
         onWritable: () => this.#runner.settle(),
-        onNotice: ({ code, message }) => this.#notice(message, code),
+        onNotice: ({ code, message }) => this.#notice(code, message),
         onError: (error) => this.#fail(error)
       })
     } catch (error) {
@@ -317,7 +430,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     }
   }
 
-  async #beginKernel(announcing: Announcing): Promise<void> {
+  async #startKernel(announcing: Announcing): Promise<void> {
     if (this.#options.kernel === false) return
     this.#kernel = await AgentKernel.open({
       table: this.#table,
@@ -325,24 +438,27 @@ export class Agent extends EventEmitter<AgentEvents> {
       files: this.#options.kernelFiles ?? {},
       limit: this.#options.kernelLimit ?? KERNEL_LIMIT,
       announcing,
-      bringer: bringerOf(this.#options, this.#sysctls),
+      openSender: kernelSender(this.#options, this.#sysctls),
       messages: this.#messages,
-      onNotice: this.#notices.once
+      notify: this.#notices.once
     })
     const kernel = this.#kernel
     if (kernel === undefined) return
-    const { kernelInterval: usual = KERNEL_INTERVAL } = this.#options
-    this.#repeater.add({
-      interval: () => Math.max(this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL), kernel.pause),
-      rest: 0,
-      action: () => this.#look()
-    })
+    const due = (): Milliseconds => {
+      const isCovered = this.ownSource !== 'table'
+      const { kernelInterval: usual = isCovered ? KERNEL_INTERVAL_OWN : KERNEL_INTERVAL } = this.#options
+      return kernel.dueIn(this.master === undefined ? usual : Math.min(usual, ANNOUNCE_INTERVAL))
+    }
+    // A gap makes a read due at once, and a source that ended makes it due sooner.
+    const read = (): unknown => (due() > 0 ? undefined : this.#look())
+    this.#repeater.add({ interval: () => Math.min(Math.max(due(), 1), KERNEL_TICK), rest: 0, action: read })
   }
 
   async #close(): Promise<void> {
     this.#role?.close()
     this.#repeater.stop()
     this.#kernel?.end()
+    await this.#own?.master.close()
     await this.#announcing!.close()
     this.#engine.close()
     this.#runner.stop()
@@ -352,13 +468,6 @@ export class Agent extends EventEmitter<AgentEvents> {
     await this.#store?.saveLast(this.#table)
     this.#readyFile.remove()
     this.emit('close')
-  }
-
-  /** Everything that comes in is received here first; what agents say is nothing for the backup. */
-  #hear(bytes: Uint8Array, from: { readonly address: string; readonly port: number }): boolean {
-    const isTheirs = this.#engine.handleDatagram(bytes, from, this.#clock.now())
-    if (isTheirs) this.#runner.settle()
-    return isTheirs
   }
 
   #transmit(): void {
@@ -389,21 +498,21 @@ export class Agent extends EventEmitter<AgentEvents> {
     }
   }
 
-  /** Brings the table up to date before it is sent. */
+  /** Brings the table up to date before it is sent: one that is kept up to date is not read again too soon. */
   async #refresh(): Promise<void> {
-    await this.#look()
+    if (this.ownSource === 'table' || this.#kernel?.mayLook === true) await this.#look()
     this.#engine.refreshed(this.#clock.now())
     this.#runner.settle()
   }
 
-  /** Without a kernel's table there is nothing that could be complete. */
+  /** Without a kernel's table everything is missing there. */
   async #verify(look: (kernel: AgentKernel) => Promise<number>): Promise<void> {
     const missing = this.#kernel === undefined ? this.#table.size : await look(this.#kernel)
     this.#engine.verified(missing, this.#clock.now())
     this.#runner.settle()
   }
 
-  /** Looks at the kernel's table, if there is one; a failure is reported once. */
+  /** Reads the kernel's table, if there is one; a failure is reported once. */
   #look(): Promise<number> {
     return this.#kernel?.look() ?? Promise.resolve(0)
   }
@@ -412,7 +521,7 @@ export class Agent extends EventEmitter<AgentEvents> {
     return (this.#options.wallClock ?? Date.now)()
   }
 
-  #notice(message: string, code = 'AGENT'): void {
+  #notice(code: string, message: string): void {
     this.emit('notice', Object.freeze({ type: 'notice', code, message }))
   }
 
@@ -421,7 +530,7 @@ export class Agent extends EventEmitter<AgentEvents> {
   }
 }
 
-/** Returns the largest message of an answer where none is set: what the interface suggests to a master. */
+/** Returns the default length of the largest message of an answer: what the interface suggests to a master. */
 function answerMaxlen(options: AgentOptions, sysctls: Sysctls): Bytes {
   if (options.sender !== undefined) return masterSyncMaxlen('ipv4', undefined).bytes
   const { family, mtu } = linkOf(options, sysctls)

@@ -1,5 +1,5 @@
 /**
- * The master's part of an agent: while keepalived says MASTER, what the kernel shows is announced.
+ * The master's part of an agent: announces what the kernel's table shows while keepalived reports MASTER.
  *
  * @module
  */
@@ -10,25 +10,26 @@ import type { Milliseconds } from '../units.js'
 import type { Clock } from '../daemon/clock.js'
 import { SyncMaster, type SyncMasterOptions } from '../daemon/master/sync-master.js'
 
-/** Connections announced between two breaths, and their length: the first look is not to be one burst. */
+/** Connections announced between two pauses, and their length: the first read must not become one burst. */
 const PORTION = 256
-const BREATH: Milliseconds = 10
-/** Queues fuller than this are waited for. */
+const PAUSE: Milliseconds = 10
+/** Share of a full queue above which announcing waits. */
 const FULL = 0.5
 
-/** What it works with. */
+/** Options of an {@link Announcing}. */
 export interface AnnouncingParts {
-  /** Of the master; the table is shared, and does not expire by it. */
+  /** Returns the options of the master; the table is shared, and not expired by the master. */
   readonly options: () => SyncMasterOptions
   readonly clock: Clock
-  /** Connections a second where there is no kernel to follow. */
+  /** Connections a second if there is no kernel's table to follow. */
   readonly rate: number | undefined
-  /** Looks at the kernel's table, whose rows come to {@link Announcing.take}; how many there are. */
+  /** Reads the kernel's table, whose rows are passed to {@link Announcing.take}; returns their number. */
   readonly look: () => Promise<number>
-  readonly onNotice: (text: string) => void
+  /** Receives notices. */
+  readonly notify: (code: string, text: string) => void
 }
 
-/** Begins and ends with the role; the table stays. */
+/** Starts and closes a master with the role; the table stays. */
 export class Announcing {
   readonly #parts: AnnouncingParts
   #master: SyncMaster | undefined
@@ -37,7 +38,7 @@ export class Announcing {
   #wanted = false
   #changing: Promise<void> = Promise.resolve()
 
-  /** @param parts - What it works with. */
+  /** @param parts - The master's options and its source. */
   constructor(parts: AnnouncingParts) {
     this.#parts = parts
   }
@@ -47,25 +48,25 @@ export class Announcing {
     return this.#master
   }
 
-  /** Takes the role, or gives it back: one change after the other, and what was wanted last counts. */
+  /** Starts or ends the master, one change after the other; the last request counts. */
   want(master: boolean): void {
     this.#wanted = master
     this.#changing = this.#changing.then(() => this.#change())
   }
 
-  /** Gives the role back for good; what is held is sent first. */
+  /** Ends the master; what it holds is sent first. */
   async close(): Promise<void> {
     this.want(false)
     await this.#changing
   }
 
-  /** A look at the kernel's table begins. */
+  /** Handles the begin of a read of the kernel's table. */
   beginLook(follower: KernelFollower): void {
     this.#follower = follower
     follower.refreshPeriod = this.#master?.sysctls.syncRefreshPeriod ?? 0
   }
 
-  /** Announces what the last rows of a look show to be new, changed or due. */
+  /** Announces the connections of the last rows that are new, changed or due. */
   async take({ slots, reasons, table }: KernelFollower, count: number): Promise<void> {
     const { clock } = this.#parts
     for (let i = 0; i < count && this.#master !== undefined; i++) {
@@ -73,7 +74,7 @@ export class Announcing {
       if (reasons[i] === FOLLOW_REASON.NONE || !table.isUsed(slot)) continue
       this.#master.announce(table.connection(slot))
       if (++this.#announced % PORTION !== 0) continue
-      do await new Promise<void>((resolve) => void clock.after(BREATH, resolve))
+      do await new Promise<void>((resolve) => void clock.after(PAUSE, resolve))
       while ((this.#master as SyncMaster | undefined) !== undefined && this.#master.pressure > FULL)
     }
   }
@@ -84,23 +85,23 @@ export class Announcing {
       if (this.#wanted) await this.#begin()
       else await this.#end()
     } catch (error) {
-      this.#parts.onNotice(`announcing: ${(error as Error).message}`)
+      this.#parts.notify('ANNOUNCING_FAILED', `announcing failed: ${(error as Error).message}`)
     }
   }
 
-  /** Everything is announced anew. */
+  /** Starts the master and announces the whole table. */
   async #begin(): Promise<void> {
-    const { options, rate, onNotice, look } = this.#parts
+    const { options, rate, notify, look } = this.#parts
     const master = new SyncMaster({ ...options(), expires: false })
-    master.on('notice', ({ message }) => onNotice(message))
-    master.on('error', ({ message }) => onNotice(message))
+    master.on('notice', ({ code, message }) => notify(code, message))
+    master.on('error', ({ message }) => notify('ANNOUNCING_FAILED', message))
     await master.start()
     this.#follower?.forgetAnnouncements(this.#parts.clock.now())
     this.#master = master
     const kernel = await look()
     if (kernel > 0) return
     const sent = await master.announceTable(rate === undefined ? {} : { rate })
-    onNotice(`announced ${counted(sent, 'connection')} of the table`)
+    notify('TABLE_ANNOUNCED', `announced ${counted(sent, 'connection')} of the table`)
   }
 
   async #end(): Promise<void> {

@@ -1,40 +1,40 @@
 /**
- * What an agent tells a person.
+ * Notices of an agent, by code.
  *
  * @module
  */
 
-/** Passes lines on, and those that would come again and again only once. */
+/** Emits notices; those that would recur are emitted once. */
 export class AgentNotices {
-  readonly #tell: (text: string) => void
-  readonly #told = new Set<string>()
+  readonly #emit: (code: string, text: string) => void
+  readonly #emitted = new Set<string>()
 
-  /** @param tell - Takes each line. */
-  constructor(tell: (text: string) => void) {
-    this.#tell = tell
+  /** @param emit - Receives each notice. */
+  constructor(emit: (code: string, text: string) => void) {
+    this.#emit = emit
   }
 
-  /** Tells it. */
-  readonly tell = (text: string): void => this.#tell(text)
+  /** Emits a notice. */
+  readonly notify = (code: string, text: string): void => this.#emit(code, text)
 
-  /** Tells it, unless it was told before with other numbers in it. */
-  readonly once = (text: string): void => {
-    const kind = text.replace(/\d+/g, '')
-    if (this.#told.has(kind)) return
-    this.#told.add(kind)
-    this.#tell(text)
+  /** Emits a notice, unless one of this code was emitted whose text differs in numbers only. */
+  readonly once = (code: string, text: string): void => {
+    const kind = `${code} ${text.replace(/\d+/g, '')}`
+    if (this.#emitted.has(kind)) return
+    this.#emitted.add(kind)
+    this.#emit(code, text)
   }
 
   /**
-   * Does what may fail; a failure is reported once.
+   * Calls a function that writes a file; a failure is reported once.
    *
-   * @param what - What cannot be done then: `the ready file`.
+   * @param file - Name of the file for the notice: `the ready file /run/ipvs-sync/ready`.
    */
-  attempt(what: string, action: () => void): void {
+  writeFile(code: string, file: string, write: () => void): void {
     try {
-      action()
+      write()
     } catch (error) {
-      this.once(`${what} cannot be written: ${(error as Error).message}`)
+      this.once(code, `${file} cannot be written: ${(error as Error).message}`)
     }
   }
 }

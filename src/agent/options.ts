@@ -35,7 +35,18 @@ export interface AgentOptions extends SyncOptions {
   readonly kernel?: boolean
   /** Files of the kernel's table. */
   readonly kernelFiles?: KernelTableOptions
-  /** Interval of its reads. 5,000 ms by default; 1,000 while it announces; at least 50 times the duration of the last read. */
+  /**
+   * Where the agent learns from what its own kernel's master announces: `capture` runs tcpdump on the interface, the name of
+   * an interface joins the group there (a veth pair on whose other end the kernel's master sends), `table` reads the
+   * kernel's table alone. `auto`, the default, captures if the program and the right are there, and falls back to the table.
+   */
+  readonly own?: string
+  /** Program that captures. `tcpdump` by default. */
+  readonly captureProgram?: string
+  /**
+   * Interval of reads of the kernel's table. 5,000 ms by default, 300,000 while the own kernel's announcements are received;
+   * at most 1,000 while the agent announces; at least 50 times the duration of the last read.
+   */
   readonly kernelInterval?: Milliseconds
   /** Maximum duration of one read of the kernel's table. 60,000 ms by default. */
   readonly kernelLimit?: Milliseconds

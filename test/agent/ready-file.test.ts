@@ -13,11 +13,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import { readReadyFile, writeReadyFile } from '../../src/agent/ready-file.js'
 
-t.test('a file that is dated ahead of time is not ready', (t) => {
+t.test('a file that has a time in the future is not ready', (t) => {
   const path = join(t.testdir(), 'ready')
   writeReadyFile(path, { ready: true, status: 'well', writtenAt: 100_000 })
   t.ok(readReadyFile(path, 90_000).ready, 'a clock that was set back a little')
-  t.strictSame(readReadyFile(path, 79_999), { ready: false, status: `${path} is dated ahead of time` })
+  t.strictSame(readReadyFile(path, 79_999), { ready: false, status: `${path} has a time in the future` })
   t.end()
 })
 
@@ -44,7 +44,7 @@ t.test('the outcome is kept; a file of an earlier boot, or one that others can w
   t.strictSame(readReadyFile(path, 1000), { ready: true, outcome: 'alone', status: 'well' })
   t.equal(lstatSync(path).mode & 0o777, 0o644, 'a script of another user can read it')
   writeReadyFile(path, { ...state, boot: '00000000-0000-0000-0000-000000000000' })
-  t.strictSame(readReadyFile(path, 1000), { ready: false, status: `${path} is of an earlier boot` })
+  t.strictSame(readReadyFile(path, 1000), { ready: false, status: `${path} was written before this boot` })
   writeReadyFile(path, state)
   chmodSync(path, 0o666)
   t.match(readReadyFile(path, 1000), { ready: false, status: /others cannot write/ })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Agent } from '../../src/agent/agent.js'
-import { bringerOf } from '../../src/agent/kernel.js'
+import { kernelSender } from '../../src/agent/kernel.js'
 import type { AgentOptions } from '../../src/agent/options.js'
 import { createReceiver } from '../../src/daemon/sealing.js'
 import { udpOptionsOf } from '../../src/daemon/sync-options.js'
@@ -85,7 +85,7 @@ t.test('messages of an agent to its own kernel are sealed', { skip: await noMult
   const receiver = createReceiver(options, { udp: udpOptionsOf(options, verifySysctls({})), syncid: 7 })
   const received: Uint8Array[] = []
   await receiver.start({ onDatagram: (bytes) => received.push(bytes) })
-  const bringer = bringerOf(options, verifySysctls({}))!()
+  const bringer = kernelSender(options, verifySysctls({}))!()
   await bringer.start({})
   const message = encodeMessage({ version: 1, syncid: 7, connections: [] })
   bringer.send(0, message)

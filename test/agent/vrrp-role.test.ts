@@ -1,7 +1,6 @@
 // Which words of keepalived's notify FIFO change the role.
 import t from 'tap'
-import { parseRoleChange } from '../../src/agent/notify-fifo.js'
-import { VrrpRole } from '../../src/agent/vrrp-role.js'
+import { parseRoleChange, VrrpRole } from '../../src/agent/keepalived.js'
 
 t.test('only words that report a state change the role', (t) => {
   const role = new VrrpRole(undefined)

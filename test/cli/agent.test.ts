@@ -102,7 +102,7 @@ t.test('the role that keepalived gives is told', async (t) => {
   await until(() => process.texts.stderr.includes('listening on'))
   for (const role of ['MASTER', 'BACKUP']) {
     writeFileSync(path, `INSTANCE "VI_1" ${role} 100\n`)
-    await until(() => process.texts.stderr.includes(`keepalived says ${role}`))
+    await until(() => process.texts.stderr.includes(`keepalived reports ${role}`))
   }
   process.end()
   t.equal(await running, 0)

@@ -52,6 +52,18 @@ const SNAPSHOT: MetricsSnapshot = {
     rejected: { BUSY: 4 },
     kernelConnections: 600,
     kernelReadSeconds: 0.5,
+    kernelReadSystemSeconds: 0.4,
+    kernelReadAgeSeconds: 3,
+    kernelReadSuccess: 1_700_000_000,
+    ownSource: { capture: 1, interface: 0, table: 0 },
+    ownMessages: 11,
+    ownConnections: 440,
+    ownGaps: 1,
+    ownDrops: 2,
+    transferReceived: 100,
+    transferExpected: 400,
+    transferRate: 50,
+    transferRemainingSeconds: 6,
     storeAgeSeconds: 60
   },
   notices: { SENDER_NEW: 1, NOTHING_RECEIVED: 2 },
@@ -109,10 +121,24 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_agent_rejections_total{reason="BUSY"} 4',
     'ipvs_sync_agent_kernel_connections 600',
     'ipvs_sync_agent_kernel_read_seconds 0.5',
+    'ipvs_sync_agent_kernel_read_system_seconds 0.4',
+    'ipvs_sync_agent_kernel_read_age_seconds 3',
+    'ipvs_sync_agent_kernel_read_success_timestamp_seconds 1700000000',
+    'ipvs_sync_agent_own_source{source="capture"} 1',
+    'ipvs_sync_agent_own_source{source="interface"} 0',
+    'ipvs_sync_agent_own_source{source="table"} 0',
+    'ipvs_sync_agent_own_messages_total 11',
+    'ipvs_sync_agent_own_connections_total 440',
+    'ipvs_sync_agent_own_gaps_total 1',
+    'ipvs_sync_agent_own_dropped_total 2',
+    'ipvs_sync_agent_transfer_received_connections 100',
+    'ipvs_sync_agent_transfer_expected_connections 400',
+    'ipvs_sync_agent_transfer_rate 50',
+    'ipvs_sync_agent_transfer_remaining_seconds 6',
     'ipvs_sync_agent_store_age_seconds 60'
   ])
   t.equal((await get(`${server.url}/metrics`)).text, first.text, 'reading does not count')
-  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 18)
+  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 22)
   await server.close()
 })
 

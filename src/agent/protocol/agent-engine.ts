@@ -119,6 +119,11 @@ export class AgentEngine {
     return this.#requester.outcome !== undefined
   }
 
+  /** Whether a table is being received. */
+  get isReceiving(): boolean {
+    return this.#requester.isReceiving
+  }
+
   /** Whether an answer is being sent or received. */
   get isTransferring(): boolean {
     return this.#responder.isBusy || this.#requester.isReceiving

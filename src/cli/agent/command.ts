@@ -26,8 +26,9 @@ interface Options extends ServiceOptions {
   readonly rate?: number
   readonly answer: boolean
   readonly kernel: boolean
+  readonly own?: string
   /** Milliseconds. */
-  readonly kernelInterval: number
+  readonly kernelInterval?: number
   /** Seconds. */
   readonly kernelLimit: number
   readonly verifyKernel?: true
@@ -63,10 +64,13 @@ export function configure(command: Command): void {
     .option('--no-answer', 'send the table to no other agent')
     .option('--no-kernel', "do not read the kernel's own table")
     .option(
+      '--own <source>',
+      "receive what the own kernel's master announces: capture (tcpdump), an interface (veth pair), or table (default: capture where it can, else table)"
+    )
+    .option(
       '--kernel-interval <ms>',
-      "milliseconds between two reads of the kernel's table",
-      integerOption('--kernel-interval', 10, 3_600_000),
-      5000
+      "milliseconds between two reads of the kernel's table (default: 5000; with --own 300000)",
+      integerOption('--kernel-interval', 10, 3_600_000)
     )
     .option(
       '--kernel-limit <seconds>',
@@ -106,7 +110,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
     answers: options.answer,
     kernel: options.kernel,
     kernelFiles: { ticksPerSecond: options.hz },
-    kernelInterval: options.kernelInterval,
+    ...(options.own !== undefined && { own: options.own }),
+    ...(options.kernelInterval !== undefined && { kernelInterval: options.kernelInterval }),
     kernelLimit: options.kernelLimit * 1000,
     verifyKernel: options.verifyKernel === true,
     ...(options.notifyFifo !== undefined && { notifyFifo: options.notifyFifo }),
@@ -122,7 +127,7 @@ async function runAgent(agent: Agent, options: ServiceOptions, io: Io): Promise<
     say(text)
     notifyService({ status: text }, io.env)
   })
-  agent.on('role', (master) => say(`keepalived says ${master ? 'MASTER' : 'BACKUP'}`))
+  agent.on('role', (master) => say(`keepalived reports ${master ? 'MASTER' : 'BACKUP'}`))
   return runService(
     {
       name: 'agent',

@@ -67,6 +67,22 @@ export interface AgentMetrics {
   /** Connections in the kernel's table, and seconds that its last read took; undefined before the first read. */
   readonly kernelConnections: number | undefined
   readonly kernelReadSeconds: number | undefined
+  /** Part of it that the kernel took; seconds since the last complete read, and its Unix time. */
+  readonly kernelReadSystemSeconds: number | undefined
+  readonly kernelReadAgeSeconds: number | undefined
+  readonly kernelReadSuccess: number | undefined
+  /** 1 for the current source of the own kernel's connections, 0 for the others; undefined without a kernel's table. */
+  readonly ownSource: ByLabel | undefined
+  /** What the own kernel's master announced, and when some of it may have been missed; undefined if it is not received. */
+  readonly ownMessages: number | undefined
+  readonly ownConnections: number | undefined
+  readonly ownGaps: number | undefined
+  readonly ownDrops: number | undefined
+  /** The table that is being received; undefined if none is. */
+  readonly transferReceived: number | undefined
+  readonly transferExpected: number | undefined
+  readonly transferRate: number | undefined
+  readonly transferRemainingSeconds: number | undefined
   /** Seconds since the stored table was saved; undefined without a stored table. */
   readonly storeAgeSeconds: number | undefined
 }
@@ -318,6 +334,90 @@ const DEFINITIONS: readonly Definition[] = [
     type: Gauge,
     labels: [],
     samples: ({ agent }) => single(agent?.kernelReadSeconds)
+  },
+  {
+    name: 'ipvs_sync_agent_kernel_read_system_seconds',
+    help: 'Part of the last read of the kernel’s table that the kernel took.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.kernelReadSystemSeconds)
+  },
+  {
+    name: 'ipvs_sync_agent_kernel_read_age_seconds',
+    help: 'Seconds since the last complete read of the kernel’s table.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.kernelReadAgeSeconds)
+  },
+  {
+    name: 'ipvs_sync_agent_kernel_read_success_timestamp_seconds',
+    help: 'Unix time of the last complete read of the kernel’s table.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.kernelReadSuccess)
+  },
+  {
+    name: 'ipvs_sync_agent_own_source',
+    help: 'Source of the own kernel’s connections: 1 for the current one, 0 for the others.',
+    type: Gauge,
+    labels: ['source'],
+    samples: ({ agent }) => byLabel('source', agent?.ownSource)
+  },
+  {
+    name: 'ipvs_sync_agent_own_messages_total',
+    help: 'Messages received of the own kernel’s master.',
+    type: Counter,
+    labels: [],
+    samples: ({ agent }) => single(agent?.ownMessages)
+  },
+  {
+    name: 'ipvs_sync_agent_own_connections_total',
+    help: 'Connections received of the own kernel’s master.',
+    type: Counter,
+    labels: [],
+    samples: ({ agent }) => single(agent?.ownConnections)
+  },
+  {
+    name: 'ipvs_sync_agent_own_gaps_total',
+    help: 'Times at which announcements of the own kernel’s master may have been missed.',
+    type: Counter,
+    labels: [],
+    samples: ({ agent }) => single(agent?.ownGaps)
+  },
+  {
+    name: 'ipvs_sync_agent_own_dropped_total',
+    help: 'Datagrams of the own kernel’s master that this host lost.',
+    type: Counter,
+    labels: [],
+    samples: ({ agent }) => single(agent?.ownDrops)
+  },
+  {
+    name: 'ipvs_sync_agent_transfer_received_connections',
+    help: 'Connections received of the table that another agent is sending.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.transferReceived)
+  },
+  {
+    name: 'ipvs_sync_agent_transfer_expected_connections',
+    help: 'Connections of the table that another agent is sending.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.transferExpected)
+  },
+  {
+    name: 'ipvs_sync_agent_transfer_rate',
+    help: 'Connections received a second of the table that another agent is sending.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.transferRate)
+  },
+  {
+    name: 'ipvs_sync_agent_transfer_remaining_seconds',
+    help: 'Estimated seconds until the table is received.',
+    type: Gauge,
+    labels: [],
+    samples: ({ agent }) => single(agent?.transferRemainingSeconds)
   },
   {
     name: 'ipvs_sync_agent_store_age_seconds',

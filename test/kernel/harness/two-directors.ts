@@ -171,7 +171,7 @@ export function isReady(host: DirectorHost): boolean {
 
 /** What an agent has heard from keepalived since its start. */
 export function rolesOf(host: DirectorHost): readonly string[] {
-  return [...host.printed('agent').matchAll(/keepalived says (\w+)/g)].map(([, role = '']) => role)
+  return [...host.printed('agent').matchAll(/keepalived reports (\w+)/g)].map(([, role = '']) => role)
 }
 
 /** Keys, real servers and states; not how long they live nor where they come from. */
