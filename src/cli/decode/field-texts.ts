@@ -25,8 +25,9 @@ export const FORWARDING_PIECES: readonly Piece[] = Array.from({ length: FLAG_FOR
   piece(forwardingName(method))
 )
 
-/** A flag's name with a comma behind it, by bit number; the same in quotes for JSON. */
+/** A flag's name with a comma behind it, by bit number; with a blank; in quotes for JSON. */
 export const FLAG_PIECES: readonly Piece[] = namesOfBits((name) => `${name},`)
+export const BLANK_FLAG_PIECES: readonly Piece[] = namesOfBits((name) => `${name} `)
 export const QUOTED_FLAG_PIECES: readonly Piece[] = namesOfBits((name) => `"${name}",`)
 
 function namesOfBits(text: (name: string) => string): Piece[] {

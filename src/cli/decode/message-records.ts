@@ -140,16 +140,17 @@ export class MessageRecords {
     return this.at[record]! + (this.version === 1 ? RECORD_V1.CLIENT : RECORD_V0.CLIENT)
   }
 
+  /** Bytes of a record, its padding not counted. */
+  sizeOf(record: number): number {
+    if (this.version === 1) return this.view.getUint16(this.at[record]! + RECORD_V1.VER_SIZE) & SIZE_MASK
+    return this.sequenceAt[record] === 0 ? LENGTH_V0 : LENGTH_WITH_SEQUENCE
+  }
+
   /** A message that holds one of the records alone. */
   alone(record: number): Uint8Array {
     const from = this.at[record]!
     const headerLength = this.version === 1 ? HEADER_V1.LENGTH : HEADER_V0.LENGTH
-    const length =
-      this.version === 1
-        ? this.view.getUint16(from + RECORD_V1.VER_SIZE) & SIZE_MASK
-        : this.sequenceAt[record] === 0
-          ? LENGTH_V0
-          : LENGTH_WITH_SEQUENCE
+    const length = this.sizeOf(record)
     const bytes = new Uint8Array(headerLength + length)
     bytes.set(this.bytes.subarray(this.start, this.start + headerLength))
     bytes.set(this.bytes.subarray(from, from + length), headerLength)

@@ -10,6 +10,8 @@ import { SLACK } from './text-bytes.js'
 
 /** Bytes gathered at most before they are handed on: a piece of this size stays in a processor's nearer caches. */
 const CAPACITY = 131_072
+/** Buffers kept for use again. */
+const MOST_SPARE = 32
 
 /**
  * Gathers text as bytes and hands it on when much has come, or when the command would wait for input: so a large file is
@@ -23,6 +25,8 @@ export class Output {
   /** Index of the next byte. */
   at = 0
   readonly #stream: Writable
+  /** Buffers that the stream has finished with: a new one costs more than filling it. */
+  readonly #spare: DataView<ArrayBuffer>[] = []
   #isScheduled = false
   #isBlocked = false
   #error: NodeJS.ErrnoException | undefined
@@ -83,11 +87,18 @@ export class Output {
   }
 
   #handOn(needed: number): void {
-    const bytes = new Uint8Array(this.view.buffer, 0, this.at)
-    // The stream keeps what it is given for as long as it likes: it gets this buffer, and a new one is begun.
-    this.view = new DataView(new ArrayBuffer(Math.max(CAPACITY, needed) + SLACK))
+    const filled = this.view
+    const bytes = new Uint8Array(filled.buffer, 0, this.at)
+    const isUsual = needed <= CAPACITY
+    this.view =
+      (isUsual ? this.#spare.pop() : undefined) ?? new DataView(new ArrayBuffer((isUsual ? CAPACITY : needed) + SLACK))
     this.at = 0
-    if (bytes.length > 0 && this.#error === undefined && !this.#stream.write(bytes)) this.#isBlocked = true
+    if (bytes.length === 0 || this.#error !== undefined) return
+    // The stream keeps what it is given until it calls back.
+    const release = (): void => {
+      if (filled.byteLength === CAPACITY + SLACK && this.#spare.length < MOST_SPARE) this.#spare.push(filled)
+    }
+    if (!this.#stream.write(bytes, release)) this.#isBlocked = true
   }
 
   async #change(): Promise<void> {

@@ -114,6 +114,25 @@ export function hexBytes(view: DataView, to: number, bytes: Uint8Array, from: nu
   return to
 }
 
+/** A byte's two hex digits and two blanks, as a little-endian word. */
+const HEX_BLANKS = Int32Array.from(HEX, (digits) => digits | 0x20200000)
+const BLANKS = new DataView(Uint8Array.from({ length: 8 }, () => 0x20).buffer).getFloat64(0)
+
+/** Writes bytes as hex digits with a blank behind each, and blanks up to a width of `width` characters. */
+export function hexColumn(
+  view: DataView,
+  to: number,
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  width: number
+): number {
+  const last = to + width
+  for (let at = from; at < end; at++, to += 3) view.setInt32(to, HEX_BLANKS[bytes[at]!]!, true)
+  for (; to < last; to += 8) view.setFloat64(to, BLANKS, true)
+  return last
+}
+
 /** Writes the IPv4 address that stands at byte `at`. */
 export function ipv4(view: DataView, to: number, bytes: Uint8Array, at: number): number {
   for (let i = at; i < at + 4; i++) {
