@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseNetwork, networkHolds, formatIpv4, formatIpv6, type Network } from '../addresses.js'
+import { parseNetwork, networkHolds, formatIpv4, type Network } from '../addresses.js'
 import { demandObject, misuse } from '../demand.js'
 import type { MasterEngine } from '../engine/master/master.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
@@ -131,6 +131,7 @@ export class Director {
       lifetimes: this.#lifetimes,
       defences: this.#defences,
       moment: this.#moment,
+      hasFtp: this.#hasFtp,
       isLocal: (packet) => this.#isLocal(packet)
     })
     this.#icmp = new IcmpHandler(this.#lifetimes, this.#opener, () => this.#isStandby())
@@ -175,7 +176,7 @@ export class Director {
 
   /** Adds a real server, at the head of the list. One that was removed and still has connections comes back. */
   addServer(service: Service, options: ServerOptions): Server {
-    return service.addServer(options)
+    return this.#services.addServer(service, options)
   }
 
   /** Changes a server's weight. */
@@ -187,7 +188,7 @@ export class Director {
   /** Removes a real server. Its connections stay, unless `expire_nodest_conn` ends them a moment later. */
   removeServer(server: Server, now: TimestampMs): void {
     this.handleTimeout(now)
-    server.service.removeServer(server)
+    this.#services.removeServer(server)
     if (this.#settings.expireNodestConn !== 0) this.#flushAt = Math.min(this.#flushAt, this.#now)
   }
 
@@ -317,9 +318,9 @@ export class Director {
     out.connection = connection
     if (!packet.isTranslated) connection.isServerSideSeen = true
     out.stateBefore = connection.state
+    if (this.#hasFtp) openFtpData(connection, passiveData(packet.payload), this.#lifetimes, this.#timeouts, this.#now)
     move(connection, packet, true, this.#defences.isSecure, this.#timeouts)
     out.stateAfter = connection.state
-    if (this.#hasFtp) openFtpData(connection, passiveData(packet.payload), this.#lifetimes, this.#timeouts, this.#now)
     this.#lifetimes.restart(connection, this.#now)
   }
 
@@ -421,6 +422,8 @@ export class Director {
     out.stateBefore = connection.state
     move(connection, packet, false, this.#defences.isSecure, this.#timeouts)
     out.stateAfter = connection.state
+    if ((connection.flags & (FLAG.NO_CPORT | FLAG.FORWARDING)) === FLAG.NO_CPORT)
+      this.#lifetimes.fillClientPort(connection, packet.sourcePort)
     if (this.#isTooBig(connection, packet)) {
       // A packet that cannot be sent has moved the state, and counts.
       out.verdict = 'reject'
@@ -511,8 +514,10 @@ export class Director {
     return undefined
   }
 
-  #isLocal({ family, destination, destinationWords }: Packet): boolean {
-    const text = family === 4 ? formatIpv4(destination) : formatIpv6(destinationWords)
+  /** Whether an IPv4 address is the director's. Of IPv6 addresses a kernel does not ask (`ip_vs_leave`). */
+  #isLocal({ family, destination }: Packet): boolean {
+    if (family === 6) return false
+    const text = formatIpv4(destination)
     return this.#local.some((network) => networkHolds(network, text))
   }
 }

@@ -74,6 +74,14 @@ export class Lifetimes {
     controller.controls++
   }
 
+  /** Sets the client port of a connection that was opened without one (`ip_vs_conn_fill_cport`). */
+  fillClientPort(connection: Connection, port: number): void {
+    this.store.remove(connection)
+    connection.clientPort = port
+    connection.flags &= ~FLAG.NO_CPORT
+    this.store.add(connection)
+  }
+
   /** Lets an entry's timer run from now (`ip_vs_conn_put`). A one-packet connection ends at once. */
   restart(connection: Connection, now: TimestampMs): void {
     if (connection.onePacket) this.end(connection, 'expired', now)

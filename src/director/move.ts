@@ -29,6 +29,7 @@ export function move(
 ): void {
   // Protocol of the connection, not of the packet: AH and ESP belong to a UDP connection and move nothing.
   if (packet.protocol === TCP) {
+    if (!packet.isComplete) return
     const column = columnOf(connection, isReply)
     const next = tcpNext(isSecure, column, connection.state, tcpEvent(packet.signal))
     if (next !== connection.state)

@@ -29,6 +29,8 @@ export interface OpenerParts {
   readonly lifetimes: Lifetimes
   readonly defences: Defences
   readonly moment: Moment
+  /** Whether the FTP helper is loaded: its control connections through NAT are tracked by netfilter. */
+  readonly hasFtp: boolean
   /** Whether an address belongs to the director. */
   readonly isLocal: (packet: Packet) => boolean
 }
@@ -60,12 +62,12 @@ export class Opener {
     if (service === undefined) return finish(out, 'accept', 'no-service')
     if (defences.dropsPacket()) return finish(out, 'drop', 'drop-packet')
     const port = isIcmp ? packet.sourcePort : packet.destinationPort
-    if (!isIcmp && packet.sourcePort === FTP_DATA_PORT) return finish(out, 'accept', 'ftp-data-port')
+    if ((isIcmp ? packet.destinationPort : packet.sourcePort) === FTP_DATA_PORT)
+      return finish(out, 'accept', 'ftp-data-port')
     if (packet.isLoopback && this.#isLocalReply(packet)) return finish(out, 'accept', 'local-reply')
     if (service.persistenceMs > 0) return this.#openPersistent(packet, service, port, isIcmp, out, now)
-    if (service.fwmark === 0 && port !== service.port && service.port !== 0)
-      return this.#leave(packet, service, port, isIcmp, out, now)
-    const server = service.scheduler.choose(packet, this.#parts.moment)
+    if (service.fwmark === 0 && port !== service.port) return this.#leave(packet, service, port, isIcmp, out, now)
+    const server = service.scheduler.choose(packet, this.#parts.moment, isIcmp)
     if (server === undefined) return this.#leave(packet, service, port, isIcmp, out, now)
     if (lifetimes.store.size >= this.connMax) return finish(out, 'drop', 'conn-max')
     return this.#connect(packet, service, server, server.port === 0 ? port : server.port, port, isIcmp, now)
@@ -131,7 +133,7 @@ export class Opener {
       template = undefined
     }
     if (template === undefined) {
-      const server = service.scheduler.choose(packet, moment)
+      const server = service.scheduler.choose(packet, moment, isIcmp)
       if (server === undefined) return this.#leave(packet, service, port, isIcmp, out, now)
       if (lifetimes.store.size >= this.connMax) return finish(out, 'drop', 'conn-max')
       template = this.#addTemplate(service, server, isOwnPort && service.fwmark === 0 ? server.port : 0, now)
@@ -190,6 +192,8 @@ export class Opener {
     }
     key.engineData = undefined
     if (service.engine === undefined || packet.protocol !== PROTOCOL.UDP) return true
+    // The engine reads the packet itself: an ICMP error is none of its own.
+    if (isIcmp) return false
     key.engineData = callIdOf(packet.payload)
     return key.engineData !== undefined
   }
@@ -240,6 +244,8 @@ export class Opener {
     const connection = newConnection(packet, isIcmp)
     connection.virtualPort = port
     connection.flags = this.#flagsOf(packet, service)
+    if (this.#parts.hasFtp && service.port === FTP_PORT && (server.flags & FLAG.FORWARDING) === 0)
+      connection.flags |= FLAG.NFCT
     setDestination(connection, server, destinationPort)
     this.#parts.lifetimes.add(connection, server, now)
     return connection
@@ -247,8 +253,7 @@ export class Opener {
 
   #flagsOf(packet: Packet, service: Service): number {
     const onePacket = service.onePacket && packet.protocol === PROTOCOL.UDP ? FLAG.ONE_PACKET : 0
-    const isFtp = service.port === FTP_PORT && service.protocol === PROTOCOL.TCP
-    return onePacket | (isFtp ? FLAG.NFCT : this.#conntrackFlag())
+    return onePacket | this.#conntrackFlag()
   }
 
   #conntrackFlag(): number {

@@ -12,9 +12,9 @@ import { CHUNK, SCTP_STATE, TCP_FLAG, TCP_STATE } from './transitions.js'
 const { TCP, SCTP } = PROTOCOL
 
 /** Whether a packet is a SYN or an INIT, and not a later fragment. */
-export function isOpening({ protocol, signal, isLaterFragment }: Packet): boolean {
+export function isOpening({ protocol, signal, isComplete, isLaterFragment }: Packet): boolean {
   if (isLaterFragment) return false
-  if (protocol === TCP) return (signal & (TCP_FLAG.SYN | TCP_FLAG.RST)) === TCP_FLAG.SYN
+  if (protocol === TCP) return isComplete && (signal & TCP_FLAG.SYN) !== 0
   return protocol === SCTP && (signal & 0xff) === CHUNK.INIT
 }
 

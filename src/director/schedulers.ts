@@ -21,8 +21,11 @@ export interface Moment {
 
 /** Chooses servers for one service. */
 export interface Scheduler {
-  /** The server for a packet that opens a connection; undefined where none is available. */
-  readonly choose: (packet: Packet, moment: Moment) => Server | undefined
+  /**
+   * The server for a packet that opens a connection; undefined where none is available. `isReversed`: the packet is one
+   * of the service to the client, which an ICMP error is about.
+   */
+  readonly choose: (packet: Packet, moment: Moment, isReversed?: boolean) => Server | undefined
   /** The list of servers or a weight has changed. */
   readonly changed: () => void
   /** A server is about to leave the list. */
@@ -180,8 +183,8 @@ const BUCKETS = 256
 /** `GOLDEN_RATIO_32`: the multiplier of the kernel's `hash_32`. */
 const GOLDEN_RATIO = 0x61c88647
 
-function bucketOf(address: number, port: number, offset: number): number {
-  return Math.imul((address + port + offset) | 0, GOLDEN_RATIO) >>> 24
+function bucketOf(address: number, port: number): number {
+  return Math.imul((address + port) | 0, GOLDEN_RATIO) >>> 24
 }
 
 function hasFlag({ options }: Service, ...names: readonly string[]): boolean {
@@ -204,15 +207,15 @@ function hashed(service: Service, by: 'source' | 'destination'): Scheduler {
   }
   fill()
   return {
-    choose(packet) {
-      const address = by === 'source' ? packet.source : packet.destination
-      const port = usesPort ? packet.sourcePort : 0
-      const first = bucketOf(address, port, 0)
+    choose(packet, _, isReversed = false) {
+      const address = by === 'source' && !isReversed ? packet.source : packet.destination
+      const port = usesPort ? (isReversed ? packet.destinationPort : packet.sourcePort) : 0
+      const first = bucketOf(address, port)
       const server = buckets[first]
       if (server === undefined || server.takesConnections) return server
       if (!hasFallback) return undefined
       for (let offset = 0; offset < BUCKETS; offset++) {
-        const next = buckets[bucketOf(address, port, (offset + first) % BUCKETS)]!
+        const next = buckets[(2 * first + offset) % BUCKETS]!
         if (next.takesConnections) return next
       }
       return undefined
@@ -227,16 +230,17 @@ function maglev(service: Service): Scheduler {
   const usesPort = hasFlag(service, 'mh-port', 'flag-2')
   let table: readonly Server[] | undefined
   return {
-    choose(packet) {
+    choose(packet, _, isReversed = false) {
       table ??= maglevTable(service.servers)
       if (table.length === 0) return undefined
-      const port = usesPort ? packet.sourcePort : 0
-      const first = maglevHash(packet.source + port) % table.length
+      const address = isReversed ? packet.destination : packet.source
+      const port = usesPort ? (isReversed ? packet.destinationPort : packet.sourcePort) : 0
+      const first = maglevHash(address + port) % table.length
       const server = table[first]!
       if (server.takesConnections) return server
       if (!hasFallback) return undefined
       for (let offset = 0; offset < table.length; offset++) {
-        const next = table[maglevHash(packet.source + port + ((offset + first) % table.length)) % table.length]!
+        const next = table[maglevHash(address + port + ((offset + first) % table.length)) % table.length]!
         if (next.takesConnections) return next
       }
       return undefined

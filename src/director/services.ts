@@ -46,17 +46,17 @@ export interface ServiceOptions {
 
 /** A real server of the model. */
 export class Server {
-  readonly service: Service
+  service: Service
   readonly family: 4 | 6
   readonly address: number
   readonly words: Int32Array
   readonly addressText: string
   readonly port: number
   /** Flags that its connections take: method, NOOUTPUT unless MASQ, INACTIVE. */
-  readonly flags: number
-  weight: number
-  upperThreshold: number
-  lowerThreshold: number
+  flags = 0
+  weight = 1
+  upperThreshold = 0
+  lowerThreshold = 0
   /** Active connections. */
   active = 0
   /** Inactive connections. */
@@ -71,19 +71,24 @@ export class Server {
     const words = [0, 0, 0, 0]
     const family = parseAddress(options.address, words)
     if (family === 0) throw misuse('servers.address', 'an IP address', options.address)
-    const method = forwardingNumber(options.forwarding)
-    if (method === undefined || method > 4)
-      throw misuse('servers.forwarding', 'a forwarding method', options.forwarding)
     this.service = service
     this.family = family
     this.address = family === 4 ? words[0]! : foldWords(words)
     this.words = Int32Array.from(words)
     this.addressText = options.address
     this.port = options.port
+    this.configure(options)
+  }
+
+  /** Sets method, weight and thresholds (`__ip_vs_update_dest`). */
+  configure({ forwarding, weight = 1, upperThreshold = 0, lowerThreshold = 0 }: ServerOptions): void {
+    const method = forwardingNumber(forwarding)
+    if (method === undefined || method > 4) throw misuse('servers.forwarding', 'a forwarding method', forwarding)
     this.flags = method | (method === 0 ? 0 : FLAG.NOOUTPUT) | FLAG.INACTIVE
-    this.weight = options.weight ?? 1
-    this.upperThreshold = options.upperThreshold ?? 0
-    this.lowerThreshold = options.lowerThreshold ?? 0
+    this.weight = weight
+    if (upperThreshold === 0 || upperThreshold > this.upperThreshold) this.isOverloaded = false
+    this.upperThreshold = upperThreshold
+    this.lowerThreshold = lowerThreshold
   }
 
   /** Whether a scheduler may choose it. */
@@ -129,10 +134,8 @@ export class Service {
   /** Masks of the client's address, a word each. */
   readonly mask: Int32Array
   readonly engine: string | undefined
-  servers: Server[]
-  scheduler: Scheduler
-  /** Servers that were removed while connections refer to them. */
-  readonly removed: Server[] = []
+  servers: Server[] = []
+  readonly scheduler: Scheduler
 
   constructor(options: ServiceOptions) {
     const words = [0, 0, 0, 0]
@@ -154,30 +157,21 @@ export class Service {
     this.persistenceMs = timeout * 1000
     this.mask = Int32Array.from([0, 1, 2, 3], (word) => maskOf(prefix - 32 * word))
     this.engine = engine
-    this.servers = options.servers.map((server) => new Server(this, server))
     this.scheduler = createScheduler(this)
+    // One after the other, as an administrator adds them: `wrr` starts from where the additions leave it.
+    for (const server of [...options.servers].reverse()) this.insert(new Server(this, server))
   }
 
-  /** Adds a server: at the head of the list, back from the removed ones if it is the same. */
-  addServer(options: ServerOptions): Server {
-    const same = ({ addressText, port }: Server): boolean => addressText === options.address && port === options.port
-    const at = this.removed.findIndex(
-      (server) => same(server) && server.active + server.inactive + server.persistent > 0
-    )
-    const server = at < 0 ? new Server(this, options) : this.removed.splice(at, 1)[0]!
-    server.isAvailable = true
-    server.weight = options.weight ?? 1
+  /** Puts a server at the head of the list. */
+  insert(server: Server): void {
     this.servers = [server, ...this.servers]
     this.scheduler.changed()
-    return server
   }
 
-  /** Removes a server; its connections keep it. */
-  removeServer(server: Server): void {
-    server.isAvailable = false
+  /** Takes a server out of the list; its connections keep it. */
+  take(server: Server): void {
     this.scheduler.removed(server)
     this.servers = this.servers.filter((other) => other !== server)
-    this.removed.push(server)
     this.scheduler.changed()
   }
 }
@@ -202,8 +196,29 @@ export class Services {
   readonly all: Service[] = []
   readonly #byMark = new Map<number, Service[]>()
   readonly #byEndpoint = new Map<number, Service[]>()
+  /** Servers that were removed while connections refer to them. */
+  #trash: Server[] = []
   #ftp = 0
   #anyPort = 0
+
+  /** Adds a server. One that was removed from such a service, and still has connections, comes back (`ip_vs_trash_get_dest`). */
+  addServer(service: Service, options: ServerOptions): Server {
+    const fresh = new Server(service, options)
+    const at = this.#trash.findIndex((server) => isSameServer(server, fresh))
+    const server = at < 0 ? fresh : this.#trash.splice(at, 1)[0]!
+    server.service = service
+    server.isAvailable = true
+    server.configure(options)
+    service.insert(server)
+    return server
+  }
+
+  /** Removes a server; its connections keep it. */
+  removeServer(server: Server): void {
+    server.isAvailable = false
+    server.service.take(server)
+    this.#trash = [...this.#trash, server].filter(hasConnections)
+  }
 
   add(service: Service): void {
     this.all.push(service)
@@ -272,6 +287,20 @@ export class Services {
     if (protocol === PROTOCOL.TCP && port === FTP_PORT) this.#ftp += by
     if (port === 0 && fwmark === 0) this.#anyPort += by
   }
+}
+
+function hasConnections({ active, inactive, persistent }: Server): boolean {
+  return active + inactive + persistent > 0
+}
+
+function isSameServer(one: Server, other: Server): boolean {
+  const [own, others] = [one.service, other.service]
+  const isSameService =
+    own.fwmark === others.fwmark &&
+    own.protocol === others.protocol &&
+    own.port === others.port &&
+    own.words.every((word, at) => word === others.words[at])
+  return isSameService && one.port === other.port && one.words.every((word, at) => word === other.words[at])
 }
 
 function keyOf(protocol: number, address: number, port: number): number {

@@ -47,8 +47,9 @@ function chosen(
 
 t.test('schedulers', async (t) => {
   t.equal(chosen('rr', [1, 1, 0, 1], 6), '124124')
-  t.equal(chosen('wrr', [3, 1], 8), '11121112')
-  t.equal(chosen('wrr', [4, 2], 6), '112112')
+  // The server of weight 1 was added first: the first round starts at its weight, as in a kernel.
+  t.equal(chosen('wrr', [3, 1], 8), '12111211')
+  t.equal(chosen('wrr', [4, 2], 6), '121121')
   t.equal(chosen('wrr', [0, 0], 2), '--')
   t.equal(chosen('lc', [1, 9], 4), '1212')
   t.equal(chosen('wlc', [1, 3], 8).replaceAll('2', '').length, 2)
@@ -303,9 +304,18 @@ t.test('the FTP helper opens data connections in LISTEN under the control connec
     const answer = { ...replyOf(tcp('A', { toPort: 21 }), { ...SERVER, port: 21 }), payload: text(line) }
     for (const at of [1100, 1101]) model.handlePacket(answer, at)
     t.strictSame(states(model), ['ESTABLISHED', 'LISTEN'])
+    t.ok(
+      [...model.connections()].every(({ flags }) => flags.includes('NFCT')),
+      'the helper has them tracked'
+    )
     t.match(model.handlePacket(tcp('S', { fromPort: 3333, toPort: 2049 }), 1200), { reason: 'existing' })
-    const back = replyOf(tcp('SA', { fromPort: 0 }), { ...SERVER, port: 2049 })
-    t.ok(model.handlePacket(back, 1201))
+    t.notOk(
+      [...model.connections()].some(({ flags }) => flags.includes('NO_CPORT')),
+      'the client port is filled in'
+    )
+    const back = replyOf(tcp('SA', { fromPort: 3333 }), { ...SERVER, port: 2049 })
+    t.match(model.handlePacket(back, 1201), { direction: 'out', connection: { clientPort: 3333 } })
+    t.equal(model.handlePacket(tcp('S', { fromPort: 4444, toPort: 2049 }), 1202).reason, 'ftp-no-server')
   }
   for (const line of ['PORT 10,1,9,9,8,1\r\n', 'EPRT |1|10.1.9.9|2049|\r\n', 'EPRT |2|fd00::1|2049|\r\n']) {
     const model = make()
@@ -317,6 +327,64 @@ t.test('the FTP helper opens data connections in LISTEN under the control connec
     model.handlePacket(tcp('A', { toPort: 21, payload: text(line) }), 1100)
     t.strictSame(states(model), ['ESTABLISHED'], line)
   }
+})
+
+t.test('a server that is added again takes its connections back, also when its service was removed', async (t) => {
+  const model = new Director({ services: [withServers('rr', [1, 1])], settings: { expireNodestConn: 0 } })
+  model.handlePacket(tcp('S'), 1000)
+  model.removeService(model.services[0]!, 1100)
+  t.equal(model.handlePacket(tcp('A'), 1200).reason, 'server-removed')
+  const again = model.addService(withServers('rr', []))
+  const server = model.addServer(again, {
+    address: '10.2.0.1',
+    port: 80,
+    forwarding: 'MASQ',
+    weight: 7,
+    upperThreshold: 1
+  })
+  t.match(server, { weight: 7, active: 1, isAvailable: true, service: again })
+  t.match(model.handlePacket(tcp('A'), 1300), { verdict: 'forward', stateAfter: 1 })
+  t.equal(model.addServer(again, { address: '10.2.0.2', port: 80, forwarding: 'MASQ' }).active, 0)
+})
+
+t.test('TCP headers that are cut off move no state; odd flags', async (t) => {
+  const model = new Director({ services: [service()], settings: { connReuseMode: 1 } })
+  model.handlePacket(tcp('S'), 1000)
+  const cut = packetFromValue(tcp('R'))
+  cut.isComplete = false
+  t.match(model.handlePacket(cut, 1001), { reason: 'existing', stateAfter: 3, connection: { packets: 2 } })
+  model.handlePacket(replyOf(tcp('R'), SERVER), 1002)
+  t.match(model.handlePacket(tcp('SR'), 1003), { rescheduled: 'port-reuse', reason: 'tcp-reset' })
+})
+
+t.test('a port-0 service without persistence has no server', async (t) => {
+  const model = new Director({ services: [service({ virtual: { address: VIRTUAL, port: 0 } })] })
+  t.equal(model.handlePacket(tcp('S'), 1000).reason, 'no-server')
+})
+
+t.test('ICMP errors are scheduled by the client that they name; the sip engine takes none', async (t) => {
+  const servers = [1, 2, 3, 4].map((host) => ({ address: `10.2.0.${host}`, port: 80, forwarding: 'MASQ' }))
+  for (const name of ['sh', 'mh']) {
+    const own = service({ scheduler: name, schedulerFlags: [`${name}-port`], servers })
+    for (const host of [1, 2, 3]) {
+      const from = `10.1.9.${host}`
+      const inner = replyOf(tcp('A', { from }), { address: VIRTUAL, port: 80 })
+      const options = { services: [own], settings: { scheduleIcmp: 1 } }
+      const [one, other] = [new Director(options), new Director(options)]
+      one.handlePacket(tcp('S', { from }), 1000)
+      other.handlePacket(
+        { ...packet('ICMP', { from, fromPort: 0, toPort: 0 }), icmp: { type: 3, code: 3, inner } },
+        1000
+      )
+      const [first, second] = [one, other].map((model) => [...model.connections()][0]!.destination.address)
+      t.equal(first, second, name)
+    }
+  }
+  const sip = service({ protocol: 'UDP', persistence: { timeout: 60, engine: 'sip' } })
+  const model = new Director({ services: [sip], settings: { scheduleIcmp: 1 } })
+  const inner = replyOf(udp({ payload: text('X\r\nCall-ID: a\r\n') }), { address: VIRTUAL, port: 80 })
+  const about = { ...packet('ICMP', { fromPort: 0, toPort: 0 }), icmp: { type: 3, code: 3, inner } }
+  t.equal(model.handlePacket(about, 1000).reason, 'no-call-id')
 })
 
 t.test('packets that IPVS leaves alone', async (t) => {

@@ -248,6 +248,10 @@ t.test('cache_bypass', async (t) => {
   })
   t.equal(connection?.packets, 1)
   t.equal(model.handlePacket(tcp('S', { mark: 5 }), 1001).reason, 'no-server', 'not for its own address')
+  const sixth = service({ ...marked, family: 'ipv6', servers: [] })
+  const wide = director({ cacheBypass: 1 }, { services: [sixth], local: ['fd00::1'] })
+  const own = tcp('S', { mark: 5, from: 'fd00::9', to: 'fd00::1' })
+  t.equal(wide.handlePacket(own, 1000).reason, 'bypass', 'a kernel does not ask for whom an IPv6 address is')
 })
 
 t.test('nat_icmp_send', async (t) => {

@@ -19,6 +19,7 @@ const USAGE = `usage: npm run test:kernel -- [OPTION…] [SCENARIO…]
   --keep            keeps the guests' output, which is otherwise kept only if something fails
   --seed N          seed of the generators; 1 by default
   --jobs N          guests at a time; 2 by default
+  --scale N         length of the random scenarios, a factor; 1 by default
   --record          adds the result to test/kernel/runs.json and to the table of docs/conformance.md`
 
 const { values, positionals } = parseArgs({
@@ -31,7 +32,8 @@ const { values, positionals } = parseArgs({
     help: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
-    jobs: { type: 'string', default: '2' }
+    jobs: { type: 'string', default: '2' },
+    scale: { type: 'string', default: '1' }
   }
 })
 process.exitCode = await main()
@@ -41,8 +43,8 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
-  if (![values.seed, values.jobs].every((text) => /^[1-9]\d{0,8}$/.test(text))) {
-    console.error(`--seed, --jobs: expected an integer of at least 1\n${USAGE}`)
+  if (![values.seed, values.jobs, values.scale].every((text) => /^[1-9]\d{0,8}$/.test(text))) {
+    console.error(`--seed, --jobs, --scale: expected an integer of at least 1\n${USAGE}`)
     return 2
   }
   const scenarios = await loadScenarios()
@@ -89,7 +91,9 @@ async function judge(kernel: GuestKernel, scenarios: ReadonlyMap<string, Scenari
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [name, { title, timeLimit = 60 }] = next
-      const done = await boot(kernel, { name, title, folder: join(folder, name), seed: Number(values.seed), timeLimit })
+      const [seed, scale] = [Number(values.seed), Number(values.scale)]
+      const job = { name, title, folder: join(folder, name), seed, scale, timeLimit: timeLimit * scale }
+      const done = await boot(kernel, job)
       boots.push(done)
       report(done)
     }

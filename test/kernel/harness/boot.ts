@@ -33,6 +33,8 @@ export interface Job {
   readonly folder: string
   /** Seed of whatever the scenario draws by chance. */
   readonly seed: number
+  /** Length of the random scenarios, a factor. */
+  readonly scale: number
   /** Seconds on a processor that is not emulated. */
   readonly timeLimit: number
 }
@@ -41,10 +43,10 @@ export interface Job {
  * Boots a kernel with the host's file system as its root, lets it run one scenario, and reads what it wrote.
  * The guest's exit status does not come back, so the result is a file; no file is a failure.
  */
-export async function boot(kernel: GuestKernel, { name, title, folder, seed, timeLimit }: Job): Promise<Boot> {
+export async function boot(kernel: GuestKernel, { name, title, folder, seed, scale, timeLimit }: Job): Promise<Boot> {
   const began = performance.now()
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'init'), initScript(kernel, name, folder, seed), { mode: 0o755 })
+  writeFileSync(join(folder, 'init'), initScript(kernel, name, folder, seed, scale), { mode: 0o755 })
   const limit = timeLimit * kernel.slowness
   const timedOut = await runGuest(kernel, folder, limit)
   const seconds = (performance.now() - began) / 1000
@@ -61,13 +63,19 @@ function lastLines(path: string): string {
 }
 
 /** Process 1 of the guest. POSIX sh; everything it starts finds its own files on the host's file system. */
-function initScript({ modules, slowness }: GuestKernel, name: string, folder: string, seed: number): string {
+function initScript(
+  { modules, slowness }: GuestKernel,
+  name: string,
+  folder: string,
+  seed: number,
+  scale: number
+): string {
   const guest = fileURLToPath(new URL('guest.js', import.meta.url))
   const standard = 'ln -s /proc/self/fd /dev/fd; ln -s fd/0 /dev/stdin; ln -s fd/1 /dev/stdout; ln -s fd/2 /dev/stderr'
   return `#!/bin/sh
 exec >'${folder}/output' 2>&1
 export PATH='${SEARCH_PATH}' HOME=/root TMPDIR=/run
-export LAB_FOLDER='${folder}' LAB_SEED=${seed} LAB_EMULATED=${slowness > 1 ? 1 : 0}
+export LAB_FOLDER='${folder}' LAB_SEED=${seed} LAB_SCALE=${scale} LAB_EMULATED=${slowness > 1 ? 1 : 0}
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmp /run
 mkdir -p /run/netns /run/host/lib/modules
 [ -e /dev/fd ] || { ${standard}; }

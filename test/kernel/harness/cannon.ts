@@ -11,15 +11,30 @@ const ETHER_TYPE = { 4: 0x0800, 6: 0x86dd } as const
 export class Cannon {
   readonly #clients: Socket
   readonly #servers: Socket
+  /** Connected, so that a send looks no address up and is over when it returns. */
+  readonly #senders: readonly [clients: Socket, servers: Socket]
 
-  private constructor(clients: Socket, servers: Socket) {
+  private constructor(clients: Socket, servers: Socket, senders: readonly [Socket, Socket]) {
     this.#clients = clients
     this.#servers = servers
+    this.#senders = senders
   }
 
   /** Opens both ends on the loopback, where the director's tunnels send to. */
   static async open(): Promise<Cannon> {
-    return new Cannon(await bind(5789), await bind(5790))
+    return new Cannon(await bind(5789), await bind(5790), [await connect(4789), await connect(4790)])
+  }
+
+  /** Sends a packet at once; the director has handled it when this returns. */
+  shoot(packet: Uint8Array, from: 'client' | 'server'): void {
+    const leg = from === 'client' ? 1 : 2
+    this.#senders[leg - 1]!.send(frame(packet, leg))
+  }
+
+  /** Hands over what the director sends to clients or servers, as frames. */
+  onReceived(listen: (frame: Uint8Array, to: 'client' | 'server') => void): void {
+    this.#clients.on('message', (message) => listen(message.subarray(VXLAN_HEADER), 'client'))
+    this.#servers.on('message', (message) => listen(message.subarray(VXLAN_HEADER), 'server'))
   }
 
   /** A packet from a client. */
@@ -33,14 +48,19 @@ export class Cannon {
   }
 
   close(): void {
-    this.#clients.close()
-    this.#servers.close()
+    for (const socket of [this.#clients, this.#servers, ...this.#senders]) socket.close()
   }
 }
 
 async function bind(port: number): Promise<Socket> {
   const socket = createSocket({ type: 'udp4', recvBufferSize: 8 << 20 })
   await new Promise<void>((resolve) => socket.bind(port, '127.0.0.1', resolve))
+  return socket
+}
+
+async function connect(port: number): Promise<Socket> {
+  const socket = createSocket('udp4')
+  await new Promise<void>((resolve) => socket.connect(port, '127.0.0.1', resolve))
   return socket
 }
 

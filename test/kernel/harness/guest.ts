@@ -7,7 +7,7 @@ import type { Scenario } from './scenario.js'
 
 const folder = process.env['LAB_FOLDER'] ?? '.'
 const seed = Number(process.env['LAB_SEED'] ?? '1')
-const lab = new Lab(folder, seed)
+const lab = new Lab(folder, seed, Number(process.env['LAB_SCALE'] ?? '1'))
 
 // Exits at once whatever sockets are open: the next line of the init script powers the guest off.
 process.exit(await run(process.argv[2] ?? ''))

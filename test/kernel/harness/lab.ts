@@ -37,14 +37,17 @@ export class Lab {
   readonly folder: string
   readonly random: Random
   readonly seed: number
+  /** Length of the random scenarios, a factor. */
+  readonly scale: number
   readonly log = new KernelLog()
   readonly #holders = new Map<Namespace, ChildProcess>()
   readonly #children: ChildProcess[] = []
   #socket: SyncSocket | undefined
   #kernel: KernelFacts | undefined
 
-  constructor(folder: string, seed: number) {
+  constructor(folder: string, seed: number, scale = 1) {
     this.folder = folder
+    this.scale = scale
     this.seed = seed
     this.random = random(seed)
     this.sh('root', 'ip link add sync0 type bridge mcast_snooping 0; ip link set sync0 up')

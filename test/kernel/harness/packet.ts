@@ -11,6 +11,16 @@ export interface Path {
 /** TCP flags as bits of the header's fourteenth byte. */
 export const TCP = { FIN: 1, SYN: 2, RST: 4, ACK: 16 } as const
 
+/** An ICMP error about a packet: port unreachable. IPVS reads as many bytes as there are. */
+export function icmpError(ends: Pick<Path, 'from' | 'to'>, about: Uint8Array): Uint8Array {
+  const even = about.length + (about.length % 2)
+  const message = new Uint8Array(8 + even)
+  message.set([3, 3])
+  message.set(about, 8)
+  new DataView(message.buffer).setUint16(2, checksum(message))
+  return ip(ends, 1, message)
+}
+
 /** SCTP chunk types. */
 export const SCTP = {
   DATA: 0,
@@ -43,12 +53,16 @@ export function udp(path: Path, payload: Uint8Array = new Uint8Array(8)): Uint8A
   return ip(path, 17, datagram)
 }
 
-/** An SCTP packet with one chunk. */
-export function sctp(path: Path, chunk: number): Uint8Array {
-  const packet = new Uint8Array(12 + 20)
+/** An SCTP packet with one chunk, or two. */
+export function sctp(path: Path, chunk: number, second?: number): Uint8Array {
+  const packet = new Uint8Array(12 + 20 + (second === undefined ? 0 : 4))
   const view = ports(packet, path)
   packet[12] = chunk
   view.setUint16(14, 20)
+  if (second !== undefined) {
+    packet[32] = second
+    view.setUint16(34, 4)
+  }
   return ip(path, 132, packet)
 }
 
@@ -64,7 +78,8 @@ function ports(bytes: Uint8Array, { fromPort, toPort }: Path): DataView {
   return view
 }
 
-function ip({ from, to }: Path, protocol: number, payload: Uint8Array): Uint8Array {
+/** An IP packet of any protocol. */
+export function ip({ from, to }: Pick<Path, 'from' | 'to'>, protocol: number, payload: Uint8Array): Uint8Array {
   if (from.length === 16)
     return Uint8Array.of(
       0x60,
@@ -86,7 +101,7 @@ function ip({ from, to }: Path, protocol: number, payload: Uint8Array): Uint8Arr
 }
 
 /** The Internet checksum (RFC 1071) of an even number of bytes. */
-function checksum(bytes: Uint8Array): number {
+export function checksum(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer)
   let sum = 0
   for (let at = 0; at < bytes.length; at += 2) sum += view.getUint16(at)
