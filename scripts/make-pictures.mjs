@@ -1,37 +1,97 @@
-// Makes the pictures of the README from real output, so that they cannot lie: runs the compiled commands with a terminal
-// of our own and draws what they wrote.
-//   node scripts/make-pictures.mjs        writes docs/demo.svg and docs/decode.svg
-import { writeFileSync } from 'node:fs'
+// Makes the pictures of the README and the docs from real output, so that they cannot lie: runs the compiled commands with a
+// terminal of our own and draws what they wrote; Chromium takes those of the live page.
+//   node scripts/make-pictures.mjs [NAME ...]     writes docs/NAME.svg or .png; all by default
+import { existsSync, writeFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { run } from '../lib/cli/run.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ESCAPE = '\u001b'
-const CLEARING = new RegExp(`${ESCAPE}\\[[KJ]`, 'g')
+const CLEARING = new RegExp(`${ESCAPE}\\[(?:[KJ]|\\?\\d+[hl])`, 'g')
 const STYLING = new RegExp(`(${ESCAPE}\\[[\\d;]*m)`)
-const COLUMNS = 116
 const LINE = 17
 const CHARACTER = 8.4
 const COLORS = { 2: '#8b949e', 31: '#ff7b72', 32: '#7ee787', 33: '#e3b341', 34: '#79c0ff', 36: '#76e3ea' }
+const CHROMIUM = '/usr/bin/chromium'
+const QUIET =
+  '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
+const LINK = ['--mcast-interface', 'lo', '--syncid', '5']
 
 process.chdir(root)
-const demo = await output(['demo', '--seconds', '15'], 30)
-writeFileSync('docs/demo.svg', draw('npm start', demo.split('\u001b[H').at(-1)))
-const decode = await output(['decode', '--format', 'table', 'test/fixtures/captures/persist/sync.pcap'], 30)
-writeFileSync(
-  'docs/decode.svg',
-  draw(
-    'ipvs-sync decode sync.pcap',
-    [...decode.split('\n').slice(0, 12), '…', ...decode.split('\n').slice(-9)].join('\n')
+const names = process.argv.slice(2)
+const isWanted = (name) => names.length === 0 || names.includes(name)
+if (isWanted('demo')) {
+  const text = await output(['demo', '--seconds', '15'], { rows: 30 })
+  writeFileSync('docs/demo.svg', draw('npm start', text.split('\u001b[H').at(-1)))
+}
+if (isWanted('decode')) {
+  const lines = (
+    await output(['decode', '--format', 'table', 'test/fixtures/captures/persist/sync.pcap'], { rows: 30 })
+  ).split('\n')
+  writeFileSync(
+    'docs/decode.svg',
+    draw('ipvs-sync decode sync.pcap', [...lines.slice(0, 12), '…', ...lines.slice(-9)].join('\n'))
   )
-)
+}
+if (['doctor', 'watch', 'page'].some(isWanted)) await drawLive()
 process.exit(0)
 
-async function output(argv, rows) {
+/** Pictures of a live pair on the loopback interface: a backup, and a master of made-up connections. */
+async function drawLive() {
+  const end = new AbortController()
+  const options = { signal: end.signal }
+  const pair = [
+    output(['backup', ...LINK, '--http', '19848'], options),
+    output(['master', '--source', 'demo', ...LINK, '--rate', '60'], options)
+  ]
+  await setTimeout(3000)
+  if (isWanted('doctor')) {
+    const checklist = await output(['doctor', ...LINK, '--seconds', '5'], { columns: 110 })
+    writeFileSync('docs/doctor.svg', draw('ipvs-sync doctor --mcast-interface lo --syncid 5', checklist))
+  }
+  if (isWanted('watch')) {
+    const frames = await output(['watch', ...LINK, '--seconds', '25'], { columns: 80, rows: 24 })
+    writeFileSync(
+      'docs/watch.svg',
+      draw('ipvs-sync watch --mcast-interface lo --syncid 5', frames.split('\u001b[H').at(-1).replaceAll('\r', ''))
+    )
+  }
+  if (isWanted('page')) await photographPage('http://127.0.0.1:19848/')
+  end.abort()
+  await Promise.all(pair)
+}
+
+async function photographPage(url) {
+  if (!existsSync(CHROMIUM)) {
+    console.log('skipped docs/page.png: apt-get install chromium')
+    return
+  }
+  const { chromium } = await import('playwright-core')
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET.split(' ') })
+  // The page needs some samples for its plots; there is one every five seconds.
+  await setTimeout(30_000)
+  for (const [name, width, height, colorScheme] of [
+    ['page', 1000, 800, 'light'],
+    ['page-phone', 390, 844, 'dark']
+  ]) {
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme })
+    const page = await context.newPage()
+    await page.goto(url)
+    await page.waitForSelector('.u-over')
+    await setTimeout(500)
+    await page.screenshot({ path: `docs/${name}.png` })
+    await context.close()
+  }
+  await browser.close()
+}
+
+/** Runs a command on a terminal, and returns what it wrote to standard output. */
+async function output(argv, { columns = 116, rows = 60, signal = new AbortController().signal }) {
   let text = ''
   const terminal = (keep) => {
-    const stream = Object.assign(new PassThrough(), { isTTY: true, columns: COLUMNS, rows })
+    const stream = Object.assign(new PassThrough(), { isTTY: true, columns, rows })
     stream.on('data', (chunk) => keep && (text += chunk))
     return stream
   }
@@ -40,7 +100,7 @@ async function output(argv, rows) {
     stdout: terminal(true),
     stderr: terminal(false),
     env: {},
-    signal: new AbortController().signal,
+    signal,
     onReload: () => () => undefined
   })
   if (code !== 0) throw new Error(`${argv.join(' ')}: exit code ${code}`)

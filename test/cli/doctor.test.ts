@@ -815,6 +815,21 @@ t.test('the command checks this host', async (t) => {
 
 t.test('text is safe and sums up', async (t) => {
   const checks: Check[] = [{ code: 'X', verdict: 'problem', text: 'a\u001b[2Jb', advice: 'c' }]
-  t.notMatch(checklistText(checks, false), '\u001b')
+  t.notMatch(checklistText(checks, false, 80), '\u001b')
+  const long: Check = {
+    code: 'LONG',
+    verdict: 'warning',
+    text: 'word '.repeat(40).trim(),
+    advice: 'do '.repeat(40).trim()
+  }
+  for (const columns of [60, 80, 120]) {
+    const lines = checklistText([long], false, columns).split('\n')
+    t.ok(
+      lines.every(({ length }) => length <= columns),
+      `${columns} columns`
+    )
+    t.ok(lines.filter((line) => line.startsWith(' '.repeat(columns < 100 ? 12 : 37))).length >= 3)
+  }
+  t.equal(checklistText([long], false, Infinity).split('\n').length, 5, 'a pipe gets a line a check')
   t.equal(summaryText(checks), '1 problem, 0 warnings, 0 ok, 0 not checked')
 })

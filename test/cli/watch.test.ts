@@ -8,6 +8,7 @@ import { thisHost, type Host } from '../../src/cli/doctor/host.js'
 import { run } from '../../src/cli/run.js'
 import { configure, execute } from '../../src/cli/watch/command.js'
 import { WatchModel, type WatchSnapshot } from '../../src/cli/watch/model.js'
+import { settled } from '../fixtures/support/fake-network.js'
 import { drawWatch, pressKey, SORTS, sparkline, watchLine, type WatchView } from '../../src/cli/watch/screen.js'
 import { watchGroup, watchHttp } from '../../src/cli/watch/sources.js'
 import type { Connection } from '../../src/wire/connection.js'
@@ -142,6 +143,15 @@ t.test('the screen fits every size, and remote text cannot move the cursor', asy
     /filter: 0\.2_/
   )
   t.equal(sparkline([0, 1, 8]), ' ▁█')
+  for (const [columns, titles] of [
+    [80, 'SENDER SYNCID VER PORTS MESSAGES MSG/S RECORDS AGE LOST'],
+    [70, 'SENDER SYNCID PORTS MESSAGES MSG/S AGE LOST'],
+    [50, 'SENDER SYNCID MSG/S AGE LOST'],
+    [36, 'SENDER MSG/S AGE']
+  ] as const) {
+    const line = drawWatch(SNAPSHOT, VIEW, { columns, rows: 24 }, false)[2]!
+    t.equal(line.trim().replaceAll(/ +/g, ' '), titles, `${columns} columns`)
+  }
   for (const sort of SORTS) {
     const first = drawWatch(SNAPSHOT, { ...VIEW, sort }, { columns: 80, rows: 24 }, false)[3]
     t.match(first, sort === 'rate' || sort === 'age' ? '10.9.0.2' : '10.9.0.1', sort)
@@ -170,7 +180,7 @@ t.test('a capture is replayed as lines', async (t) => {
   t.equal(await run(['watch', '--capture', CAPTURE, '--speed', '0'], io), 0)
   t.match(io.output(), /syncid \d+ .*msg\/s.*; table \d+;/)
   const slow = testIo({ stdin: await readFile(CAPTURE) })
-  t.equal(await run(['watch', '--capture', '-', '--speed', '1', '--seconds', '1'], slow), 0)
+  t.equal(await run(['watch', '--capture', '-', '--speed', '1000000', '--seconds', '86400'], slow), 0)
   const usage = testIo()
   t.equal(await run(['watch'], usage), 2)
   t.match(usage.errors(), '--mcast-interface')
@@ -192,7 +202,7 @@ async function onTerminal(argv: readonly string[], keys: readonly string[], host
   const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (on: boolean) => raw.push(on) })
   const running = execute(command, { ...io, stdin }, host)
   for (const key of keys) {
-    await new Promise((resolve) => setTimeout(resolve, 30))
+    await settled()
     stdin.write(key)
   }
   t.equal(await running, 0)
@@ -229,8 +239,11 @@ t.test('a running daemon is watched by its metrics', async (t) => {
     }
   }
   const end = new AbortController()
-  const source = watchHttp(host, 'x:1', end.signal)
-  await new Promise((resolve) => setTimeout(resolve, 1300))
+  let next = (): void => undefined
+  const source = watchHttp(host, 'x:1', end.signal, () => new Promise((resolve) => (next = resolve)))
+  await settled()
+  next()
+  await settled()
   t.match(source.snapshot(), {
     senders: [{ address: '10.9.0.1', age: 0.5, messages: 10 }],
     table: [{ protocol: 'TCP', connections: 42 }],
@@ -238,9 +251,11 @@ t.test('a running daemon is watched by its metrics', async (t) => {
     history: [0, 5]
   })
   isUp = false
-  await new Promise((resolve) => setTimeout(resolve, 1000))
+  next()
+  await settled()
   t.match(source.snapshot().problems, ['no answer: refused'])
   end.abort()
+  next()
   await source.ended
   await source.close()
   const text = await onTerminal(['--http', '[::1]:9848'], ['q'], host)

@@ -79,10 +79,16 @@ t.test('samples are taken at intervals, and a stream that blocks is closed', asy
     destroy: () => (destroyed += 1),
     end: () => undefined
   }
-  const page = new LivePage({ ready: () => false, metrics: () => ({ table: [] }) }, 1)
+  let sample = (): void => undefined
+  let isStopped = false
+  const page = new LivePage({ ready: () => false, metrics: () => ({ table: [] }) }, (callback) => {
+    sample = callback
+    return () => (isStopped = true)
+  })
   page.answer('/events', 'GET', stream as unknown as ServerResponse)
-  while (written.length < 730) await new Promise((resolve) => setTimeout(resolve, 20))
+  for (let i = 0; i < 730; i++) sample()
   page.close()
+  t.ok(isStopped)
   t.match(written[1], 'event: sample')
   t.ok(destroyed > 0)
   t.match(sampleOf({ ready: () => true, metrics: () => ({ table: [] }) }, 5), {

@@ -62,10 +62,15 @@ export async function execute(command: Command, io: Io, host: Host = thisHost): 
     capture === undefined
       ? judgeHost(await collect(options, wanted, io, host))
       : judgeCapture(await factsOfCapture(capture === '-' ? io.stdin : fileSource(capture).chunks, wanted))
+  const isTerminal = io.stdout.isTTY === true
   io.stdout.write(
     options.format === 'json'
       ? checklistJson(checks)
-      : checklistText(checks, io.stdout.isTTY === true && io.env['NO_COLOR'] === undefined)
+      : checklistText(
+          checks,
+          isTerminal && io.env['NO_COLOR'] === undefined,
+          isTerminal ? ((io.stdout as { readonly columns?: number }).columns ?? 80) : Infinity
+        )
   )
   return checks.some(({ verdict }) => verdict === 'problem') ? 1 : 0
 }

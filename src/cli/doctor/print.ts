@@ -16,16 +16,43 @@ const VERDICTS: Readonly<Record<Verdict, { readonly word: string; readonly color
   unchecked: { word: 'not checked', color: 2 }
 }
 
-/** Returns the checklist: problems and their remedy stand out, and a last line sums up. */
-export function checklistText(checks: readonly Check[], hasColor: boolean): string {
+/** Columns of verdict and code before the text of a check. */
+const INDENT = 37
+/** Least width in which wrapped lines stand below the text; in a narrower terminal they stand below the code. */
+const WIDE = 100
+const NARROW_INDENT = 12
+
+/**
+ * Returns the checklist: problems and their remedy stand out, and a last line sums up.
+ *
+ * @param columns - Width of the terminal, in which lines are wrapped; Infinity for a file or a pipe.
+ */
+export function checklistText(checks: readonly Check[], hasColor: boolean, columns: number): string {
+  const indent = columns >= WIDE ? INDENT : NARROW_INDENT
   const lines = checks.flatMap(({ code, verdict, text, advice }) => {
     const { word, color } = VERDICTS[verdict]
     const label = word.padEnd(12)
     const shown = hasColor ? `\u001b[${color}m${label}\u001b[0m` : label
-    const line = `${shown}${code.padEnd(24)} ${safe(text)}`
-    return advice === undefined ? [line] : [line, `${' '.repeat(37)}-> ${safe(advice)}`]
+    const line = `${shown}${wrap(`${code.padEnd(24)} ${safe(text)}`, 12, indent, columns)}`
+    if (advice === undefined) return [line]
+    return [line, `${' '.repeat(indent)}${wrap(`-> ${safe(advice)}`, indent, indent + 3, columns)}`]
   })
   return `${lines.join('\n')}\n\n${summaryText(checks)}\n`
+}
+
+/** Breaks a text between words: it begins at a column, and its further lines are indented. */
+function wrap(text: string, start: number, indent: number, columns: number): string {
+  let column = start
+  let wrapped = ''
+  for (const word of text.split(/(?<= )(?=\S)/)) {
+    if (column + word.trimEnd().length > columns && column > indent) {
+      wrapped = `${wrapped.trimEnd()}\n${' '.repeat(indent)}`
+      column = indent
+    }
+    wrapped += word
+    column += word.length
+  }
+  return wrapped
 }
 
 /** Addresses and numbers are ours; what comes from files of the host may hold anything. */

@@ -27,6 +27,28 @@ export interface Size {
   readonly rows: number
 }
 
+/** One column of the senders. */
+interface Column {
+  readonly title: string
+  /** Characters; negative for text, which stands at the left. */
+  readonly width: number
+  readonly text: (row: SenderRow) => string
+  /** Columns of the highest number are left out first where the terminal is narrow. */
+  readonly rank: number
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'SENDER', width: -22, text: ({ address }) => address, rank: 0 },
+  { title: 'SYNCID', width: 6, text: ({ syncid }) => String(syncid), rank: 2 },
+  { title: 'VER', width: 3, text: ({ versions }) => versions, rank: 6 },
+  { title: 'PORTS', width: -9, text: ({ ports }) => ports, rank: 5 },
+  { title: 'MESSAGES', width: 8, text: ({ messages }) => String(messages), rank: 4 },
+  { title: 'MSG/S', width: 6, text: ({ rate }) => rate.toFixed(1), rank: 1 },
+  { title: 'RECORDS', width: 8, text: ({ connections }) => String(connections), rank: 7 },
+  { title: 'AGE', width: 5, text: ({ age }) => (age < 1000 ? age.toFixed(1) : age.toFixed(0)), rank: 1 },
+  { title: 'LOST', width: 5, text: ({ lost }) => (lost === undefined ? '-' : String(lost)), rank: 3 }
+]
+
 const BARS = '▁▂▃▄▅▆▇█'
 
 /** Returns a line of bars, scaled to the largest value. */
@@ -46,7 +68,21 @@ export function drawWatch(
   const fit = (text: string): string => (text.length > columns ? `${text.slice(0, columns - 1)}…` : text)
   const total = snapshot.table.reduce((sum, { connections }) => sum + connections, 0)
   const matches = (text: string): boolean => text.toLowerCase().includes(view.filter.toLowerCase())
-  const senders = sortSenders(snapshot.senders, view.sort).map(senderLine).filter(matches)
+  let shownColumns = COLUMNS
+  const widthOf = (list: readonly Column[]): number => list.reduce((sum, { width }) => sum + Math.abs(width) + 1, -1)
+  for (let rank = 7; rank > 1 && widthOf(shownColumns) > columns; rank--)
+    shownColumns = shownColumns.filter((column) => column.rank < rank)
+  const line = (text: (column: Column) => string): string =>
+    shownColumns
+      .map((column) => (column.width < 0 ? text(column).padEnd(-column.width) : text(column).padStart(column.width)))
+      .join(' ')
+  const senders = [...snapshot.senders]
+    .sort((a, b) => {
+      if (view.sort === 'address') return a.address.localeCompare(b.address)
+      return view.sort === 'age' ? a.age - b.age : b[view.sort] - a[view.sort]
+    })
+    .map((row) => line((column) => column.text(row)))
+    .filter(matches)
   const table = snapshot.table
     .map(
       ({ protocol, state, connections }) =>
@@ -66,7 +102,7 @@ export function drawWatch(
   const lines = [
     heading(`ipvs-sync watch  ${view.isPaused ? 'PAUSED  ' : ''}${printable(snapshot.source)}`),
     fit(`messages a second  ${sparkline(snapshot.history.slice(snapshot.history.length - width))}`),
-    heading('SENDER                 SYNCID VER PORT       MESSAGES   MSG/S  CONNECTIONS   AGE  LOST'),
+    heading(line(({ title }) => title)),
     ...(senders.length === 0 ? ['nothing received yet'] : senders.slice(0, senderRows)).map(fit),
     heading(`TABLE  ${counted(total, 'connection')}`),
     ...table.slice(0, tableRows).map(fit),
@@ -88,17 +124,6 @@ export function watchLine({ senders, table, problems }: WatchSnapshot, time: str
   return printable(
     `${time}  ${who.join(', ') || 'nothing received'}; table ${total}; ${problems.length === 0 ? 'no problem' : problems.join(', ')}`
   )
-}
-
-function sortSenders(senders: readonly SenderRow[], sort: WatchView['sort']): SenderRow[] {
-  return [...senders].sort((a, b) => {
-    if (sort === 'address') return a.address.localeCompare(b.address)
-    return sort === 'age' ? a.age - b.age : b[sort] - a[sort]
-  })
-}
-
-function senderLine({ address, syncid, versions, ports, messages, rate, connections, age, lost }: SenderRow): string {
-  return `${address.padEnd(22)} ${String(syncid).padStart(6)} ${versions.padStart(3)} ${ports.padEnd(9)} ${String(messages).padStart(9)} ${rate.toFixed(1).padStart(7)} ${String(connections).padStart(12)} ${age.toFixed(1).padStart(5)} ${(lost === undefined ? '-' : String(lost)).padStart(5)}`
 }
 
 /** Applies a key; `quit` ends the view. */

@@ -81,8 +81,17 @@ export function watchCapture(
   return { snapshot: () => model.snapshot(now), ended: replay(), close: () => Promise.resolve() }
 }
 
-/** Watches a running daemon by its metrics, once a second. */
-export function watchHttp(host: Host, address: string, end: AbortSignal): WatchSource {
+/** Resolves after a second, or when the signal aborts. */
+async function aSecond(signal: AbortSignal): Promise<void> {
+  await setTimeout(1000, undefined, { signal }).catch(() => undefined)
+}
+
+/**
+ * Watches a running daemon by its metrics, once a second.
+ *
+ * @param pause - Waits until the next query; a test gives its own.
+ */
+export function watchHttp(host: Host, address: string, end: AbortSignal, pause = aSecond): WatchSource {
   let latest: WatchSnapshot = {
     source: `http://${address}`,
     senders: [],
@@ -108,7 +117,7 @@ export function watchHttp(host: Host, address: string, end: AbortSignal): WatchS
       } catch (error) {
         latest = { ...latest, problems: [`no answer: ${(error as Error).message}`] }
       }
-      await setTimeout(1000, undefined, { signal: end }).catch(() => undefined)
+      await pause(end)
     }
   }
   return { snapshot: () => latest, ended: poll(), close: () => Promise.resolve() }

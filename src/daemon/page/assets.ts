@@ -25,6 +25,8 @@ export const PAGE_HTML = `<!doctype html>
 <h2>Senders</h2>
 <table><thead><tr><th scope="col">Address</th><th scope="col">Last message, s</th></tr></thead><tbody id="senders"></tbody></table>
 <div id="plots"></div>
+<h2>Notices</h2>
+<table><thead><tr><th scope="col">Code</th><th scope="col">Number</th></tr></thead><tbody id="notices"></tbody></table>
 </main>
 <noscript>This page needs JavaScript; /metrics has the same figures.</noscript>
 </body>
@@ -45,6 +47,7 @@ h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:1.2rem 0 .3rem}
 dt{font-size:.85rem}dd{margin:0;font-size:1.3rem;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}
+.u-legend th,.u-legend td{border:0}
 .plot{overflow:hidden}details{margin:.3rem 0}summary{cursor:pointer}
 `
 
@@ -57,6 +60,7 @@ const PLOTS = [
 ]
 const byId = (id) => document.getElementById(id)
 const make = (name, text) => { const made = document.createElement(name); if (text !== undefined) made.textContent = text; return made }
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString('en-GB')
 const number = (value) => Number(value).toLocaleString('en', { maximumFractionDigits: 1 })
 let samples = []
 const plots = PLOTS.map(([title, series, isRate]) => {
@@ -85,8 +89,9 @@ function chartOf(plot) {
   const color = getComputedStyle(document.body).color, grid = { stroke: 'rgba(128,128,128,.25)' }
   return new uPlot({
     width: width(), height: 200, cursor: { drag: { x: false, y: false } },
-    series: [{}, ...plot.series.map(([, label, stroke]) => ({ label, stroke, width: 2, value: (_, v) => v == null ? '' : number(v) }))],
-    axes: [{ stroke: color, grid }, { stroke: color, grid, size: 60 }]
+    series: [{ label: 'time', value: (_, v) => v == null ? '' : clock(v) }, ...plot.series.map(([, label, stroke]) => ({ label, stroke, width: 2, points: { show: false }, value: (_, v) => v == null ? '' : number(v) }))],
+    scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+    axes: [{ stroke: color, grid, space: 80, values: (_, times) => times.map(clock) }, { stroke: color, grid, size: 60 }]
   }, dataOf(plot), plot.place)
 }
 function rows(body, values) {
@@ -100,12 +105,13 @@ function draw() {
   const figures = { Connections: now.connections, Received: now.received, Sent: now.sent, Applied: now.applied, Dropped: now.dropped, Skipped: now.skipped, Lost: now.lost }
   byId('figures').replaceChildren(...Object.entries(figures).map(([name, value]) => { const box = make('div'); box.append(make('dt', name), make('dd', number(value))); return box }))
   rows(byId('senders'), Object.entries(now.senders).map(([address, age]) => [address, number(age)]))
+  rows(byId('notices'), Object.entries(now.notices).map(([code, count]) => [code, number(count)]))
   for (const plot of plots) {
     const data = dataOf(plot)
     if (plot.chart === undefined) plot.chart = chartOf(plot)
     else plot.chart.setData(data)
     const times = data[0]
-    rows(plot.body, times.map((time, i) => [new Date(time * 1000).toLocaleTimeString(), ...data.slice(1).map((one) => number(one[i]))]).reverse().slice(0, 60))
+    rows(plot.body, times.map((time, i) => [clock(time), ...data.slice(1).map((one) => number(one[i]))]).reverse().slice(0, 60))
   }
 }
 const stream = new EventSource('/events')

@@ -32,6 +32,8 @@ export interface PageSample {
   readonly lost: number
   readonly connections: number
   readonly senders: Readonly<Record<string, number>>
+  /** Notices until now, by code. */
+  readonly notices: Readonly<Record<string, number>>
 }
 
 /** Samples of an hour, one every 5 s. */
@@ -43,21 +45,25 @@ const MOST_STREAMS = 8
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+function everyInterval(callback: () => void): () => void {
+  const timer = setInterval(callback, INTERVAL_MS).unref()
+  return () => clearInterval(timer)
+}
+
 /** Serves the page and its stream. */
 export class LivePage {
   readonly #view: PageView
   readonly #samples: PageSample[] = []
   readonly #streams = new Set<ServerResponse>()
-  readonly #timer: NodeJS.Timeout
+  readonly #stop: () => void
 
   /**
    * @param view - The daemon.
-   * @param intervalMs - Time between two samples.
+   * @param every - Calls back for each sample, until the function that it returns is called; a test gives its own.
    */
-  constructor(view: PageView, intervalMs = INTERVAL_MS) {
+  constructor(view: PageView, every = everyInterval) {
     this.#view = view
-    this.#timer = setInterval(() => this.#sample(), intervalMs)
-    this.#timer.unref()
+    this.#stop = every(() => this.#sample())
     this.#sample()
   }
 
@@ -82,7 +88,7 @@ export class LivePage {
 
   /** Ends the samples and every stream. */
   close(): void {
-    clearInterval(this.#timer)
+    this.#stop()
     for (const stream of this.#streams) stream.end()
   }
 
@@ -121,7 +127,7 @@ export class LivePage {
 
 /** Takes a sample. */
 export function sampleOf(view: PageView, time: number): PageSample {
-  const { master, backup, table } = view.metrics()
+  const { master, backup, table, notices = {} } = view.metrics()
   const ready = view.ready()
   return {
     time,
@@ -134,7 +140,8 @@ export function sampleOf(view: PageView, time: number): PageSample {
     sent: sum(master?.sent ?? []),
     lost: (backup?.socketDrops ?? 0) + sum(master?.queueDropped ?? []),
     connections: sum(table.map(({ connections }) => connections)),
-    senders: Object.fromEntries(Object.entries(backup?.age ?? {}).slice(0, 64))
+    senders: Object.fromEntries(Object.entries(backup?.age ?? {}).slice(0, 64)),
+    notices: { ...notices }
   }
 }
 
