@@ -9,9 +9,8 @@ import type {
 } from 'ipvs-sync/director'
 import type { MasterEngine } from 'ipvs-sync/engine'
 import { kernelAddress, parseKernelTable, type KernelRow } from './kernel-table.js'
-import { readRecords } from './message.js'
+import { readRecords, show } from './message.js'
 import { addressBytes, asKernelRows } from './our-table.js'
-import { show } from './same-traffic.js'
 
 /** What happened in a run, in order. Times are milliseconds. */
 export type Step =
@@ -88,10 +87,18 @@ export function readPacket(reader: FrameReader, bytes: Uint8Array, mark: number)
   return isRead
 }
 
-/** Plays a recording through the model, and compares every table and every record. */
-export function judge(recording: DirectorRecording, parts: ModelParts): Verdict {
+/**
+ * Plays a recording through the model, and compares every table and every record.
+ *
+ * @param most - Disagreements after which it stops.
+ */
+export function judge(recording: DirectorRecording, parts: ModelParts, most = Infinity): Verdict {
   const player = new Player(recording, parts)
-  for (const step of recording.steps) player.take(step)
+  for (const step of recording.steps) {
+    player.take(step)
+    if (player.disagreements >= most) return player.verdict()
+  }
+  player.compareRecords()
   return player.verdict()
 }
 
@@ -143,8 +150,11 @@ class Player {
       model.addServer(service, { ...this.#recording.services[step[2]]!.servers[step[3]]!, weight: step[4] })
   }
 
+  get disagreements(): number {
+    return this.#disagreements.length
+  }
+
   verdict(): Verdict {
-    this.#compareRecords()
     return { compared: this.#compared, disagreements: this.#disagreements }
   }
 
@@ -205,7 +215,7 @@ class Player {
     }
   }
 
-  #compareRecords(): void {
+  compareRecords(): void {
     const kernel = byConnection(this.#recording.messages.flatMap((hex) => readRecords(bytesOf(hex)).map(show)))
     this.#master.close(this.#last)
     const sent: string[] = []

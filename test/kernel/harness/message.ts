@@ -185,3 +185,16 @@ function readV0(view: DataView, bytes: Uint8Array): WireRecord[] {
   }
   return records
 }
+
+/** Every field of a record as text. */
+export function show(record: WireRecord): string {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  const { protocol, flags, state, fwmark, timeout } = record
+  return [
+    `protocol ${protocol}`,
+    `${hex(record.client)}:${record.clientPort}`,
+    `${hex(record.virtual)}:${record.virtualPort}`,
+    `${hex(record.destination)}:${record.destinationPort}`,
+    `flags ${flags.toString(16)} state ${state} fwmark ${fwmark} timeout ${timeout}`
+  ].join(' ')
+}

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cannon } from './cannon.js'
-import { readRecords, type WireRecord } from './message.js'
+import { readRecords, show, type WireRecord } from './message.js'
 import type { Lab } from './lab.js'
 import { OurMaster, type TrafficSettings } from './our-master.js'
 import type { Outcome } from './scenario.js'
@@ -123,19 +123,6 @@ function sysctls({ threshold, refresh, retries, persist, version }: TrafficSetti
 
 function title({ threshold, refresh, retries, persist, version }: TrafficSettings): string {
   return `threshold ${threshold.join(' ')}, refresh ${refresh}, retries ${retries}, persist ${persist}, version ${version}`
-}
-
-/** Every field of a record as text. */
-export function show(record: WireRecord): string {
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
-  const { protocol, flags, state, fwmark, timeout } = record
-  return [
-    `protocol ${protocol}`,
-    `${hex(record.client)}:${record.clientPort}`,
-    `${hex(record.virtual)}:${record.virtualPort}`,
-    `${hex(record.destination)}:${record.destinationPort}`,
-    `flags ${flags.toString(16)} state ${state} fwmark ${fwmark} timeout ${timeout}`
-  ].join(' ')
 }
 
 function firstDifference(kernel: readonly string[], ours: readonly string[]): string | undefined {
