@@ -20,6 +20,7 @@ import { Reassembler, type GivenUp, type Pending } from './reassembler.js'
 const UDP_HEADER = 8
 /** EtherType 0x0800, then version 4 with a header of 20 bytes. */
 const IPV4_WITHOUT_OPTIONS = 0x080045
+const ETHERTYPE_IPV6 = 0x86dd
 /** Tunnels inside of tunnels that are followed. */
 const MOST_TUNNELS = 4
 const NOTHING = new Uint8Array(0)
@@ -64,6 +65,7 @@ export class Dissector {
     view: new DataView(NOTHING.buffer),
     start: 0,
     end: 0,
+    isIpv6: false,
     addressesAt: 0,
     portsAt: 0,
     seconds: 0,
@@ -96,19 +98,31 @@ export class Dissector {
   frame(bytes: Uint8Array, view: DataView, start: number, end: number, time: FrameTime, number: number): boolean {
     const plain = this.#plain
     const ip = start + 14
-    if (end - ip < 28 || view.getInt32(start + 12) >>> 8 !== IPV4_WITHOUT_OPTIONS) return false
-    const length = view.getUint16(ip + 2)
-    if (length < 28 || ip + length > end || (view.getUint16(ip + 6) & 0x3fff) !== 0 || bytes[ip + 9] !== UDP)
-      return false
-    if (view.getUint16(ip + 24) !== length - 20 || !this.#isWanted(view.getUint16(ip + 22))) return false
-    if (this.#reassembler.isWaiting) return false
+    if (end - ip < 28) return false
+    let udp: number
+    let length: number
+    if (view.getInt32(start + 12) >>> 8 === IPV4_WITHOUT_OPTIONS) {
+      if ((view.getUint16(ip + 6) & 0x3fff) !== 0 || bytes[ip + 9] !== UDP) return false
+      udp = ip + 20
+      length = view.getUint16(ip + 2) - 20
+      plain.isIpv6 = false
+      plain.addressesAt = ip + 12
+    } else {
+      if (view.getUint16(start + 12) !== ETHERTYPE_IPV6 || end - ip < 48 || bytes[ip]! >> 4 !== 6) return false
+      if (bytes[ip + 6] !== UDP) return false
+      udp = ip + 40
+      length = view.getUint16(ip + 4)
+      plain.isIpv6 = true
+      plain.addressesAt = ip + 8
+    }
+    if (length < UDP_HEADER || udp + length > end || view.getUint16(udp + 4) !== length) return false
+    if (!this.#isWanted(view.getUint16(udp + 2)) || this.#reassembler.isWaiting) return false
     plain.packet = number
     plain.bytes = bytes
     plain.view = view
-    plain.start = ip + 28
-    plain.end = ip + length
-    plain.addressesAt = ip + 12
-    plain.portsAt = ip + 20
+    plain.start = udp + UDP_HEADER
+    plain.end = udp + length
+    plain.portsAt = udp
     plain.seconds = time.seconds
     plain.fraction = time.fraction
     plain.digits = time.digits

@@ -53,8 +53,8 @@ export interface CaptureFinding {
 }
 
 /**
- * A whole datagram where it stands in the reader's buffer: Ethernet, IPv4 without options, not fragmented, not cut, in a
- * pcap file. One object serves all datagrams: copy what you keep.
+ * A whole datagram where it stands in the reader's buffer: Ethernet, IPv4 without options or IPv6 without extension
+ * headers, not fragmented, not cut. One object serves all datagrams: copy what you keep.
  */
 export interface DatagramView {
   /** Number of the packet in the file, from 1. */
@@ -67,6 +67,8 @@ export interface DatagramView {
   start: number
   /** Index after the payload. */
   end: number
+  /** Whether the addresses are IPv6. */
+  isIpv6: boolean
   /** Index of the source address; the destination address follows it. */
   addressesAt: number
   /** Index of the source port; the destination port follows it. */

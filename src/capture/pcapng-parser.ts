@@ -22,12 +22,15 @@ import {
 } from './pcapng-blocks.js'
 import { timeFromTicks } from './capture-time.js'
 import { isKnownLinkType, unknownLinkTypeError } from './link-layer.js'
-import type { PacketSink } from './raw-packet.js'
+import type { FrameTime, PacketSink } from './raw-packet.js'
 
+const ETHERNET = 1
 const MAGIC_BIG = 0x1a2b3c4d
 const MAGIC_LITTLE = 0x4d3c2b1a
 /** The largest block that is held in memory; one that need not be read may be longer. */
 const LIMIT = 16_777_216
+/** Later times, which a pcap file cannot hold either, are written by the careful path. */
+const LAST_SECOND = 0xffff_ffff
 /** A section with more interfaces than this is not a capture but an attack on memory. */
 const MAX_INTERFACES = 65_536
 
@@ -43,6 +46,7 @@ export class PcapngParser {
   #reported = new Set<number>()
   #unknownLinkType: number | undefined
   #readable = false
+  readonly #time: FrameTime = { seconds: 0, fraction: 0, digits: 6 }
   /** What is left of a block that is skipped, its closing length not counted. */
   #skip = 0
   /** The total length that the block being skipped must close with; 0 outside of one. */
@@ -147,7 +151,29 @@ export class PcapngParser {
     return true
   }
 
+  /**
+   * Hands over an Ethernet frame that was captured whole, in microseconds or nanoseconds, without an object for it.
+   *
+   * @returns False where it is something else.
+   */
+  #frame({ bytes, view, little, start, end }: Block, sink: PacketSink): boolean {
+    if (sink.frame === undefined || end - start < 20) return false
+    const described = this.#interfaces[view.getUint32(start, little)]
+    const captured = view.getUint32(start + 12, little)
+    const first = start + 20
+    if (described?.linkType !== ETHERNET || described.offsetSeconds !== 0n) return false
+    if (captured !== view.getUint32(start + 16, little) || first + captured > end) return false
+    const { resolution } = described
+    if (resolution !== 6 && resolution !== 9) return false
+    splitTicks(this.#time, view.getUint32(start + 4, little), view.getUint32(start + 8, little), resolution)
+    if (this.#time.seconds > LAST_SECOND) return false
+    if (!sink.frame(bytes, view, first, first + captured, this.#time)) return false
+    this.#readable = true
+    return true
+  }
+
   #packet(block: Block, type: number, queue: ByteQueue, sink: PacketSink): void {
+    if (type === BLOCK.ENHANCED && this.#frame(block, sink)) return
     const packet = readPacket(block, type, this.#interfaces[0])
     if (packet === undefined) {
       sink.unreadable(
@@ -191,6 +217,26 @@ export class PcapngParser {
     const text = `interface ${interfaceNumber} has link type ${linkType}, which is not read: its packets are passed over`
     sink.unreadable('LINK_TYPE_UNKNOWN', text, queue.position)
   }
+}
+
+/**
+ * Splits ticks of 10^-digits seconds. A double does not hold 64 bits: the seconds may be wrong by one, and the fraction,
+ * which is computed modulo 2^32, shows it.
+ */
+function splitTicks(time: FrameTime, high: number, low: number, digits: 6 | 9): void {
+  const unit = digits === 6 ? 1_000_000 : 1_000_000_000
+  let seconds = Math.floor((high * 4_294_967_296 + low) / unit)
+  let fraction = (low - Math.imul(seconds % 4_294_967_296, unit)) >>> 0
+  if (fraction >= 0x80000000) {
+    seconds -= 1
+    fraction = (fraction + unit) >>> 0
+  } else if (fraction >= unit) {
+    seconds += 1
+    fraction -= unit
+  }
+  time.seconds = seconds
+  time.fraction = fraction
+  time.digits = digits
 }
 
 const READ: ReadonlySet<number> = new Set<number>(Object.values(BLOCK))

@@ -29,7 +29,7 @@ export interface RawPacket {
   readonly time: CaptureTime | undefined
 }
 
-/** A frame's time as a pcap record holds it. */
+/** A frame's time as a file holds it. */
 export interface FrameTime {
   seconds: number
   fraction: number
@@ -41,7 +41,7 @@ export interface PacketSink {
   /** Takes a packet. */
   packet(packet: RawPacket): void
   /**
-   * Takes an Ethernet frame that was captured whole, if it holds a whole datagram over plain IPv4 to a wanted port.
+   * Takes an Ethernet frame that was captured whole, if it holds a whole datagram over plain IPv4 or IPv6 to a wanted port.
    *
    * @returns False where it does not: the packet goes through {@link PacketSink.packet}.
    */

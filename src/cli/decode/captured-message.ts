@@ -5,7 +5,7 @@
  * @module
  */
 
-import { formatIpv4 } from '../../addresses.js'
+import { formatAddress, formatIpv4 } from '../../addresses.js'
 import { CaptureTime } from '../../capture/capture-time.js'
 import type { CapturedDatagram, DatagramView, TunnelLayer } from '../../capture/items.js'
 import type { Endpoint } from '../../wire/connection.js'
@@ -14,7 +14,7 @@ import type { DecodeOptions } from '../../wire/options.js'
 import type { Problem } from '../../wire/problems.js'
 import { MessageRecords } from './message-records.js'
 import { channelOf, type Range } from './ports-option.js'
-import { decimal, fourDigits, ipv4, putText, twoDigits } from './text-bytes.js'
+import { decimal, fourDigits, ipv4, ipv6, putText, twoDigits } from './text-bytes.js'
 
 const NONE: readonly Problem[] = []
 
@@ -113,6 +113,7 @@ export class CapturedMessage {
   get sender(): string {
     const plain = this.#plain
     if (plain === undefined) return this.#datagram!.source.address
+    if (plain.isIpv6) return formatAddress(plain.view, plain.addressesAt, 6)
     const word = plain.view.getInt32(plain.addressesAt)
     if (word !== this.#senderWord) {
       this.#senderWord = word
@@ -132,7 +133,9 @@ export class CapturedMessage {
   get destination(): Endpoint {
     const plain = this.#plain
     if (plain === undefined) return this.#datagram!.destination
-    return { address: formatIpv4(plain.view.getInt32(plain.addressesAt + 4)), port: this.port }
+    const { view, addressesAt, isIpv6 } = plain
+    const address = isIpv6 ? formatAddress(view, addressesAt + 16, 6) : formatAddress(view, addressesAt + 4, 4)
+    return { address, port: this.port }
   }
 
   /** Writes the time as ISO 8601. It must have one. */
@@ -165,14 +168,16 @@ export class CapturedMessage {
   putSource(view: DataView, to: number): number {
     const plain = this.#plain
     if (plain === undefined) return putText(view, to, this.#datagram!.source.address)
-    return ipv4(view, to, plain.bytes, plain.addressesAt)
+    const { bytes, view: source, addressesAt } = plain
+    return plain.isIpv6 ? ipv6(view, to, bytes, source, addressesAt) : ipv4(view, to, bytes, addressesAt)
   }
 
   /** Writes the address that it was sent to. */
   putDestination(view: DataView, to: number): number {
     const plain = this.#plain
     if (plain === undefined) return putText(view, to, this.#datagram!.destination.address)
-    return ipv4(view, to, plain.bytes, plain.addressesAt + 4)
+    const { bytes, view: source, addressesAt } = plain
+    return plain.isIpv6 ? ipv6(view, to, bytes, source, addressesAt + 16) : ipv4(view, to, bytes, addressesAt + 4)
   }
 
   /** Sender's port. */
@@ -183,7 +188,7 @@ export class CapturedMessage {
 
   /** Whether it came over IPv6. */
   get isIpv6(): boolean {
-    return this.#plain === undefined && this.#datagram!.source.address.includes(':')
+    return this.#plain?.isIpv6 ?? this.#datagram!.source.address.includes(':')
   }
 
   #takePort(port: number): void {
