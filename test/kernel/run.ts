@@ -86,7 +86,7 @@ async function judge(kernel: GuestKernel, scenarios: ReadonlyMap<string, Scenari
   const began = performance.now()
   const folder = mkdtempSync(join(tmpdir(), 'ipvs-sync-lab-'))
   const boots: Boot[] = []
-  const able = [...scenarios].filter(canRun)
+  const able = [...scenarios].filter((one) => canRun(kernel, one))
   const waiting = [...able].sort(([, a], [, b]) => (b.timeLimit ?? 60) - (a.timeLimit ?? 60))
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -111,7 +111,11 @@ async function judge(kernel: GuestKernel, scenarios: ReadonlyMap<string, Scenari
 }
 
 /** A scenario that needs more than the laboratory does is skipped where that is missing, with a line that says so. */
-function canRun([name, { needs = {} }]: readonly [string, Scenario]): boolean {
+function canRun({ slowness }: GuestKernel, [name, { needs = {}, needsSpeed }]: readonly [string, Scenario]): boolean {
+  if (slowness > 1 && needsSpeed !== undefined) {
+    console.log(`skipped ${name}: ${needsSpeed}`)
+    return false
+  }
   const missing = missingOf(needs)
   if (missing.length > 0) console.log(`skipped ${name}: apt-get install ${missing.join(' ')}`)
   return missing.length === 0

@@ -35,6 +35,8 @@ export interface Scenario {
   readonly timeLimit?: number
   /** Programs that it needs besides, and the Debian packages that have them. Where one is missing it is skipped. */
   readonly needs?: Readonly<Record<string, string>>
+  /** Why it cannot run on an emulated processor, if it cannot: a time limit of a program that is not ours to change. */
+  readonly needsSpeed?: string
   /** Runs inside the guest, as root. What it throws is a failure. */
   readonly run: (lab: Lab) => Promise<Outcome>
 }

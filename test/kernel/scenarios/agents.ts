@@ -36,6 +36,8 @@ const STRANGER = '10.8.0.66'
 export const scenario: Scenario = {
   title: 'agents beside kernels: nobody there, two asked at once, one killed in mid-answer, a hostile requester',
   timeLimit: 150,
+  needsSpeed:
+    'it asserts that one of two agents answers within their random delays, which an emulated processor exceeds',
   async run(lab) {
     const table = await fill(lab)
     lab.log.take()

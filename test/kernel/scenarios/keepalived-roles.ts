@@ -10,6 +10,7 @@ export const scenario: Scenario = {
   title: 'agents announce by the role that keepalived says: reload, another FIFO, another role, and the table stays',
   timeLimit: 150,
   needs: { keepalived: 'keepalived' },
+  needsSpeed: 'keepalived ends its track script, a Node program, after 2 s',
   async run(lab) {
     const two = new TwoDirectors(lab)
     for (const host of [two.b, two.a]) await start(two, host)

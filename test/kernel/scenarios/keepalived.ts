@@ -16,6 +16,7 @@ export const scenario: Scenario = {
   title: 'keepalived and IPVS as docs/keepalived.md has them: a director that rebooted gets the address with its table',
   timeLimit: 150,
   needs: { keepalived: 'keepalived' },
+  needsSpeed: 'keepalived ends its track script, a Node program, after 2 s',
   async run(lab) {
     const two = new TwoDirectors(lab)
     await firstOfAll(lab, two)

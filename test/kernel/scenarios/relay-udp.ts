@@ -63,6 +63,10 @@ export const scenario: Scenario = {
     )
     for (const player of players) for (let step = 0; step < 6 && player.more; step++) await player.play()
     await lab.pause(FLUSH_MS)
+    const differences = (): string[] =>
+      compareTables(comparable(lab.table('director')), comparable(lab.table('backup')))
+    // What is not equal in time is compared below, line by line.
+    await lab.until('the tables are equal', () => differences().length === 0, 10).catch(() => undefined)
     const [there, here] = [lab.table('director'), lab.table('backup')]
     notes.push(`${there.length} connections at one site, ${here.length} at the other`)
     if (there.length < KINDS.length) disagreements.push(`the director made ${there.length} connections only`)
