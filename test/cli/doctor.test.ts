@@ -22,7 +22,7 @@ import {
   parseMetrics,
   parseUdp
 } from '../../src/cli/doctor/parse-proc.js'
-import { checklistText, summaryText } from '../../src/cli/doctor/print.js'
+import { checklistText, summaryText } from '../../src/cli/doctor/command.js'
 import { run } from '../../src/cli/run.js'
 import {
   connectionKey,

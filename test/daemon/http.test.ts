@@ -395,16 +395,16 @@ t.test('control characters of a record reach no terminal', async (t) => {
   await server.close()
 })
 
-t.test('a reader of 1,000,000 connections delays nobody', async (t) => {
-  const table = new ConnectionTable({ maxConnections: 1_000_000 })
+t.test('a reader of 200,000 connections delays nobody', async (t) => {
+  const table = new ConnectionTable({ maxConnections: 200_000 })
   const rows = createRows(1)
-  for (let i = 0; i < 1_000_000; i++) {
+  for (let i = 0; i < 200_000; i++) {
     const client = { address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, port: 1024 }
     if (i === 0) rowFromConnection({ ...CONNECTION, client }, rows, 0)
     else rows.words[ROW.CLIENT] = (10 << 24) | i
     table.add(rows, 0, 1)
   }
-  t.equal(table.size, 1_000_000)
+  t.equal(table.size, 200_000)
   const server = await serve({
     connections: async function* () {
       for await (const portion of walkTable(table)) yield* portion
@@ -419,7 +419,7 @@ t.test('a reader of 1,000,000 connections delays nobody', async (t) => {
     for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines++
   }
   delay.disable()
-  t.equal(lines, 1_000_000)
+  t.equal(lines, 200_000)
   // The client shares this loop and others this machine: the margin is wide. Without turns the delay is one of seconds.
   const ms = { median: delay.percentile(50) / 1e6, max: delay.max / 1e6 }
   t.comment(`delay of the event loop: median ${ms.median} ms, longest ${ms.max} ms`)

@@ -5,17 +5,8 @@
  */
 
 import { addressFamily } from '../../addresses.js'
-import { readKernelTable } from '../../procfs/kernel-table.js'
-import { readLiveSysctls } from '../../procfs/read-sysctls.js'
-import { parseServices, SERVICES_FILE } from '../../procfs/services.js'
-import type { Sysctls } from '../../sysctl/index.js'
-import { parseCounter } from '../../transport/link-counters.js'
-import { MAX_CHANNELS } from '../../wire/constants.js'
-import type { Connection } from '../../wire/connection.js'
-import { connectionFromRow } from '../../wire/row-values.js'
-import { connectionKey, TrafficObserver, type TrafficReport } from '../traffic/observer.js'
+import { readCapture } from '../../capture/read-capture.js'
 import {
-  valueOf,
   type DaemonFacts,
   type Facts,
   type Growth,
@@ -24,12 +15,22 @@ import {
   type KeepalivedFacts,
   type Reading,
   type SocketFacts,
+  valueOf,
   type Wanted
 } from './facts.js'
 import { parseIptables, parseNft, type Ruleset } from './firewall-rules.js'
 import type { Host } from './host.js'
-import { captureLink, listenOnPorts } from './observe-link.js'
+import { captureLink, datagramOf, isSync, listenOnPorts } from './observe-link.js'
 import { parseDaemons, parseIgmp, parseIgmp6, parseKeepalived, parseMetrics, parseUdp } from './parse-proc.js'
+import { connectionKey, TrafficObserver, type TrafficReport } from '../traffic/observer.js'
+import { readKernelTable } from '../../procfs/kernel-table.js'
+import { readLiveSysctls } from '../../procfs/read-sysctls.js'
+import { parseServices, SERVICES_FILE } from '../../procfs/services.js'
+import type { Sysctls } from '../../sysctl/index.js'
+import { parseCounter } from '../../transport/link-counters.js'
+import type { Connection } from '../../wire/connection.js'
+import { MAX_CHANNELS } from '../../wire/constants.js'
+import { connectionFromRow } from '../../wire/row-values.js'
 
 /** How facts are collected. */
 export interface CollectOptions {
@@ -52,7 +53,8 @@ export async function collectFacts({ wanted, host, http, wait, now }: CollectOpt
   const listening = canListen
     ? await listenOnPorts(host, {
         wanted,
-        address: listenAddress(wanted, found),
+        address:
+          addressFamily(wanted.group) === 6 ? `::%${wanted.interfaceName ?? ''}` : found?.addresses[0]?.split('/')[0],
         onDatagram: (datagram) => observer.observe(datagram, now())
       })
     : undefined
@@ -118,11 +120,6 @@ function trafficOf(
     traffic: { ...seen.traffic, senders: seen.traffic.senders.filter(({ address }) => !own.has(address)) },
     observed: { value: true }
   }
-}
-
-function listenAddress(wanted: Wanted, found: InterfaceFacts | undefined): string | undefined {
-  if (addressFamily(wanted.group) === 6) return `::%${wanted.interfaceName ?? ''}`
-  return found?.addresses[0]?.split('/')[0]
 }
 
 async function interfaceFacts(host: Host, { interfaceName, group }: Wanted): Promise<InterfaceFacts | undefined> {
@@ -306,4 +303,50 @@ async function hzOf(host: Host): Promise<Reading<number>> {
   if ('reason' in config) return config
   const hz = /^CONFIG_HZ=(\d+)/m.exec(config.value)?.[1]
   return hz === undefined ? { reason: 'the kernel’s configuration names no HZ' } : { value: Number(hz) }
+}
+
+/**
+ * Reads a capture.
+ *
+ * @throws IpvsSyncError `ERR_IO` or `ERR_CAPTURE`.
+ */
+export async function factsOfCapture(source: AsyncIterable<Uint8Array>, wanted: Wanted): Promise<Facts> {
+  const received = new TrafficObserver(wanted.syncid)
+  const all = new TrafficObserver(wanted.syncid)
+  let [first, last] = [NaN, NaN]
+  for await (const item of readCapture(source)) {
+    if (item.kind !== 'datagram' || !isSync(item, wanted.port, wanted.port + MAX_CHANNELS - 1)) continue
+    const { destination, time } = item
+    const now = time?.ms ?? 0
+    const isOnPorts = destination.port >= wanted.port && destination.port < wanted.port + MAX_CHANNELS
+    if (Number.isNaN(first)) first = now
+    last = now
+    all.observe(datagramOf(item), now)
+    if (isOnPorts && (wanted.peers.length > 0 || destination.address === wanted.group))
+      received.observe(datagramOf(item), now)
+  }
+  const unknown = { reason: 'a capture does not show it' }
+  return {
+    wanted: { ...wanted, seconds: Number.isNaN(first) ? 0 : Math.round((last - first) / 1000) },
+    now: last,
+    hz: unknown,
+    interface: undefined,
+    memberships: unknown,
+    rpFilter: unknown,
+    rpDrops: unknown,
+    ignoredMulticast: unknown,
+    reassemblyFailures: unknown,
+    firewall: unknown,
+    sockets: unknown,
+    drops: unknown,
+    rmemMax: unknown,
+    rmemDefault: unknown,
+    bindFailures: {},
+    observed: { value: true },
+    traffic: received.report(),
+    wire: { value: { traffic: all.report(), querier: false } },
+    ipvs: unknown,
+    keepalived: unknown,
+    daemon: undefined
+  }
 }

@@ -4,21 +4,42 @@
  * @module
  */
 
-import { counted } from '../../text.js'
-import type { Milliseconds } from '../../units.js'
-import { isIpv6Service, serviceOf } from './services.js'
 import {
+  type Check,
+  type Facts,
+  type IpvsFacts,
+  type Judge,
   ok,
   problem,
   unchecked,
   valueOf,
-  warning,
-  type Check,
-  type Facts,
-  type IpvsFacts,
-  type Judge
+  warning
 } from './facts.js'
 import { isReceiving, isSending, kernelDaemonsOf, receiversOf } from './roles.js'
+import type { Service } from '../../procfs/services.js'
+import { counted } from '../../text.js'
+import type { Milliseconds } from '../../units.js'
+import type { Connection } from '../../wire/connection.js'
+
+/**
+ * Finds the service that a connection belongs to. A service by firewall mark may match anything, so one of them is
+ * enough; a template's port 0 matches every port of the address.
+ */
+export function serviceOf(services: readonly Service[], { protocol, virtual }: Connection): Service | undefined {
+  return services.find(
+    (service) =>
+      service.virtual === undefined ||
+      (service.virtual.address === virtual.address &&
+        (virtual.port === 0 ||
+          service.virtual.port === 0 ||
+          (service.virtual.port === virtual.port && service.protocol === protocol)))
+  )
+}
+
+/** Whether a service has an IPv6 address. */
+export function isIpv6Service({ family }: Service): boolean {
+  return family === 'ipv6'
+}
 
 /** Programs that listen on the sync ports, and whether doctor could listen beside them. */
 export const judgeSockets: Judge = (facts) => {
@@ -101,26 +122,20 @@ export const judgeBuffers: Judge = ({ drops, rmemMax, rmemDefault }) => {
   return checks
 }
 
-/** The kernel's daemons, settings, services and table. */
-export const judgeIpvs: Judge = (facts) => {
-  const ipvs = valueOf(facts.ipvs)
-  if (ipvs === undefined) {
-    const reason = 'reason' in facts.ipvs ? facts.ipvs.reason : ''
-    return ['IP_VS', 'KERNEL_DAEMONS', 'SYSCTLS', 'SERVICES', 'KERNEL_TABLE'].map((code) => unchecked(code, reason))
-  }
-  return [
-    ok('IP_VS', 'ip_vs is loaded'),
-    ...judgeDaemons(facts, ipvs),
-    ...judgeSysctls(ipvs),
-    judgeServices(facts, ipvs),
-    judgeTable(facts, ipvs)
-  ]
+/** Returns a judge that needs ip_vs: without it the check is not made, and the text says why. */
+function withIpvs(code: string, judge: (facts: Facts, ipvs: IpvsFacts) => readonly Check[] | Check): Judge {
+  return (facts) =>
+    'reason' in facts.ipvs ? [unchecked(code, facts.ipvs.reason)] : [judge(facts, facts.ipvs.value)].flat()
 }
 
-function judgeDaemons(facts: Facts, { daemons }: IpvsFacts): readonly Check[] {
+/** Whether ip_vs is loaded. */
+export const judgeIpvs = withIpvs('IP_VS', () => ok('IP_VS', 'ip_vs is loaded'))
+
+/** The kernel's daemons, against the options and each other. */
+export const judgeDaemons = withIpvs('KERNEL_DAEMONS', (facts, { daemons }) => {
   const { wanted } = facts
-  if ('reason' in daemons) return [unchecked('KERNEL_DAEMONS', daemons.reason)]
-  if (daemons.value.length === 0) return [unchecked('KERNEL_DAEMONS', 'the kernel runs no sync daemon')]
+  if ('reason' in daemons) return unchecked('KERNEL_DAEMONS', daemons.reason)
+  if (daemons.value.length === 0) return unchecked('KERNEL_DAEMONS', 'the kernel runs no sync daemon')
   const [first, second] = daemons.value
   const disagree = (['interfaceName', 'group', 'port', 'maxlen'] as const).filter(
     (name) => second !== undefined && first![name] !== second[name]
@@ -152,12 +167,13 @@ function judgeDaemons(facts: Facts, { daemons }: IpvsFacts): readonly Check[] {
     return ok('KERNEL_DAEMON', text)
   })
   return [...own, ...between]
-}
+})
 
 const LABELS = { interfaceName: 'interface', group: 'group', port: 'port', maxlen: 'maxlen' } as const
 
-function judgeSysctls({ sysctls, services, daemons }: IpvsFacts): readonly Check[] {
-  if ('reason' in sysctls) return [unchecked('SYSCTLS', sysctls.reason)]
+/** Settings of net.ipv4.vs that hinder synchronisation. */
+export const judgeSysctls = withIpvs('SYSCTLS', (_, { sysctls, services, daemons }) => {
+  if ('reason' in sysctls) return unchecked('SYSCTLS', sysctls.reason)
   const { value } = sysctls
   const checks: Check[] = []
   if (value.syncPersistMode !== 0 && value.sloppyTcp === 0 && value.sloppySctp === 0)
@@ -195,9 +211,10 @@ function judgeSysctls({ sysctls, services, daemons }: IpvsFacts): readonly Check
     )
   if (checks.length === 0) checks.push(ok('SYSCTLS', 'no setting of net.ipv4.vs hinders synchronisation'))
   return checks
-}
+})
 
-function judgeServices({ traffic }: Facts, { services }: IpvsFacts): Check {
+/** The services of received connections, against those configured here. */
+export const judgeServices = withIpvs('SERVICES', ({ traffic }, { services }) => {
   if ('reason' in services) return unchecked('SERVICES', services.reason)
   if (traffic.connections.length === 0) return unchecked('SERVICES', 'no connection was received')
   const missing = new Set(
@@ -211,9 +228,10 @@ function judgeServices({ traffic }: Facts, { services }: IpvsFacts): Check {
     `${counted(missing.size, 'service')} of received connections not configured here: ${[...missing].slice(0, 3).join(', ')}`,
     'configure the same services on all directors; packets of these connections are not forwarded after a failover'
   )
-}
+})
 
-function judgeTable(facts: Facts, { held }: IpvsFacts): Check {
+/** The connections received, against the kernel's table. */
+export const judgeTable = withIpvs('KERNEL_TABLE', (facts, { held }) => {
   const received = facts.traffic.connections.length
   if (!kernelDaemonsOf(facts).some(({ role }) => role === 'backup'))
     return unchecked('KERNEL_TABLE', 'the kernel runs no backup daemon')
@@ -229,7 +247,7 @@ function judgeTable(facts: Facts, { held }: IpvsFacts): Check {
   if (held.value < received * 0.9)
     return warning('KERNEL_TABLE_INCOMPLETE', text, 'check socket drops and sync_ports of the kernel’s backup')
   return ok('KERNEL_TABLE', text)
-}
+})
 
 /** keepalived's configuration. */
 export const judgeKeepalived: Judge = ({ keepalived, wanted }) => {

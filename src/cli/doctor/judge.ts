@@ -5,7 +5,18 @@
  */
 
 import type { Check, Facts, Judge } from './facts.js'
-import { judgeBuffers, judgeClock, judgeDaemon, judgeIpvs, judgeKeepalived, judgeSockets } from './judge-host.js'
+import {
+  judgeBuffers,
+  judgeClock,
+  judgeDaemon,
+  judgeDaemons,
+  judgeIpvs,
+  judgeKeepalived,
+  judgeServices,
+  judgeSockets,
+  judgeSysctls,
+  judgeTable
+} from './judge-host.js'
 import {
   judgeDelivery,
   judgeFirewall,
@@ -14,7 +25,7 @@ import {
   judgeInterface,
   judgeReversePath
 } from './judge-link.js'
-import { judgeAccepted, judgeAgents, judgeMessages, judgePorts, judgeRivals, judgeSenders } from './judge-traffic.js'
+import { judgeAccepted, judgeAgents, judgeMessages, judgePorts, judgeRivals, judgeSenders } from './judge-link.js'
 
 /** Judges of a live host. */
 const LIVE: readonly Judge[] = [
@@ -33,6 +44,10 @@ const LIVE: readonly Judge[] = [
   judgeMessages,
   judgeAgents,
   judgeIpvs,
+  judgeDaemons,
+  judgeSysctls,
+  judgeServices,
+  judgeTable,
   judgeKeepalived,
   judgeDaemon,
   judgeClock

@@ -108,7 +108,7 @@ export async function captureLink(
 }
 
 /** Sync ports are judged whatever arrives; of other ports only what has the form of a version 1 message. */
-function isSync({ payload, wireLength, destination }: CapturedDatagram, first: number, last: number): boolean {
+export function isSync({ payload, wireLength, destination }: CapturedDatagram, first: number, last: number): boolean {
   const header = readHeader(payload)
   if (header === undefined) return false
   if (destination.port >= first && destination.port <= last) return true

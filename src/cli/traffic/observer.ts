@@ -169,7 +169,12 @@ export class TrafficObserver {
       this.#countAgent(datagram, header.syncid, now)
       return []
     }
-    if (!this.#mayDecode(now)) {
+    const second = Math.floor(now / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#decoded = 0
+    }
+    if (this.#decoded++ >= DECODED_A_SECOND) {
       sender.connections += header.count
       return []
     }
@@ -234,15 +239,6 @@ export class TrafficObserver {
     agent.address = address
     agent.ready = message.ready
     if (message.kind === 'hello') agent.connections = message.connections
-  }
-
-  #mayDecode(now: TimestampMs): boolean {
-    const second = Math.floor(now / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#decoded = 0
-    }
-    return this.#decoded++ < DECODED_A_SECOND
   }
 }
 

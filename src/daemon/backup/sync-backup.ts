@@ -147,8 +147,14 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     this.workers = verifyWorkers(options.workers ?? 0, this.#sysctls.syncPorts)
     const outlets: PoolOutlets = {
       tell: (event) => this.#tell(event),
-      fail: (error) => this.#fail(error),
-      lost: (error) => this.#lost(error)
+      fail: (error) => {
+        if (this.listenerCount('error') > 0) this.emit('error', error)
+      },
+      lost: (error) => {
+        void this.close()
+        // Unlike a socket's failure it ends the work: without a listener it is thrown, as Node does with an emitter's errors.
+        this.emit('error', error)
+      }
     }
     this.#work = this.workers > 0 ? this.#pool(outlets) : this.#local(outlets)
     this.#accepted = parseAccepted(options.accept ?? [])
@@ -369,20 +375,22 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
 
   #local(outlets: PoolOutlets): LocalBackup {
     const options = this.#options
-    const transport = options.transport ?? this.#sockets()
+    const { syncid = 0, system, clock } = options
+    const transport =
+      options.transport ?? createReceiver(options, { udp: udpOptionsOf(options, this.#sysctls), syncid, system, clock })
     demandChannels(transport, this.#sysctls)
     const engine = { ...engineOptionsOf(options, this.#sysctls), table: tableOf(options) }
     return new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
   }
 
-  #sockets(): ReceivingTransport {
-    const { syncid = 0, system, clock } = this.#options
-    return createReceiver(this.#options, { udp: udpOptionsOf(this.#options, this.#sysctls), syncid, system, clock })
-  }
-
   #pool(outlets: PoolOutlets): WorkerPool {
     const options = this.#options
-    refuseUnsendable(options)
+    // Functions do not leave their thread.
+    const field = (['transport', 'clock', 'system'] as const).find((name) => options[name] !== undefined)
+    if (field !== undefined) {
+      const message = `${field}: expected undefined with workers, whose threads it cannot reach`
+      throw new IpvsSyncError('ERR_CONFIG', message, { field })
+    }
     const engine = engineOptionsOf(options, this.#sysctls)
     const { table, keyFile, requireKey = false } = options
     const { maxConnections = table?.maxConnections ?? DEFAULT_MAX_CONNECTIONS } = options
@@ -418,47 +426,21 @@ export class SyncBackup extends EventEmitter<SyncBackupEvents> {
     else if (event.type === 'problem') this.emit('problem', event)
     else if (event.type === 'notice') this.emit('notice', event)
   }
-
-  #fail(error: IpvsSyncError): void {
-    if (this.listenerCount('error') > 0) this.emit('error', error)
-  }
-
-  #lost(error: IpvsSyncError): void {
-    void this.close()
-    // Unlike a socket's failure it ends the work: where nobody listens it is thrown, as Node does with an emitter's errors.
-    this.emit('error', error)
-  }
 }
 
 function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupEngineOptions {
-  const { syncid = 0, expires = true, flagChecks = 'strict' } = options
+  const { syncid = 0, expires = true, flagChecks = 'strict', peers = [], system = nodeSystem, syncMaxlen } = options
+  // A unicast backup accepts its peers. One that is an own address is where it listens, and limits nobody.
+  const own = ownAddresses(system)
+  const remote = peers.map(({ address }) => address.replace(/%.*$/, '')).filter((address) => !own.has(address))
+  const { family, mtu } =
+    options.transport === undefined ? linkOf(options, settings) : { family: 'ipv4' as const, mtu: undefined }
   return {
     syncid,
     expires,
     flagChecks,
-    accept: options.accept ?? remotePeers(options),
-    syncMaxlen: options.syncMaxlen === undefined ? defaultMaxlen(options) : heldSyncMaxlen(options.syncMaxlen),
+    accept: options.accept ?? (remote.length === peers.length ? remote : []),
+    syncMaxlen: syncMaxlen === undefined ? backupSyncMaxlen(family, mtu).bytes : heldSyncMaxlen(syncMaxlen),
     settings
   }
-}
-
-/** Functions do not leave their thread. */
-function refuseUnsendable(options: SyncBackupOptions): void {
-  const field = (['transport', 'clock', 'system'] as const).find((name) => options[name] !== undefined)
-  if (field === undefined) return
-  const message = `${field}: expected undefined with workers, whose threads it cannot reach`
-  throw new IpvsSyncError('ERR_CONFIG', message, { field })
-}
-
-/** Those whom a unicast backup listens to: an own address is where it listens, and limits nobody. */
-function remotePeers({ peers = [], system = nodeSystem }: SyncBackupOptions): string[] {
-  const own = ownAddresses(system)
-  const remote = peers.map(({ address }) => address.replace(/%.*$/, '')).filter((address) => !own.has(address))
-  return remote.length === peers.length ? remote : []
-}
-
-function defaultMaxlen(options: SyncBackupOptions): number {
-  if (options.transport !== undefined) return backupSyncMaxlen('ipv4', undefined).bytes
-  const { family, mtu } = linkOf(options, verifySysctls(options.sysctls ?? {}))
-  return backupSyncMaxlen(family, mtu).bytes
 }

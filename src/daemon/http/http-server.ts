@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isIP, type AddressInfo, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -100,7 +100,11 @@ export async function serveHttp(
   const server = createServer({ connectionsCheckingInterval: limits.checkMs }, (request, response) => {
     responder.answer(request, response).catch(() => response.destroy())
   })
-  applyLimits(server, limits)
+  server.maxConnections = limits.connections
+  server.headersTimeout = limits.headersMs
+  server.requestTimeout = limits.requestMs
+  server.keepAliveTimeout = limits.keepAliveMs
+  server.setTimeout(limits.idleMs)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
       responder.close()
@@ -120,14 +124,6 @@ export async function serveHttp(
       await closed
     }
   }
-}
-
-function applyLimits(server: Server, limits: HttpLimits): void {
-  server.maxConnections = limits.connections
-  server.headersTimeout = limits.headersMs
-  server.requestTimeout = limits.requestMs
-  server.keepAliveTimeout = limits.keepAliveMs
-  server.setTimeout(limits.idleMs)
 }
 
 /** Answers requests within the limits. */
@@ -167,8 +163,7 @@ class Responder {
       return
     }
     this.#answering.add(socket)
-    const release = (): void => void this.#answering.delete(socket)
-    response.once('close', release)
+    response.once('close', () => this.#answering.delete(socket))
     await this.#send(request, response)
   }
 
@@ -181,16 +176,14 @@ class Responder {
     response.writeHead(status, { 'content-type': type, ...retry })
     if (request.method === 'HEAD') response.end()
     else if (typeof body === 'string') response.end(body)
-    else await this.#sendTable(body, response)
-  }
-
-  async #sendTable(lines: Items<string>, response: ServerResponse): Promise<void> {
-    this.#readers++
-    try {
-      // One chunk waits at most: a slow reader costs its own chunk and no more.
-      await pipeline(Readable.from(chunks(lines), { objectMode: true, highWaterMark: 1 }), response)
-    } finally {
-      this.#readers--
+    else {
+      this.#readers++
+      try {
+        // One chunk waits at most: a slow reader costs its own chunk and no more.
+        await pipeline(Readable.from(chunks(body), { objectMode: true, highWaterMark: 1 }), response)
+      } finally {
+        this.#readers--
+      }
     }
   }
 
@@ -206,7 +199,10 @@ class Responder {
       case '/healthz':
         return plain(200, 'ok')
       case '/readyz':
-        return readiness(this.#view)
+        return plain(
+          this.#view.ready() ? 200 : 503,
+          this.#view.status?.() ?? (this.#view.ready() ? 'ready' : 'the sockets are not open')
+        )
       default:
         return plain(404, 'path: expected /metrics, /connections, /connections?format=proc, /healthz or /readyz')
     }
@@ -241,12 +237,6 @@ class Responder {
     const body = format === 'json' ? jsonLines(this.#view.connections()) : this.#view.procLines()
     return { status: 200, type, body }
   }
-}
-
-function readiness(view: HttpView): Reply {
-  const ready = view.ready()
-  const status = view.status?.() ?? (ready ? 'ready' : 'the sockets are not open')
-  return plain(ready ? 200 : 503, status)
 }
 
 /** The event loop gets a turn after each chunk: a reader as fast as we are would otherwise stop timers and sockets. */

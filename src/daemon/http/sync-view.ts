@@ -11,7 +11,7 @@ import type { ConnectionTable } from '../../table/connection-table.js'
 import { walkTable } from '../walk-table.js'
 import type { HttpView } from './http-server.js'
 import { mergeCounts } from '../workers/merge-reports.js'
-import type { AgentMetrics, BackupMetrics, ByLabel, MasterMetrics, MetricsSnapshot, TableMetrics } from './metrics.js'
+import type { AgentMetrics, ByLabel, MetricsSnapshot } from './metrics.js'
 import { SILENCE } from '../backup/backup-monitor.js'
 import type { SyncBackup } from '../backup/sync-backup.js'
 import type { SyncMaster } from '../master/sync-master.js'
@@ -41,26 +41,28 @@ export function viewOf(
 ): HttpView {
   return {
     ready: () => (roles.master?.listening ?? true) && (roles.backup?.ready ?? true),
-    status: () => statusOf(roles),
-    connections: () => connectionsOf(roles),
-    procLines: () => procLinesOf(roles, procLines),
-    metrics: () => snapshotOf(roles, notices)
+    status() {
+      if (roles.master?.listening === false || roles.backup?.listening === false) return 'the sockets are not open'
+      return roles.backup?.ready === false ? 'listening; no message received yet' : 'ready'
+    },
+    async *connections() {
+      for await (const portion of portionsOf(roles)) yield* portion
+    },
+    async *procLines() {
+      // `print` begins with the header: it is taken from an empty table once, and cut off every portion.
+      yield* procLines([])
+      for await (const portion of portionsOf(roles)) yield* [...procLines(portion)].slice(1)
+    },
+    metrics: () => metricsOf(roles, notices)
   }
 }
 
-function statusOf({ master, backup }: Roles): string {
-  if (master?.listening === false || backup?.listening === false) return 'the sockets are not open'
-  return backup?.ready === false ? 'listening; no message received yet' : 'ready'
-}
-
-function daemonsOf({ master, backup }: Roles): (SyncMaster | SyncBackup)[] {
-  return [master, backup].filter((daemon) => daemon !== undefined)
-}
-
-/** Both roles may share one table; a backup's workers have tables of their own. */
-function tablesOf(roles: Roles): Set<ConnectionTable> {
-  const inThisThread = daemonsOf(roles).filter((daemon) => !('workers' in daemon) || daemon.workers === 0)
-  return new Set(inThisThread.map((daemon) => daemon.table))
+/** Tables in this thread: both roles may share one; a backup's workers have tables of their own. */
+function tablesOf({ master, backup }: Roles): Set<ConnectionTable> {
+  const tables = new Set<ConnectionTable>()
+  if (master !== undefined) tables.add(master.table)
+  if (backup?.workers === 0) tables.add(backup.table)
+  return tables
 }
 
 /** The backup whose tables are in other threads. */
@@ -75,61 +77,42 @@ async function* portionsOf(roles: Roles): AsyncGenerator<readonly TableConnectio
   if (remote !== undefined) for await (const connection of remote.connections()) yield [connection]
 }
 
-async function* connectionsOf(roles: Roles): AsyncGenerator<TableConnection> {
-  for await (const portion of portionsOf(roles)) yield* portion
-}
-
-async function* procLinesOf(
-  roles: Roles,
-  print: (connections: Iterable<TableConnection>) => Iterable<string>
-): AsyncGenerator<string> {
-  // `print` begins with the header: it is taken from an empty table once, and cut off every portion.
-  yield* print([])
-  for await (const portion of portionsOf(roles)) yield* [...print(portion)].slice(1)
-}
-
-function snapshotOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
+function metricsOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
   const { master, backup, agent } = roles
+  const here = [...tablesOf(roles)]
+  const remote = remoteOf(roles)
+  const channels = master?.counters().channels ?? []
+  const senders = backup?.senders() ?? []
+  const counters = backup?.counters()
   return {
-    ...(master !== undefined && { master: masterMetrics(master) }),
-    ...(backup !== undefined && { backup: backupMetrics(backup) }),
+    ...(master !== undefined && {
+      master: {
+        sent: channels.map(({ messagesSent }) => messagesSent),
+        queueLength: channels.map(({ queued }) => queued),
+        queueDropped: channels.map(({ messagesDropped }) => messagesDropped)
+      }
+    }),
+    ...(backup !== undefined && {
+      backup: {
+        received: counters!.received,
+        dropped: counters!.dropped,
+        applied: counters!.applied,
+        skipped: counters!.skipped,
+        beyondPorts: backup.sendersBeyond().reduce((sum, { messages }) => sum + messages, 0),
+        senders: senders.filter(({ age }) => age < SILENCE).length,
+        age: Object.fromEntries(measuredSenders(senders).map((sender) => [sender.address, sender.age])),
+        socketDrops: backup.receiveDrops(),
+        directing: backup.directing
+      }
+    }),
     ...(agent !== undefined && { agent: agent.metrics() }),
     notices,
-    tableLimit: tableLimitOf(roles),
-    table: tableMetrics(roles)
+    tableLimit: here.reduce((sum, { maxConnections }) => sum + maxConnections, remote?.maxConnections ?? 0),
+    // Several tables can hold connections of one kind: their numbers are added up.
+    table: mergeCounts([...here.map((table) => table.counts()), remote?.tableCounts() ?? []]).map(
+      ({ protocol, origin, connections }) => ({ protocol: protocolName(protocol), origin, connections })
+    )
   }
-}
-
-function masterMetrics(master: SyncMaster): MasterMetrics {
-  const { channels } = master.counters()
-  return {
-    sent: channels.map(({ messagesSent }) => messagesSent),
-    queueLength: channels.map(({ queued }) => queued),
-    queueDropped: channels.map(({ messagesDropped }) => messagesDropped)
-  }
-}
-
-function backupMetrics(backup: SyncBackup): BackupMetrics {
-  const { received, dropped, applied, skipped } = backup.counters()
-  const senders = backup.senders()
-  return {
-    received,
-    dropped,
-    applied,
-    skipped,
-    beyondPorts: backup.sendersBeyond().reduce((sum, { messages }) => sum + messages, 0),
-    senders: senders.filter(({ age }) => age < SILENCE).length,
-    age: Object.fromEntries(measuredSenders(senders).map((sender) => [sender.address, sender.age])),
-    socketDrops: backup.receiveDrops(),
-    directing: backup.directing,
-    seals: backup.sealReport()
-  }
-}
-
-/** Ceiling of all tables together. */
-function tableLimitOf(roles: Roles): number {
-  const here = Array.from(tablesOf(roles), ({ maxConnections }) => maxConnections)
-  return [...here, remoteOf(roles)?.maxConnections ?? 0].reduce((sum, limit) => sum + limit, 0)
 }
 
 /**
@@ -139,15 +122,4 @@ function tableLimitOf(roles: Roles): number {
 export function measuredSenders(senders: readonly SenderReport[]): SenderReport[] {
   const most = [...senders].sort((one, other) => other.messages - one.messages).slice(0, MAX_SENDER_SERIES)
   return most.sort((one, other) => other.age - one.age)
-}
-
-/** Several tables can hold connections of one kind: their numbers are added up. */
-function tableMetrics(roles: Roles): TableMetrics[] {
-  const here = Array.from(tablesOf(roles), (table) => table.counts())
-  const remote = remoteOf(roles)?.tableCounts() ?? []
-  return mergeCounts([...here, remote]).map(({ protocol, origin, connections }) => ({
-    protocol: protocolName(protocol),
-    origin,
-    connections
-  }))
 }

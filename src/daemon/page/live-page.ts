@@ -70,7 +70,20 @@ export class LivePage {
   /** Answers a GET or HEAD of a path of the page; returns false for any other path. */
   answer(path: string, method: string | undefined, response: ServerResponse): boolean {
     if (path === '/events') {
-      this.#open(method, response)
+      if (this.#streams.size >= MOST_STREAMS) {
+        response
+          .writeHead(503, { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '60' })
+          .end('too many pages are open\n')
+        return true
+      }
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+      if (method === 'HEAD') {
+        response.end()
+        return true
+      }
+      this.#streams.add(response)
+      response.once('close', () => this.#streams.delete(response))
+      response.write(`event: history\ndata: ${JSON.stringify(this.#samples)}\n\n`)
       return true
     }
     const asset = assetOf(path)
@@ -90,23 +103,6 @@ export class LivePage {
   close(): void {
     this.#stop()
     for (const stream of this.#streams) stream.end()
-  }
-
-  #open(method: string | undefined, response: ServerResponse): void {
-    if (this.#streams.size >= MOST_STREAMS) {
-      response
-        .writeHead(503, { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '60' })
-        .end('too many pages are open\n')
-      return
-    }
-    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-    if (method === 'HEAD') {
-      response.end()
-      return
-    }
-    this.#streams.add(response)
-    response.once('close', () => this.#streams.delete(response))
-    response.write(`event: history\ndata: ${JSON.stringify(this.#samples)}\n\n`)
   }
 
   #sample(): void {
