@@ -35,7 +35,9 @@ export interface ReporterOptions {
 /** A rate-limited reporter: a budget for each code and minute, and a line with the rest at the minute's end. */
 export class Reporter {
   readonly #options: ReporterOptions
-  readonly #counts = new Map<string, number>()
+  readonly #counts = new Map<string, { written: number; omitted: number }>()
+  /** Texts of {@link Reporter.reportOnce} in this minute. */
+  readonly #texts = new Set<string>()
   #minute: TimestampMs = -Infinity
 
   constructor(options: ReporterOptions) {
@@ -46,27 +48,34 @@ export class Reporter {
    * Writes a line, or counts it where its code has used up its budget.
    *
    * @param now - Monotonic time.
+   * @returns Whether it was written.
    */
-  report(code: string, text: string, now: TimestampMs): void {
+  report(code: string, text: string, now: TimestampMs): boolean {
     this.handleTimeout(now)
-    const kind = this.#counts.has(code) || this.#counts.size < MAX_CODES ? code : OTHER
-    const count = (this.#counts.get(kind) ?? 0) + 1
-    this.#counts.set(kind, count)
-    if (count <= LINES_A_MINUTE) this.line(text)
+    return this.#count(code, text, this.#texts.has(text))
   }
 
-  /** Ends the minute if it has ended: reports what was left out, and forgets every code. */
+  /** As {@link report}, but counts a text that was written in this minute: a call that fails at each attempt is one fault. */
+  reportOnce(code: string, text: string, now: TimestampMs): boolean {
+    this.handleTimeout(now)
+    const isRepeated = this.#texts.has(text)
+    if (this.#texts.size < MAX_CODES) this.#texts.add(text)
+    return this.#count(code, text, isRepeated)
+  }
+
+  /** Ends the minute if it has ended: reports what was omitted, and forgets every code. */
   handleTimeout(now: TimestampMs): void {
     if (now - this.#minute < MINUTE) return
     this.flush()
     this.#minute = now
   }
 
-  /** Reports what was left out until now. */
+  /** Reports what was omitted until now. */
   flush(): void {
-    for (const [code, count] of this.#counts)
-      if (count > LINES_A_MINUTE) this.line(`${code}: ${count - LINES_A_MINUTE} more in the last minute`)
+    for (const [code, { omitted }] of this.#counts)
+      if (omitted > 0) this.line(`${code}: ${omitted} more in the last minute`)
     this.#counts.clear()
+    this.#texts.clear()
   }
 
   /** Writes a line without a limit: for what happens once in a run. */
@@ -75,5 +84,17 @@ export class Reporter {
     const stamp = stamped ? `${new Date(wallClock()).toISOString().replace(/\.\d+Z$/, 'Z')} ` : ''
     const safe = stripControls(text)
     write(`${stamp}${name}: ${safe.length <= MAX_LINE ? safe : `${safe.slice(0, MAX_LINE)}…`}\n`)
+  }
+
+  #count(code: string, text: string, isRepeated: boolean): boolean {
+    const kind = this.#counts.has(code) || this.#counts.size < MAX_CODES ? code : OTHER
+    const count = this.#counts.get(kind) ?? { written: 0, omitted: 0 }
+    this.#counts.set(kind, count)
+    const isWritten = !isRepeated && count.written < LINES_A_MINUTE
+    if (isWritten) {
+      count.written++
+      this.line(text)
+    } else count.omitted++
+    return isWritten
   }
 }

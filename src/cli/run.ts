@@ -44,11 +44,18 @@ async function afterFaults(code: number): Promise<number> {
   return new Promise((resolve) => setImmediate(() => resolve(code)))
 }
 
-/** Resolves when standard output fails; with 0 if its reader has closed the pipe (`| head`). */
+/**
+ * Resolves to 0 when the reader of standard output has closed the pipe (`| head`); rejects at another failure of it, unless the
+ * command has its own listener for failures.
+ */
 async function whenBroken(stdout: OutputStream): Promise<number> {
-  const error = await new Promise<NodeJS.ErrnoException>((resolve) => stdout.on('error', resolve))
-  if (error.code === 'EPIPE') return 0
-  throw Object.assign(new Error(`standard output: ${error.message}`), { syscall: 'write', code: EXIT_IO })
+  return new Promise((resolve, reject) => {
+    stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') resolve(0)
+      else if (stdout.listenerCount('error') === 1)
+        reject(Object.assign(new Error(`standard output: ${error.message}`), { syscall: 'write', code: EXIT_IO }))
+    })
+  })
 }
 
 /** Returns the version on its own line, for scripts, and the supported kernels. */

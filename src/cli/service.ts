@@ -139,9 +139,12 @@ export async function runService(service: Service, io: Io, reporter = reporterOf
   let where = ''
   let advice: NoticeEvent[] | undefined = []
   const notices: Record<string, number> = {}
-  const report = ({ code, message }: Pick<NoticeEvent, 'code' | 'message'>): void => {
-    tell(`${message} [${code}]`, code)
-    if (where !== '') notify({ status: message })
+  const report = ({ code, message }: Pick<NoticeEvent, 'code' | 'message'>, once = false): void => {
+    const text = `${message} [${code}]`
+    const now = systemClock.now()
+    // systemd hears what is written: each message to it costs a process.
+    const isWritten = once ? reporter.reportOnce(code, text, now) : reporter.report(code, text, now)
+    if (isWritten && where !== '') notify({ status: message })
   }
   daemon.on('notice', (notice) => {
     notices[notice.code] = (notices[notice.code] ?? 0) + 1
@@ -149,7 +152,7 @@ export async function runService(service: Service, io: Io, reporter = reporterOf
     if (notice.code === 'BUFFER' && advice !== undefined) advice.push(notice)
     else report(notice)
   })
-  daemon.on('error', report)
+  daemon.on('error', (error) => report(error, true))
   daemon.on('listening', (description) => (where = description))
   let http: HttpServer | undefined
   const endReload = io.onReload(() => void reload(service, tell))

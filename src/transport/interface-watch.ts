@@ -6,7 +6,7 @@
  * @module
  */
 
-import { lookUpInterface, lossOf, type InterfaceAddress } from './interfaces.js'
+import { isSameInterface, lookUpInterface, lossOf, type InterfaceAddress } from './interfaces.js'
 import type { NetworkSystem } from './system.js'
 import { errorCodeOf } from './udp-errors.js'
 
@@ -47,30 +47,32 @@ export function watchInterface(
   first: InterfaceAddress,
   changes: InterfaceChanges
 ): () => void {
-  let identity: string | undefined = first.identity
-  let candidate = { identity: '', looks: 0 }
+  let current: InterfaceAddress | undefined = first
+  let candidate: InterfaceAddress | undefined
+  let looks = 0
   let busy = false
   let failure = ''
   const look = async (): Promise<void> => {
     const found = lookUpInterface(system, name, family)
-    if (found === undefined) candidate.looks = 0
+    if (found === undefined) candidate = undefined
     if (busy) return
-    if (found !== undefined && found.identity === identity) {
+    if (found !== undefined && current !== undefined && isSameInterface(found, current)) {
       if (changes.joined?.() !== false) {
         changes.steady?.()
         return
       }
       changes.lost(`interface ${name} is no longer a member of the group`)
-    } else if (identity !== undefined) changes.lost(lossOf(system, name, family))
-    identity = undefined
+    } else if (current !== undefined) changes.lost(lossOf(system, name, family))
+    current = undefined
     if (found === undefined) return
-    candidate = { identity: found.identity, looks: candidate.identity === found.identity ? candidate.looks + 1 : 1 }
-    if (candidate.looks < changes.steadyLooks) return
+    looks = candidate !== undefined && isSameInterface(found, candidate) ? looks + 1 : 1
+    candidate = found
+    if (looks < changes.steadyLooks) return
     busy = true
     try {
       if (await changes.back(found)) {
-        identity = found.identity
-        candidate.looks = 0
+        current = found
+        candidate = undefined
       }
     } finally {
       busy = false

@@ -12,8 +12,15 @@ import type { NetworkSystem } from './system.js'
 export interface InterfaceAddress {
   /** IPv4: the address itself. IPv6: the unspecified address with the interface as scope, `::%eth1`. */
   readonly address: string
-  /** Changes when the interface is another one than before, even under its old name. */
-  readonly identity: string
+  /** The system's number of the interface: another one under the same name has another. Undefined if it cannot be read now. */
+  readonly index: string | undefined
+  /** Its address of the family. */
+  readonly own: string
+}
+
+/** Returns whether two readings show the same interface. An index that could not be read counts as unchanged. */
+export function isSameInterface(one: InterfaceAddress, other: InterfaceAddress): boolean {
+  return one.own === other.own && (one.index ?? other.index) === (other.index ?? one.index)
 }
 
 /**
@@ -29,8 +36,8 @@ export function lookUpInterface(
   const wanted = family === 'ipv4' ? 'IPv4' : 'IPv6'
   const found = system.interfaces()[name]?.find((info) => info.family === wanted)
   if (found === undefined) return undefined
-  const index = system.readText(`/sys/class/net/${name}/ifindex`)?.trim() ?? ''
-  return { address: family === 'ipv4' ? found.address : `::%${name}`, identity: `${index} ${found.address}` }
+  const index = system.readText(`/sys/class/net/${name}/ifindex`)?.trim()
+  return { address: family === 'ipv4' ? found.address : `::%${name}`, index, own: found.address }
 }
 
 /**

@@ -44,7 +44,10 @@ export function explainSocketError(
   cause: unknown,
   fallback: ErrorCode = 'ERR_TRANSPORT'
 ): IpvsSyncError {
-  const known = EXPLANATIONS[errorCodeOf(cause)]
+  const code = errorCodeOf(cause)
+  const { syscall = 'bind' } = cause as NodeJS.ErrnoException
+  // Only binding is refused for a port's number.
+  const known = code === 'EACCES' && syscall !== 'bind' ? undefined : EXPLANATIONS[code]
   const text = cause instanceof Error ? cause.message : String(cause)
   return new IpvsSyncError(known?.code ?? fallback, `${doing}: ${text}${known ? `: ${known.advice}` : ''}`, { cause })
 }

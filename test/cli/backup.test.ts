@@ -189,7 +189,39 @@ t.test('a reader who does not keep up costs lines, not memory, and is told how m
   socket.close()
   io.abort()
   t.equal(await code, 0)
-  t.match(io.errors(), /1 line omitted: the reader of standard output is too slow/)
+  t.match(io.errors(), /1 line lost: standard output could not take them/)
+})
+
+t.test('a full disk below standard output costs lines, not the backup; another command ends with 3', async (t) => {
+  const port = await freePorts(1)
+  const io = testIo()
+  const fault = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+  const full = (): Writable => new Writable({ autoDestroy: false, write: (_chunk, _encoding, done) => done(fault) })
+  const code = run(['backup', '--peer', `127.0.0.1:${port}`, '--format', 'json'], {
+    ...io,
+    signal: io.signal,
+    stdout: full()
+  })
+  await said(io, /listening on/)
+  const socket = createSocket('udp4')
+  for (let i = 0; i < 3; i++) socket.send(Buffer.from(MESSAGE, 'hex'), port, '127.0.0.1')
+  await said(io, /ERR_IO|standard output: ENOSPC/)
+  socket.close()
+  io.abort()
+  t.equal(await code, 0)
+  t.equal(io.errors().match(/standard output: ENOSPC/g)?.length, 1, 'reported once')
+  t.match(io.errors(), /lost: standard output could not take them/)
+  const other = testIo()
+  t.equal(await run(['sysctl'], { ...other, signal: other.signal, stdout: full() }), 3)
+})
+
+t.test('one text is written once a minute, and its repeats are counted', async (t) => {
+  const { reporter: one, lines } = reporter()
+  for (let i = 0; i < 5; i++) one.reportOnce('ERR_TRANSPORT', 'no route', 1)
+  one.reportOnce('ERR_TRANSPORT', 'no buffers', 2)
+  t.strictSame(lines, ['x: no route\n', 'x: no buffers\n'])
+  one.reportOnce('ERR_TRANSPORT', 'no route', 60_002)
+  t.strictSame(lines.slice(2), ['x: ERR_TRANSPORT: 4 more in the last minute\n', 'x: no route\n'])
 })
 
 function reporter(stamped = false): { reporter: Reporter; lines: string[] } {

@@ -219,6 +219,10 @@ t.test('a port in use, a refused group and a failing socket leave nothing open',
 })
 
 t.test('a cause that is no Error is explained too', async (t) => {
+  const refused = (syscall: string): string =>
+    explainSocketError('x', Object.assign(systemError('EACCES'), { syscall })).message
+  t.match(refused('bind'), /CAP_NET_BIND_SERVICE/)
+  t.notMatch(refused('uv_interface_addresses'), /CAP_NET/)
   t.match(explainSocketError('listening', 'no reason'), { code: 'ERR_TRANSPORT', message: 'listening: no reason' })
 })
 
@@ -464,7 +468,7 @@ t.test(
     t.strictSame(enough.notices, [])
     t.strictSame((await startSender({ mcastInterface: 'eth1', bufferBytes: 4096 })).notices, [])
     const untouched = await startReceiver({ mcastInterface: 'eth1' })
-    t.match(untouched.notices, [{ code: 'BUFFER', message: /\(212992 bytes\) holds 92 full messages/ }])
+    t.match(untouched.notices, [{ code: 'BUFFER', message: /212992 bytes, 92 full messages/ }])
   }
 )
 
@@ -655,5 +659,18 @@ t.test('drops that cannot be counted are unknown', async (t) => {
   system.faults.set('interfaces', systemError('EMFILE'))
   t.equal(receiver.receiveDrops(), undefined)
   system.faults.clear()
+  await receiver.close()
+})
+
+t.test('an index that cannot be read is no other interface', async (t) => {
+  const system = new FakeSystem()
+  const { receiver, notices } = await startReceiver({ mcastInterface: 'eth1' }, system)
+  const before = notices.length
+  const index = system.files.get('/sys/class/net/eth1/ifindex')!
+  system.files.delete('/sys/class/net/eth1/ifindex')
+  await system.tick()
+  system.files.set('/sys/class/net/eth1/ifindex', index)
+  await system.tick()
+  t.equal(notices.length, before)
   await receiver.close()
 })

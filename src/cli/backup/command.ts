@@ -74,6 +74,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
     reporter.report(problem.code, text, systemClock.now())
   })
   const lines = options.format === 'json' ? printChanges(backup, io) : undefined
+  lines?.onFault(({ message }) => reporter.reportOnce('ERR_IO', `standard output: ${message}`, systemClock.now()))
   return runService(
     {
       name: 'backup',
@@ -103,7 +104,7 @@ function printChanges(backup: SyncBackup, io: Io): LineWriter {
 
 function tellLost(lines: LineWriter | undefined, tell: Tell): void {
   if (lines !== undefined && lines.lost > 0)
-    tell(`${counted(lines.lost, 'line')} omitted: the reader of standard output is too slow`)
+    tell(`${counted(lines.lost, 'line')} lost: standard output could not take them`)
 }
 
 /** What a backup says at its end. */

@@ -25,6 +25,14 @@ export class LineWriter {
     this.#most = most
   }
 
+  /** Calls back at each failed write, as on a full disk, whose lines are lost. Without it a failure ends the command. */
+  onFault(report: (error: Error) => void): void {
+    this.#out.on('error', (error) => {
+      this.lost++
+      report(error)
+    })
+  }
+
   /** Writes a line, given without its end. */
   write(line: string): void {
     if (this.#out.writableLength >= this.#most) this.lost++
