@@ -10,8 +10,15 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 const RELEASES = ['24', '26']
-/** Files that test documentation, pictures and packaging, not behaviour of Node, or that need most of the time. */
-const SLOW = []
+/** The slowest files: two thirds of the time. `npm cit` runs them on one release, the nightly workflow on all. */
+const SLOW = [
+  'test/docs.test.ts',
+  'test/cli/completion.test.ts',
+  'test/cli/demo.test.ts',
+  'test/cli/message-records.test.ts',
+  'test/daemon/http.test.ts',
+  'test/daemon/two-processes.test.ts'
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

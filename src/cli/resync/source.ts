@@ -90,7 +90,14 @@ async function* readFile(options: SourceOptions, report: SourceReport): AsyncGen
   if (isFile) await file.read(head, 0, head.length, 0)
   // A named pipe can be opened and read once only.
   if (!isFile || isJson(head) || isPackedSnapshot(head)) {
-    yield* readStream(file.createReadStream(isFile ? { start: 0 } : {}), options, report)
+    const stream = file.createReadStream(isFile ? { start: 0 } : {})
+    try {
+      yield* readStream(stream, options, report)
+    } finally {
+      // A store that is refused is not read to its end; from Node 26 on a handle that nobody closes is an error.
+      stream.destroy()
+      await file.close()
+    }
     return
   }
   await file.close()
