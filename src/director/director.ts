@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseNetwork, networkHolds, formatIpv4, type Network } from '../addresses.js'
+import { parseNetwork, networkHolds, formatIpv4, formatIpv6, type Network } from '../addresses.js'
 import { demandObject, misuse } from '../demand.js'
 import type { MasterEngine } from '../engine/master/master.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
@@ -248,6 +248,12 @@ export class Director {
     const { protocol, sourcePort, destinationPort } = packet
     if (this.#services.find(packet) !== undefined) return true
     return this.#lifetimes.store.find(packet, protocol, sourcePort, destinationPort, false) !== undefined
+  }
+
+  /** Whether a packet's source is an address of the director, as far as they are known. */
+  isFromItself({ family, source, sourceWords }: Packet): boolean {
+    const text = family === 4 ? formatIpv4(source) : formatIpv6(sourceWords)
+    return this.#local.some((network) => networkHolds(network, text))
   }
 
   /** The connection of a packet from the virtual address to the client: a reply as the client receives it. */

@@ -13,6 +13,8 @@ const FRAGMENT_HEADER = 44
 /** Hop-by-hop, routing, destination options. */
 const EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 60])
 const [ETHERNET, COOKED, COOKED2] = [1, 113, 276]
+/** IPv4 and IPv6 inside of IP, and GRE: what a tunnel's packets are. */
+const [IPIP, IPV6, GRE] = [4, 41, 47]
 /** Bytes of an ICMP error before the packet that it is about. */
 const ICMP_HEADER = 8
 
@@ -24,7 +26,10 @@ export interface FrameInfo {
   /** IPv4 identification, TTL or hop limit. */
   id: number
   ttl: number
-  /** TCP: a mix of sequence and acknowledgement numbers and flags, which tells segments apart. */
+  /**
+   * What tells packets of one connection apart: of TCP a mix of sequence and acknowledgement numbers and flags, of UDP
+   * length and checksum.
+   */
   fingerprint: number
 }
 
@@ -32,6 +37,8 @@ export interface FrameInfo {
 export class FrameReader {
   /** The packet of the last frame that was read. */
   readonly packet: Packet = new Packet()
+  /** The packet inside of it where the frame is a tunnel's: IPIP, GRE or GUE; else undefined. */
+  inner: Packet | undefined = undefined
   readonly info: FrameInfo = { sourceMac: undefined, destinationMac: undefined, id: 0, ttl: 0, fingerprint: 0 }
   readonly #inner = new Packet()
 
@@ -42,7 +49,13 @@ export class FrameReader {
     this.#readMacs(raw)
     const { view, bytes, end } = raw
     this.info.fingerprint = 0
+    this.inner = undefined
     return this.#readIp(this.packet, view, bytes, location.start, end, true)
+  }
+
+  /** Reads what a tunnel carries; `at` is where its header ends. */
+  #readTunneled(view: DataView, bytes: Uint8Array, at: number, end: number): void {
+    if (this.#readIp(this.#inner, view, bytes, at, end, false)) this.inner = this.#inner
   }
 
   #readMacs({ view, start, linkType }: RawPacket): void {
@@ -131,6 +144,9 @@ export class FrameReader {
       if (this.#readIp(this.#inner, view, bytes, at + ICMP_HEADER, end, false)) packet.inner = this.#inner
       return
     }
+    if (isOuter && (protocol === IPIP || protocol === IPV6)) this.#readTunneled(view, bytes, at, end)
+    if (isOuter && protocol === GRE && left >= 4)
+      this.#readTunneled(view, bytes, at + greHeader(view.getUint16(at)), end)
     if (protocol !== TCP && protocol !== UDP && protocol !== SCTP) return
     // Inside an ICMP error eight bytes are enough: the ports.
     packet.isComplete = left >= (isOuter ? HEADER[protocol]! : 8)
@@ -142,9 +158,19 @@ export class FrameReader {
       this.info.fingerprint = (view.getInt32(at + 4) ^ Math.imul(view.getInt32(at + 8), 31) ^ packet.signal) | 0
       const payloadAt = at + (view.getUint8(at + 12) >> 4) * 4
       if (payloadAt < end) packet.payload = bytes.subarray(payloadAt, end)
-    } else if (protocol === UDP && left > 8) packet.payload = bytes.subarray(at + 8, end)
-    else if (protocol === SCTP) packet.signal = chunksAt(view, at + 12, end)
+    } else if (protocol === UDP && left > 8) {
+      packet.payload = bytes.subarray(at + 8, end)
+      if (!isOuter) return
+      this.info.fingerprint = view.getInt32(at + 4)
+      const [flags, inside] = [view.getUint8(at + 8), left > 9 ? view.getUint8(at + 9) : 0]
+      if (flags < 32 && (inside === IPIP || inside === IPV6)) this.#readTunneled(view, bytes, at + 12 + flags * 4, end)
+    } else if (protocol === SCTP) packet.signal = chunksAt(view, at + 12, end)
   }
+}
+
+/** Length of a GRE header by its flags: checksum, key and sequence number are four bytes each (RFC 2784, RFC 2890). */
+function greHeader(flags: number): number {
+  return 4 + [0x8000, 0x2000, 0x1000].filter((bit) => (flags & bit) !== 0).length * 4
 }
 
 /** Bytes of each protocol's header. */

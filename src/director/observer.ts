@@ -6,7 +6,6 @@
 import type { RawPacket } from '../capture/raw-packet.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { FLAG } from '../wire/constants.js'
-import { PROTOCOL } from '../wire/protocols.js'
 import type { Director } from './director.js'
 import { FrameReader } from './frames.js'
 import type { Outcome } from './outcome.js'
@@ -89,7 +88,10 @@ export class Observer {
   }
 
   #sideOf(packet: Packet, now: TimestampMs): 'received' | 'own' | 'bypassing' {
-    const { sourceMac, destinationMac } = this.#reader.info
+    const { inner, info } = this.#reader
+    const { sourceMac, destinationMac } = info
+    // What a tunnel carries to a real server is the client's packet once more.
+    if (inner !== undefined && this.#director.isForService(inner)) return 'own'
     const isForService = this.#director.isForService(packet)
     const isSentByDirector = sourceMac !== undefined && this.#macs.has(sourceMac)
     if (isForService) {
@@ -99,7 +101,7 @@ export class Observer {
       return 'received'
     }
     const connection = this.#director.findTranslated(packet)
-    if (connection === undefined) return isSentByDirector ? 'own' : 'received'
+    if (connection === undefined) return isSentByDirector || this.#director.isFromItself(packet) ? 'own' : 'received'
     // From the virtual address to the client: NAT after the director, other methods past it.
     if ((connection.flags & FLAG.FORWARDING) !== 0)
       return isSentByDirector || destinationMac === undefined || this.#macs.has(destinationMac)
@@ -114,7 +116,7 @@ export class Observer {
   /** Whether the same packet was seen shortly before with a higher TTL: then this is what the director sent on. */
   #isCopy(packet: Packet, now: TimestampMs): boolean {
     const { id, ttl, fingerprint } = this.#reader.info
-    if (packet.family === 6 || (id === 0 && packet.protocol !== PROTOCOL.TCP)) return false
+    if (id === 0 && fingerprint === 0) return false
     const key = `${packet.source} ${packet.destination} ${packet.sourcePort} ${packet.destinationPort} ${id} ${fingerprint}`
     const before = this.#recent.get(key)
     if (before !== undefined && before.ttl - 1 === ttl && now - before.ms <= COPY_WINDOW) return true

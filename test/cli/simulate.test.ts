@@ -47,6 +47,15 @@ t.test('json prints the messages that the director would send', async (t) => {
     recordedRecords('tcp-udp6')
   )
   t.match(lines[0], { syncid: 7, version: 1, problems: [], destination: { address: '224.0.0.81', port: 8848 } })
+  const decoded = JSON.parse(
+    (await command(['decode', '--format', 'json', `${captures}tcp-udp6/sync.pcap`])).output.split('\n')[0]!
+  ) as object
+  t.strictSame(Object.keys(lines[0]!), Object.keys(decoded), 'the keys of decode, in its order')
+  t.match(lines[0]!['time'], /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
+  t.strictSame(
+    lines.map(({ frame }) => frame),
+    lines.map((_, at) => at + 1)
+  )
 })
 
 t.test('table counts connections, records, losses and ghosts', async (t) => {
@@ -141,11 +150,16 @@ t.test('defences leave ghosts, and packets that opened nothing are named with th
 
 t.test('captures in gzip and from standard input; damaged and foreign packets are no finding', async (t) => {
   const bytes = readFileSync(`${captures}udp4/client-side.pcap`)
-  const file = join(folder, 'udp4.pcap.gz')
+  // By content, whatever the name.
+  const file = join(folder, 'udp4.pcap')
   writeFileSync(file, gzipSync(bytes))
   const services = ['--services', `${captures}udp4/director.ip_vs`]
   t.equal(figure((await command(['simulate', ...services, file])).output, 'records  '), '16')
   t.equal((await command(['simulate', ...services, '-'], bytes.subarray(0, 5000))).code, 0)
+  t.equal(figure((await command(['simulate', ...services, '-'], gzipSync(bytes))).output, 'records  '), '16')
+  const cut = await command(['simulate', ...services, '-'], gzipSync(bytes).subarray(0, 900))
+  t.equal(cut.code, 0)
+  t.equal(figure(cut.output, 'cut off or not understood'), '1')
   const other = await command(['simulate', ...services, `${captures}tcp4-nat/client-side.pcap`])
   t.equal(other.code, 0)
   t.equal(figure(other.output, 'announced'), '0')

@@ -56,7 +56,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
   for (const note of inputs.notes) io.stderr.write(`ipvs-sync: ${note}\n`)
   const { loss, seed } = options
   if (options.format === 'json') {
-    const onMessage = (sent: SentMessage): void => void io.stdout.write(jsonLine(sent, options.local[0]))
+    let frame = 0
+    const onMessage = (sent: SentMessage): void => void io.stdout.write(jsonLine(sent, ++frame, options.local[0]))
     await simulate(inputs, { settings: inputs.settings, loss, seed, onMessage }, io)
     return 0
   }
@@ -88,12 +89,15 @@ function applyAll(settings: Sysctls, text: string): Sysctls {
 }
 
 /** A message as `decode --format json` prints it. */
-function jsonLine({ timeMs, channel, message }: SentMessage, local = '0.0.0.0'): string {
+function jsonLine({ timeMs, channel, message }: SentMessage, frame: number, local = '0.0.0.0'): string {
   const { version, syncid, size, connections, problems } = message
   return `${JSON.stringify({
-    time: new Date(timeMs).toISOString(),
+    // Six digits, as captures have them.
+    time: new Date(timeMs).toISOString().replace('Z', '000Z'),
     source: { address: local, port: 0 },
     destination: { address: '224.0.0.81', port: 8848 + channel },
+    frame,
+    channel,
     version,
     syncid,
     size,

@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { createReadStream } from 'node:fs'
-import { createGunzip } from 'node:zlib'
 import type { Command } from 'commander'
 import { addressFamily } from '../../addresses.js'
 import {
@@ -20,10 +18,11 @@ import {
   type Timeouts
 } from '../../director/index.js'
 import { IpvsSyncError } from '../../errors.js'
+import { CompressionDamage, expandCapture } from '../../capture/read-capture.js'
+import { decompress, readFileBytes } from '../../files/capture-file.js'
 import { parseServices } from '../../procfs/services.js'
 import type { Sysctls } from '../../sysctl/index.js'
 import type { TimestampMs } from '../../units.js'
-import { fileFault } from '../errors.js'
 import type { Io } from '../io.js'
 import { addSysctlOptions, collect, readText, settingsOf, type SysctlOptions } from '../options.js'
 import { integerOption, refuse } from '../parsers.js'
@@ -154,24 +153,18 @@ async function readFrames(file: string, io: Pick<Io, 'stdin'>, observer: Observe
     if (outcome !== undefined) onPacket(outcome, observer.packet, frame.time!.ms)
   })
   try {
-    for await (const chunk of chunksOf(file, io)) source.push(chunk)
+    const chunks = expandCapture(file === '-' ? io.stdin : readFileBytes(file), decompress)
+    for await (const chunk of chunks) source.push(chunk)
     source.end()
   } catch (error) {
-    if (error instanceof IpvsSyncError)
-      throw new IpvsSyncError(error.code, `${file}: ${error.message}`, { cause: error })
-    throw new IpvsSyncError('ERR_IO', `${file}: ${fileFault(error)}`, { cause: error })
+    if (!(error instanceof CompressionDamage)) {
+      const { code, message } = error as IpvsSyncError
+      throw new IpvsSyncError(code, message.startsWith(file) ? message : `${file}: ${message}`, { cause: error })
+    }
+    // What came before the damage counts.
+    observer.counts.unreadable++
   }
   observer.counts.unreadable += source.skipped + source.damage.length
-}
-
-/** The bytes of a capture, decompressed where its name says gzip. */
-function chunksOf(file: string, { stdin }: Pick<Io, 'stdin'>): AsyncIterable<Uint8Array> {
-  if (file === '-') return stdin
-  const bytes = createReadStream(file)
-  if (!file.endsWith('.gz')) return bytes
-  const plain = createGunzip()
-  bytes.on('error', (error) => plain.destroy(error))
-  return bytes.pipe(plain)
 }
 
 function collectAddress(text: string, before: readonly string[]): string[] {

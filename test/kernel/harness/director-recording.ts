@@ -17,6 +17,8 @@ export type Step =
   | readonly ['packet', at: number, mark: number, hex: string]
   /** `/proc/net/ip_vs_conn` and `/proc/net/ip_vs`. */
   | readonly ['tables', at: number, connections: string, services: string]
+  /** ICMP errors that the director has sent by now. */
+  | readonly ['errors', at: number, count: number]
   | readonly ['weight', at: number, service: number, server: number, weight: number]
   | readonly ['remove', at: number, service: number, server: number]
   | readonly ['add', at: number, service: number, server: number, weight: number]
@@ -28,8 +30,10 @@ export interface DirectorRecording {
   /** Servers in the order in which they were added; `ports` are the ports of the service's packets. */
   readonly services: readonly (ServiceOptions & { readonly ports: readonly number[] })[]
   readonly steps: readonly Step[]
-  /** Sync messages, in hex. */
-  readonly messages: readonly string[]
+  /** Sync messages, in hex; undefined where they were not awaited. */
+  readonly messages: readonly string[] | undefined
+  /** Whether a backup daemon runs beside the master. */
+  readonly hasBackup?: boolean
 }
 
 /** The model as a test gives it: the package's, or one with a planted fault. */
@@ -52,15 +56,26 @@ export const LOCAL: readonly string[] = ['10.1.0.1', '10.1.0.100', '10.1.0.101',
 /** Two clocks and a tick apart. */
 export const SLACK_MS = 60
 const RAW_IP = 101
+/** Less than the guest's memory, and more than any threshold but the highest. */
+const GUEST_PAGES = 100_000
+const IPIP = 4
 
 /** Options of the model for a run. */
-export function modelOptions(recording: Pick<DirectorRecording, 'settings' | 'services'>): DirectorOptions {
+export function modelOptions(
+  recording: Pick<DirectorRecording, 'settings' | 'services' | 'hasBackup'>
+): DirectorOptions {
   const settings = Object.entries(recording.settings).map(([name, value]) => [
     name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
     typeof value === 'string' ? value.split(' ').map(Number) : value
   ])
   const services = recording.services.map((service) => ({ ...service, servers: [...service.servers].reverse() }))
-  return { settings: Object.fromEntries(settings) as NonNullable<DirectorOptions['settings']>, services, local: LOCAL }
+  return {
+    settings: Object.fromEntries(settings) as NonNullable<DirectorOptions['settings']>,
+    services,
+    local: LOCAL,
+    hasBackup: recording.hasBackup ?? false,
+    availablePages: GUEST_PAGES
+  }
 }
 
 /**
@@ -112,6 +127,7 @@ class Player {
   /** Until when the kernel may still have an entry that has expired, by key. */
   readonly #late = new Map<string, number>()
   #compared = 0
+  #errors = 0
   #last = 1
 
   constructor(recording: DirectorRecording, parts: ModelParts) {
@@ -133,7 +149,12 @@ class Player {
     const model = this.#model
     this.#last = at
     if (kind === 'packet') {
-      if (readPacket(this.#reader, bytesOf(step[3]), step[2])) model.handlePacket(this.#reader.packet, at)
+      this.#receive(bytesOf(step[3]), step[2], at)
+      return
+    }
+    if (kind === 'errors') {
+      this.#compared++
+      if (step[2] !== this.#errors) this.#disagree(at, `ICMP errors: kernel ${step[2]}, model ${this.#errors}`)
       return
     }
     if (kind === 'tables') {
@@ -148,6 +169,15 @@ class Player {
     else if (kind === 'remove' && server !== undefined) model.removeServer(server, at)
     else if (kind === 'add' && server === undefined)
       model.addServer(service, { ...this.#recording.services[step[2]]!.servers[step[3]]!, weight: step[4] })
+  }
+
+  #receive(bytes: Uint8Array, mark: number, at: number): void {
+    if (!readPacket(this.#reader, bytes, mark)) return
+    const { packet } = this.#reader
+    const { reason, verdict } = this.#model.handlePacket(packet, at)
+    if (verdict === 'reject') this.#errors++
+    // What a tunnel's end takes out of a packet comes in again, unless the packet counts as handled.
+    if (packet.protocol === IPIP && reason === 'other-protocol') this.#receive(bytes.subarray(20), 0, at)
   }
 
   get disagreements(): number {
@@ -216,7 +246,9 @@ class Player {
   }
 
   compareRecords(): void {
-    const kernel = byConnection(this.#recording.messages.flatMap((hex) => readRecords(bytesOf(hex)).map(show)))
+    const { messages } = this.#recording
+    if (messages === undefined) return
+    const kernel = byConnection(messages.flatMap((hex) => readRecords(bytesOf(hex)).map(show)))
     this.#master.close(this.#last)
     const sent: string[] = []
     for (let next = this.#master.pollTransmit(); next !== undefined; next = this.#master.pollTransmit())

@@ -51,7 +51,7 @@ export const scenario: Scenario = {
       const own = recording.steps.filter(([kind]) => kind === 'packet').length
       packets += own
       compared += verdict.compared
-      datagrams += recording.messages.length
+      datagrams += recording.messages?.length ?? 0
       const text = Object.entries(recording.settings)
         .map(([name, value]) => `${name}=${value}`)
         .join(' ')
