@@ -12,6 +12,7 @@ import type { Endpoint } from '../../wire/connection.js'
 import { problemsOf } from '../../wire/decode-message.js'
 import type { DecodeOptions } from '../../wire/options.js'
 import type { Problem } from '../../wire/problems.js'
+import { extensionOf, type Extension } from './extension.js'
 import { MessageRecords } from './message-records.js'
 import { channelOf, type Range } from './ports-option.js'
 import { decimal, fourDigits, ipv4, ipv6, putText, twoDigits } from './text-bytes.js'
@@ -36,6 +37,8 @@ export class CapturedMessage {
   wireLength = 0
   /** Tunnels that it came through, outermost first; undefined without any. */
   tunnel: readonly TunnelLayer[] | undefined
+  /** What this package's own programs sent behind the connections. */
+  extension: Extension | undefined
   readonly #options: DecodeOptions
   readonly #ports: readonly Range[]
   #plain: DatagramView | undefined
@@ -66,7 +69,7 @@ export class CapturedMessage {
     this.wireLength = end - start
     this.#takePort(view.getUint16(portsAt + 2))
     this.records.read(bytes, view, start, end, end - start)
-    this.problems = this.records.isSound ? NONE : problemsOf(bytes.subarray(start, end), this.#options)
+    this.problems = this.#judge(end - start)
   }
 
   /** Takes any other datagram. */
@@ -81,7 +84,7 @@ export class CapturedMessage {
     this.#takePort(destination.port)
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
     this.records.read(payload, view, 0, payload.length, wireLength)
-    const found = this.records.isSound ? NONE : problemsOf(payload, { ...this.#options, wireLength })
+    const found = this.#judge(wireLength)
     // That bytes are not in the capture is reported once, by the reader of captures: it knows why.
     this.problems =
       problems.length === 0 ? found : [...problems, ...found.filter(({ code }) => code !== 'MESSAGE_SNAPPED')]
@@ -189,6 +192,18 @@ export class CapturedMessage {
   /** Whether it came over IPv6. */
   get isIpv6(): boolean {
     return this.#plain?.isIpv6 ?? this.#datagram!.source.address.includes(':')
+  }
+
+  #judge(wireLength: number): readonly Problem[] {
+    const { records } = this
+    this.extension = undefined
+    if (records.isSound) return NONE
+    const { payload } = this
+    if (records.recordsEnd !== 0 && records.recordsEnd < records.end)
+      this.extension = extensionOf(payload, records.recordsEnd - records.start)
+    if (this.extension === undefined) return problemsOf(payload, { ...this.#options, wireLength })
+    if (records.areRecordsSound) return NONE
+    return problemsOf(payload, this.#options).filter(({ code }) => code !== 'LEFTOVER_BYTES')
   }
 
   #takePort(port: number): void {

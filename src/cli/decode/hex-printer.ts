@@ -12,6 +12,7 @@ import { formatMessage } from '../../wire/format-message.js'
 import { HEADER_V0, HEADER_V1, RECORD_V0, RECORD_V1 } from '../../wire/layout.js'
 import type { DecodeOptions } from '../../wire/options.js'
 import type { CapturedMessage } from './captured-message.js'
+import { extensionText } from './extension.js'
 import { BLANK_FLAG_PIECES, FORWARDING_PIECES, PROTOCOL_PIECES, putFlags, putState } from './field-texts.js'
 import type { MessageRecords } from './message-records.js'
 import type { Output } from './output.js'
@@ -90,6 +91,7 @@ export class HexPrinter implements Printer {
     const output = this.#output
     output.reserve(MOST)
     output.at = putHeading(output.view, output.at, message)
+    if (message.extension !== undefined) output.write(`# ${extensionText(message.extension)}\n`)
     // A filter may have removed connections: the dump has them all.
     const isWhole =
       records.isSound && records.count === payload[records.version === 1 ? HEADER_V1.COUNT : HEADER_V0.COUNT]

@@ -62,9 +62,10 @@ export class JsonPrinter implements Printer {
     output.reserve(MOST)
     let { view } = output
     let to = putHead(view, output.at, message)
-    if (message.tunnel !== undefined) {
+    const { tunnel, extension } = message
+    if (tunnel !== undefined || extension !== undefined) {
       output.at = to
-      output.write(`,"tunnel":${JSON.stringify(message.tunnel)}`)
+      output.write(`,${JSON.stringify({ tunnel, ...extension }).slice(1, -1)}`)
       output.reserve(MOST)
       view = output.view
       to = output.at

@@ -43,6 +43,10 @@ export class MessageRecords {
   count = 0
   /** False where there may be problems. */
   isSound = false
+  /** Index after the last record; 0 where a fault comes before it. */
+  recordsEnd = 0
+  /** False where there may be problems up to there. */
+  areRecordsSound = false
   /** Index of each record's first byte. */
   readonly at = new Int32Array(MOST)
   /** Index of each record's sequence data, or 0. */
@@ -81,6 +85,8 @@ export class MessageRecords {
     this.size = wireLength
     this.count = 0
     this.isSound = false
+    this.recordsEnd = 0
+    this.areRecordsSound = false
     if (kept < HEADER_V0.LENGTH) return
     this.size = view.getUint16(start + HEADER_V0.SIZE)
     if (
@@ -192,6 +198,8 @@ export class MessageRecords {
       this.count = i + 1
       at += (size + 3) & ~3
     }
+    this.recordsEnd = recordEnd
+    this.areRecordsSound = isSound
     this.isSound = isSound && recordEnd === wireEnd
   }
 
@@ -250,6 +258,8 @@ export class MessageRecords {
       this.count = i + 1
       at += size
     }
+    this.recordsEnd = at
+    this.areRecordsSound = isSound
     this.isSound = isSound && at === wireEnd
   }
 }

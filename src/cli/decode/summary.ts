@@ -54,6 +54,7 @@ export class Summary {
     sender: new Tally(),
     protocol: new Tally(),
     state: new Tally(),
+    extension: new Tally(),
     problem: new Tally()
   }
 
@@ -73,6 +74,9 @@ export class Summary {
     by.syncid.add(String(records.syncid))
     by.channel.add(`${channel} (port ${port})`)
     by.sender.add(message.sender)
+    const { control, seal } = message.extension ?? {}
+    if (control !== undefined) by.extension.add(`${control.protocol} ${control.kind}`)
+    if (seal !== undefined) by.extension.add('sealed')
     for (let record = 0; record < records.count; record++) this.#record(records, record)
     for (const { code, severity } of problems) this.#problem(code, severity)
     if (ms !== undefined) this.#time(ms, records.count)

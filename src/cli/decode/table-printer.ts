@@ -11,6 +11,7 @@ import type { Problem } from '../../wire/problems.js'
 import { endpointText } from '../../wire/terminal-text.js'
 import type { CapturedMessage } from './captured-message.js'
 import { FLAG_PIECES, FORWARDING_PIECES, PROTOCOL_PIECES, putFlags, putState } from './field-texts.js'
+import { extensionText } from './extension.js'
 import type { MessageRecords } from './message-records.js'
 import type { Output } from './output.js'
 import type { Printer } from './printer.js'
@@ -121,14 +122,15 @@ export class TablePrinter implements Printer {
   }
 
   #messageLine(message: CapturedMessage): string {
-    const { records, fragments, tunnel } = message
+    const { records, fragments, tunnel, extension } = message
     const what = [
       `version ${records.version}`,
       `syncid ${records.syncid}`,
       counted(records.size, 'byte'),
       ...(fragments > 1 ? [`${fragments} fragments`] : []),
       counted(records.count, 'connection'),
-      ...(tunnel === undefined ? [] : [tunnelText(tunnel)])
+      ...(tunnel === undefined ? [] : [tunnelText(tunnel)]),
+      ...(extension === undefined ? [] : [extensionText(extension)])
     ]
     const path = `${endpointText(message.source)} > ${endpointText(message.destination)}`
     return `${this.#style.strong(`${String(message.time ?? 'no time')}  ${path}`)}  ${what.join(', ')}`
