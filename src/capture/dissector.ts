@@ -35,6 +35,10 @@ interface Origin {
   readonly destination: string
   readonly interface: string | undefined
   readonly tunnel: readonly TunnelLayer[] | undefined
+  /** Where the IP packet stood, and in how many tunnels. */
+  readonly location: IpLocation
+  readonly depth: number
+  readonly interfaceNumber: number
 }
 
 /** UDP header and payload in some buffer. */
@@ -134,21 +138,28 @@ export class Dissector {
   /** Takes one packet. */
   packet(packet: RawPacket, number: number): void {
     if (packet.time !== undefined) this.#reassembler.advance(packet.time.ms)
-    let location = findIp(packet)
-    for (let depth = 0; location !== undefined && depth <= MOST_TUNNELS; depth++) {
+    const location = findIp(packet)
+    if (location !== undefined) this.#follow(packet, location, 0, number)
+  }
+
+  /** Follows tunnels, from an IP packet inwards. */
+  #follow(packet: RawPacket, outermost: IpLocation, from: number, number: number): void {
+    let location = outermost
+    for (let depth = from; depth <= MOST_TUNNELS; depth++) {
       const ip = readIp(packet, location)
       if (isPortless(packet, ip)) {
         this.#countPortless(number)
         return
       }
       if (ip === undefined) return
+      const origin = (): Origin => originOf(packet, ip, location, depth, number)
       if (ip.fragment !== undefined) {
-        this.#fragment(packet, ip, ip.fragment, location, number)
+        this.#fragment(packet, ip, ip.fragment, origin())
         return
       }
-      const inner = this.#inner(packet, ip, location)
+      const inner = this.#inner(packet.view, ip, location)
       if (inner === undefined) {
-        if (ip.protocol === UDP) this.#whole(packet, ip, location, number)
+        if (ip.protocol === UDP) this.#whole(packet, ip, origin)
         return
       }
       location = inner
@@ -156,8 +167,11 @@ export class Dissector {
   }
 
   /** The IP packet that another one carries; undefined where it carries none, or a wanted datagram. */
-  #inner({ view }: RawPacket, ip: IpPacket, location: IpLocation): IpLocation | undefined {
-    const { protocol, start, end, version } = ip
+  #inner(
+    view: DataView,
+    { protocol, start, end, version }: Pick<IpPacket, 'protocol' | 'start' | 'end' | 'version'>,
+    location: IpLocation
+  ): IpLocation | undefined {
     const port = protocol === UDP && end - start >= UDP_HEADER ? view.getUint16(start + 2) : 0
     const isTunnel = protocol === UDP ? isTunnelPort(port) && !this.#isChosen(port) : isTunnelProtocol(protocol)
     if (!isTunnel) return undefined
@@ -185,17 +199,16 @@ export class Dissector {
     this.#portless += 1
   }
 
-  #whole(packet: RawPacket, ip: IpPacket, location: IpLocation, number: number): void {
+  #whole(packet: RawPacket, ip: IpPacket, origin: () => Origin): void {
     const udp = { bytes: packet.bytes, view: packet.view, start: ip.start, end: ip.end, wireEnd: ip.wireEnd }
     if (!this.#accepts(udp)) return
     const problems = ip.isLengthWrong ? [captureProblem('IP_LENGTH', wrongLength(packet, ip))] : []
-    this.#datagram(udp, originOf(packet, ip, location, number), 1, problems)
+    this.#datagram(udp, origin(), 1, problems)
   }
 
-  #fragment(packet: RawPacket, ip: IpPacket, fragment: Fragment, location: IpLocation, number: number): void {
-    if (!canLeadToUdp(ip.protocol)) return
-    const origin = originOf(packet, ip, location, number)
-    const key = `${origin.source} ${origin.destination} ${fragment.id} ${location.place}`
+  #fragment(packet: RawPacket, ip: IpPacket, fragment: Fragment, origin: Origin): void {
+    if (!canLeadToUdp(ip.protocol) && !isTunnelProtocol(ip.protocol)) return
+    const key = `${origin.source} ${origin.destination} ${fragment.id} ${origin.location.place}`
     const bytes = packet.bytes.subarray(ip.start, ip.end)
     const complete = this.#reassembler.add(key, origin, bytes.length, (assembly) => {
       assembly.add(fragment, ip.protocol, bytes, ip.wireEnd - ip.start)
@@ -208,7 +221,20 @@ export class Dissector {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     // An assembly with contents has its first fragment, and so its protocol.
     const upper = skipExtensionHeaders(view, assembly.protocol!, 0, bytes.length)
-    if (upper?.protocol !== UDP) return
+    if (upper === undefined) return
+    if (assembly.isComplete) {
+      const { location, depth, packet, time, interfaceNumber } = origin
+      const { version } = location
+      const inner = this.#inner(view, { ...upper, end: bytes.length, version }, location)
+      if (inner !== undefined) {
+        // The link type is that of the frame; nothing reads it from here on.
+        const whole = { bytes, view, start: 0, end: bytes.length, wireLength: bytes.length, linkType: 0 }
+        const raw = { ...whole, interfaceNumber, interfaceName: origin.interface, time }
+        this.#follow(raw, inner, depth + 1, packet)
+        return
+      }
+    }
+    if (upper.protocol !== UDP) return
     const wireEnd = assembly.isComplete ? assembly.length : claimedEnd(view, upper.start)
     const udp = { bytes, view, start: upper.start, end: bytes.length, wireEnd }
     if (this.#accepts(udp)) this.#datagram(udp, origin, assembly.count, problems)
@@ -296,11 +322,13 @@ function checkUdpLength({ view, start, end, wireEnd }: UdpBytes): { wireLength: 
 }
 
 function originOf(
-  { view, time, interfaceName }: RawPacket,
+  { view, time, interfaceName, interfaceNumber }: RawPacket,
   ip: IpPacket,
-  { layers }: IpLocation,
+  location: IpLocation,
+  depth: number,
   number: number
 ): Origin {
+  const { layers } = location
   const { addressesAt: at, version } = ip
   return {
     packet: number,
@@ -308,7 +336,10 @@ function originOf(
     source: formatAddress(view, at, version),
     destination: formatAddress(view, at + (version === 4 ? 4 : 16), version),
     interface: interfaceName,
-    tunnel: layers.length === 0 ? undefined : layers
+    tunnel: layers.length === 0 ? undefined : layers,
+    location,
+    depth,
+    interfaceNumber
   }
 }
 

@@ -77,7 +77,11 @@ export class PacketReader {
     if (this.#isDamaged) return
     this.#queue.append(chunk)
     if (this.#queue.length >= FORMAT_BYTES) this.#parser ??= this.#chooseParser()
-    if (this.#parser !== undefined) this.#isDamaged = !this.#parser.parse(this.#queue, this.#packetSink)
+    while (this.#parser !== undefined) {
+      this.#isDamaged = !this.#parser.parse(this.#queue, this.#packetSink)
+      if (!this.#parser.isOtherFormat) break
+      this.#parser = this.#chooseParser()
+    }
     this.#queue.retain()
   }
 

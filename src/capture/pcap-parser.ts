@@ -51,8 +51,17 @@ interface PcapHeader extends Magic {
   readonly limit: number
 }
 
+/** Whether a pcapng file begins here. As a record of pcap it would claim more bytes than any packet has. */
+function isSectionHeader(view: DataView, at: number): boolean {
+  if (view.getUint32(at) !== 0x0a0d0d0a) return false
+  const magic = view.getUint32(at + 8)
+  return magic === 0x1a2b3c4d || magic === 0x4d3c2b1a
+}
+
 /** Reads pcap, as far as the bytes in the queue go. */
 export class PcapParser {
+  /** Whether another format begins where the queue stands: files joined by cat. */
+  isOtherFormat = false
   #header: PcapHeader | undefined
   readonly #time: FrameTime = { seconds: 0, fraction: 0, digits: 6 }
 
@@ -70,6 +79,10 @@ export class PcapParser {
         if (queue.length < FILE_HEADER) return true
         this.#header = readHeader(queue)!
         continue
+      }
+      if (isSectionHeader(queue.view, queue.start)) {
+        this.isOtherFormat = true
+        return true
       }
       const { recordHeader } = this.#header
       const captured = queue.view.getUint32(queue.start + 8, this.#header.little)
@@ -133,8 +146,8 @@ function readHeader(queue: ByteQueue): PcapHeader | undefined {
   return { ...magic, linkType, limit }
 }
 
-/** Whether a file header begins here: a magic, and version 2.4 behind it. */
-function isHeader({ view, start }: ByteQueue): boolean {
+/** Whether a pcap file's header begins where the queue stands: a magic, and version 2.4 behind it. */
+export function isHeader({ view, start }: Pick<ByteQueue, 'view' | 'start'>): boolean {
   const magic = MAGICS.get(view.getUint32(start))
   return (
     magic !== undefined &&

@@ -22,6 +22,7 @@ import {
 } from './pcapng-blocks.js'
 import { timeFromTicks } from './capture-time.js'
 import { isKnownLinkType, unknownLinkTypeError } from './link-layer.js'
+import { isHeader } from './pcap-parser.js'
 import type { FrameTime, PacketSink } from './raw-packet.js'
 
 const ETHERNET = 1
@@ -41,6 +42,8 @@ export function isPcapngMagic(magic: number): boolean {
 
 /** Reads pcapng, as far as the bytes in the queue go. */
 export class PcapngParser {
+  /** Whether another format begins where the queue stands: files joined by cat. */
+  isOtherFormat = false
   #little = false
   #interfaces: PcapngInterface[] = []
   #reported = new Set<number>()
@@ -64,6 +67,11 @@ export class PcapngParser {
         if (passed !== 'passed') return passed === 'wait'
       }
       if (queue.length < 12) return true
+      // As a block it would have a length that is no multiple of 4.
+      if (isHeader(queue)) {
+        this.isOtherFormat = true
+        return true
+      }
       const type = queue.view.getUint32(queue.start, this.#little)
       if (type === BLOCK.SECTION && !this.#byteOrder(queue, sink)) return false
       const length = queue.view.getUint32(queue.start + 4, this.#little)

@@ -9,7 +9,7 @@ import { CaptureReader } from '../../src/capture/capture-reader.js'
 import { parseTableLine } from '../../src/cli/compare/side.js'
 import { filterFor, inTimeOrder, liveSource, type Start } from '../../src/cli/decode/sources.js'
 import { run as runCli } from '../../src/cli/run.js'
-import { be16, be32, bytes, ethernet, ipv4, pcap, udp } from '../fixtures/support/packets.js'
+import { be16, be32, bytes, ethernet, ipv4, pcap, pcapngBlocks, udp } from '../fixtures/support/packets.js'
 import { testIo } from '../fixtures/support/test-io.js'
 
 const fixture = (name: string, file = 'sync.pcap'): string =>
@@ -359,6 +359,47 @@ t.test('joined, modified and rotated files', async (t) => {
   t.strictSame([code, parse(out).map(({ connections: [one] }) => one!.state)], [0, ['SYN_SENT', 'ESTABLISHED']])
 })
 
+t.test('pcap and pcapng joined by cat, in either order', async (t) => {
+  const { section, interface: describe, enhanced } = pcapngBlocks(true)
+  const ng = (state: number): Uint8Array => bytes(section(), describe(1, 0), enhanced(0, 1n, frame(message([state]))))
+  const old = (state: number): Uint8Array => pcap([frame(message([state]))])
+  const joined = bytes(old(1), ng(2), old(3), old(4), ng(5), ng(6))
+  const { code, out } = await cli('decode', file('mixed.cap', joined))
+  const lines = parse(out)
+  t.strictSame(
+    [code, lines.map(({ frame }) => frame), new Set(lines.map(({ connections: [one] }) => one!.state)).size],
+    [0, [1, 2, 3, 4, 5, 6], 6]
+  )
+  for (let cut = 1; cut < joined.length; cut += 7) {
+    const reader = new CaptureReader()
+    const items = [...reader.push(joined.subarray(0, cut)), ...reader.push(joined.subarray(cut)), ...reader.end()]
+    t.equal(items.length, 6, `cut at ${cut}`)
+  }
+})
+
+t.test('fragments of the packet around a tunnel are put together, and the tunnel is followed', async (t) => {
+  const pieces = (content: Uint8Array, protocol: number): Uint8Array[] => [
+    ethernet(0x0800, ipv4(content.subarray(0, 24), { protocol, more: true })),
+    ethernet(0x0800, ipv4(content.subarray(24), { protocol, offset: 24 }))
+  ]
+  const vxlan = udp(bytes('08000000 00002a00', eth), { port: 4789 })
+  const nested = ipv4(bytes('0000 0800', ipv4(vxlan)), { protocol: 47, id: 9 })
+  for (const [name, content, protocol, types] of [
+    ['VXLAN', vxlan, 17, ['vxlan']],
+    ['GRE', bytes('0000 0800', inner), 47, ['gre']],
+    ['IPIP', inner, 4, ['ipip']],
+    ['GRE and VXLAN in IPIP', nested, 4, ['ipip', 'gre', 'vxlan']]
+  ] as const) {
+    const [line] = parse((await cli('decode', file('fragments.pcap', pcap(pieces(content, protocol))))).out)
+    t.strictSame([(line?.tunnel as { type: string }[]).map(({ type }) => type), line?.frame], [types, 2], name)
+  }
+  const half = new CaptureReader({ ports: [[8848, 8911]] })
+  const items = [...half.push(pcap(pieces(inner, 4).slice(0, 1))), ...half.end()]
+  t.strictSame(items, [], 'an incomplete tunnel packet holds nothing')
+  const deep = pieces(over(4, over(4, over(4, over(4, inner)))), 4)
+  t.strictSame(new CaptureReader({ ports: [[8848, 8911]] }).push(pcap(deep)), [], 'depth counts through fragments')
+})
+
 function fakeTcpdump(error = '', exit = 0): { start: Start; stdout: PassThrough; child: EventEmitter } {
   const stdout = new PassThrough()
   const child = new EventEmitter()
@@ -432,7 +473,7 @@ t.test('compare: what the backup lacks, and why', async (t) => {
   t.equal(code, 1)
   t.match(out, /lacks 1 messages \(1 record\) of 3/)
   t.match(out, /clock of .*: 5\.000000 s \(2 shared messages\)/)
-  t.match(out, /10\.1\.0\.0:1000 > 10\.9\.9\.9:80: announced and lost \(1 messages\)/)
+  t.match(out, /10\.1\.0\.0:1000 > 10\.9\.9\.9:80: announced and lost \(1 message\)/)
   t.match(out, /10\.1\.0\.2:1000 > .*: refused: STATE_RANGE/)
   t.equal((await cli('compare', master, master)).code, 1, 'a refused connection is a difference')
   const value = JSON.parse((await cli('compare', '--format', 'json', master, backup)).out) as object

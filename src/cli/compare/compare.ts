@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from '../../text.js'
 import type { Side, SideConnection, SideMessage } from './side.js'
 
 /** Why a side lacks a connection, or has another one. */
@@ -36,11 +37,12 @@ export interface Comparison {
 export function compareSides(first: Side, second: Side): Comparison {
   const both = first.hasMessages && second.hasMessages
   const matched = both ? matchMessages(first.messages, second.messages) : undefined
-  const lost = countLost(matched?.missing ?? [])
+  const lost = countAnnouncements(matched?.missing ?? [])
+  const announced = countAnnouncements(first.messages)
   const differences: Difference[] = []
   let sameConnections = 0
   for (const [key, connection] of first.connections) {
-    const difference = differenceOf(first, second, key, connection, lost.get(key) ?? 0)
+    const difference = differenceOf(first, second, key, connection, lost.get(key) ?? 0, announced.get(key) ?? 0)
     if (difference === undefined) sameConnections++
     else differences.push(difference)
   }
@@ -66,7 +68,8 @@ function differenceOf(
   second: Side,
   key: string,
   { destination, ms, timeoutMs, refusedFor }: SideConnection,
-  lost: number
+  lost: number,
+  announced: number
 ): Difference | undefined {
   const held = second.connections.get(key)
   const refused = held?.refusedFor ?? refusedFor
@@ -75,19 +78,19 @@ function differenceOf(
     return held.destination === destination
       ? undefined
       : { key, code: 'destination', reason: `other destination: ${held.destination}, not ${destination}` }
-  if (lost > 0) return { key, code: 'lost', reason: `announced and lost (${lost} messages)` }
+  if (lost > 0) return { key, code: 'lost', reason: `announced and lost (${counted(lost, 'message')})` }
   if (!first.hasMessages && second.hasMessages) return { key, code: 'never-announced', reason: 'never announced' }
   if (!first.hasMessages) return { key, code: 'missing', reason: 'never announced, or announced and lost' }
   if (ms !== undefined && first.endMs !== undefined && ms + timeoutMs <= first.endMs)
     return { key, code: 'expired', reason: `expired since (${Math.round(timeoutMs / 1000)} s after its last message)` }
-  return { key, code: 'lost', reason: 'announced and lost' }
+  return { key, code: 'lost', reason: `announced and lost (${counted(announced, 'message')})` }
 }
 
-/** How many lost messages announced each connection. */
-function countLost(missing: readonly SideMessage[]): Map<string, number> {
-  const lost = new Map<string, number>()
-  for (const { keys } of missing) for (const key of new Set(keys)) lost.set(key, (lost.get(key) ?? 0) + 1)
-  return lost
+/** How many of the messages announced each connection. */
+function countAnnouncements(messages: readonly SideMessage[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { keys } of messages) for (const key of new Set(keys)) counts.set(key, (counts.get(key) ?? 0) + 1)
+  return counts
 }
 
 interface Matched {
