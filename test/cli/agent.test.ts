@@ -139,7 +139,7 @@ t.test('wait-ready says what it waited for, and gives up in time', async (t) => 
   t.equal(await run(['agent', '--accept', 'everybody'], processOf().io), 2)
   const lost = processOf()
   t.equal(await run(['wait-ready'], lost.io), 2)
-  t.match(lost.texts.stderr, /say where to ask/)
+  t.match(lost.texts.stderr, /expected --http .* or --ready-file FILE/)
   for (const server of [silent, torn, mute]) {
     server.close()
     server.closeAllConnections()

@@ -8,15 +8,19 @@ import { Readable } from 'node:stream'
 import t from 'tap'
 import { parseTimeouts } from '../../src/cli/parsers.js'
 import { run } from '../../src/cli/run.js'
+import { askForPace } from '../../src/cli/resync/auto-rate.js'
+import { describePlan, type ResyncPlan } from '../../src/cli/resync/report.js'
 import { readSource, type SourceReport } from '../../src/cli/resync/source.js'
 import { ProgressBar, sendPlan } from '../../src/cli/resync/send.js'
-import type { ResyncPlan } from '../../src/cli/resync/report.js'
 import { paceFor, sendBulk } from '../../src/daemon/bulk-sender.js'
 import { saveTable } from '../../src/daemon/table-store.js'
 import { BulkMessages } from '../../src/engine/full-table/bulk-messages.js'
 import { Pacer, receiveBufferHolds, safeMessageRate } from '../../src/engine/full-table/pacer.js'
 import type { Datagram } from '../../src/engine/engine.js'
+import { AgentEngine } from '../../src/agent/protocol/agent-engine.js'
 import { IpvsSyncError } from '../../src/errors.js'
+import { MemoryNetwork } from '../../src/transport/memory.js'
+import { ManualClock } from '../fixtures/support/manual-clock.js'
 import type { SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { writeSnapshot } from '../../src/table/snapshot.js'
@@ -487,4 +491,56 @@ t.test('a signal stops it: exit code 1', async (t) => {
   io.abort()
   t.equal(await run(['resync', '--source', '-', '--peer', '127.0.0.1:9'], io), 1)
   t.match(io.output(), /incomplete: 0 of 2 messages/)
+})
+
+t.test('--rate auto: the smallest receive buffer among the agents sets the pace', async (t) => {
+  const network = new MemoryNetwork({ delayMs: [1, 1] })
+  const clock = new ManualClock()
+  const answer = async (syncids: readonly number[], buffers: readonly number[]) => {
+    for (const [number, size] of buffers.entries()) {
+      const transport = network.open(`10.9.0.${10 + number}`)
+      const engine = new AgentEngine({
+        id: `${number + 1}`.repeat(16),
+        syncid: syncids[number]!,
+        chance: () => 0.5,
+        table: { size: 0, messages: () => [][Symbol.iterator]() },
+        capacity: { syncSockSize: size, rmemDefault: 212_992, rmemMax: 8_388_608 }
+      })
+      await transport.start({
+        onDatagram: (bytes, from) => void engine.handleDatagram(bytes, from, network.now)
+      })
+      engines.push({ engine, transport })
+    }
+    const asking = askForPace(network.open('10.9.0.1', 40_000), network.open('10.9.0.1'), 5, 1472, clock)
+    for (let i = 0; i < 1300; i++) {
+      clock.advance(1)
+      network.advance(network.now + 1)
+      for (const { engine, transport } of engines) {
+        engine.handleTimeout(network.now)
+        for (let next = engine.pollTransmit(); next !== undefined; next = engine.pollTransmit())
+          transport.send(0, next.bytes)
+      }
+      if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    for (const { transport } of engines.splice(0)) await transport.close()
+    return asking
+  }
+  const engines: { engine: AgentEngine; transport: ReturnType<MemoryNetwork['open']> }[] = []
+  t.equal(await answer([], []), undefined)
+  const large = await answer([5], [4_194_304])
+  t.match(large, { agents: 1, pace: { rate: 4000 } })
+  const mixed = await answer([5, 5, 9], [4_194_304, 0, 100])
+  t.match(mixed, { agents: 2, pace: { rate: 460 } }, 'one with another syncid does not count')
+  const plan = {
+    totals: { messages: 1, bytes: 44 },
+    counts: { connections: 1, templates: 0, ipv6: 0, refused: 0 },
+    times: 1,
+    report: { expired: 0, facts: [] },
+    rate: undefined,
+    maxLength: 1472
+  }
+  const paceLine = (agents: number, pace = large!.pace) =>
+    describePlan({ ...plan, agents, pace } as unknown as ResyncPlan).at(-1)
+  t.match(paceLine(2), /4000 messages a second, which the receive buffers of 2 agents can take/)
+  t.match(paceLine(0, paceFor(1472)), /no agent answered; 460 messages a second/)
 })

@@ -21,7 +21,8 @@ import {
   type AgentId,
   type AgentMessage,
   type AgentStatement,
-  type HelloMessage
+  type HelloMessage,
+  type ReceiveCapacity
 } from './messages.js'
 import {
   AGENT_TIMES,
@@ -75,6 +76,7 @@ export class AgentEngine {
   readonly #times: AgentTimes
   readonly #accepted: readonly Network[]
   readonly #answers: boolean
+  readonly #capacity: ReceiveCapacity | undefined
   readonly #table: TableSource
   readonly #chance: () => number
   readonly #peers: Peers
@@ -97,6 +99,7 @@ export class AgentEngine {
     this.#syncid = demandSyncid(syncid)
     this.#accepted = parseAccepted(accept)
     this.#answers = answers
+    this.#capacity = capacity
     this.#table = table
     this.#chance = chance
     this.#times = { ...AGENT_TIMES, ...options.times }
@@ -332,7 +335,9 @@ export class AgentEngine {
     this.#helloAt = now
     this.#timers.set('hello', now + this.#times.hello)
     const connections = this.#answers ? this.#table.size : 0
-    this.#send({ kind: 'hello', to: EVERY_AGENT, request: 0, connections, origin: this.#requester.origin })
+    const { origin } = this.#requester
+    const capacity = this.#capacity
+    this.#send({ kind: 'hello', to: EVERY_AGENT, request: 0, connections, origin, ...(capacity && { capacity }) })
   }
 
   #encode(message: AgentStatement): Uint8Array {

@@ -42,6 +42,8 @@ export interface HelloMessage extends Envelope {
   readonly connections: number
   /** Agent that supplied the sender's table; undefined if none did. */
   readonly origin: AgentId | undefined
+  /** What the host of the sender can receive; agents of 0.1.0 do not state it. */
+  readonly capacity?: ReceiveCapacity | undefined
 }
 
 /** Receive buffer settings of a requester's host, in bytes; 0 is unknown. */
@@ -195,9 +197,11 @@ export function encodeAgentMessage(message: AgentMessage, syncid: number): Uint8
 function bodyOf(message: AgentMessage): [figure: number, words: readonly number[]] {
   switch (message.kind) {
     case 'hello': {
-      const { origin } = message
-      const words = origin === undefined ? [] : [parseInt(origin.slice(0, 8), 16), parseInt(origin.slice(8), 16)]
-      return [message.connections, words]
+      const { origin = EVERY_AGENT, capacity } = message
+      const names = [parseInt(origin.slice(0, 8), 16), parseInt(origin.slice(8), 16)]
+      if (capacity !== undefined)
+        return [message.connections, [...names, capacity.syncSockSize, capacity.rmemDefault, capacity.rmemMax]]
+      return [message.connections, message.origin === undefined ? [] : names]
     }
     case 'request': {
       const { capacity } = message
@@ -239,14 +243,14 @@ export function decodeAgentMessage(bytes: Uint8Array): AgentMessage | undefined 
     ready: (view.getUint16(AT.BITS) & READY) !== 0
   }
   switch (kind) {
-    case 'hello':
-      return { kind, ...envelope, connections: figure, origin: words.length < 2 ? undefined : idAt(AT.LENGTH) }
-    case 'request': {
-      const [syncSockSize, rmemDefault, rmemMax] = words
-      const capacity =
-        rmemMax === undefined ? undefined : { syncSockSize: syncSockSize!, rmemDefault: rmemDefault!, rmemMax }
-      return { kind, ...envelope, capacity }
+    case 'hello': {
+      const name = words.length < 2 ? EVERY_AGENT : idAt(AT.LENGTH)
+      const origin = name === EVERY_AGENT ? undefined : name
+      const capacity = capacityIn(words.slice(2))
+      return { kind, ...envelope, connections: figure, origin, ...(capacity !== undefined && { capacity }) }
     }
+    case 'request':
+      return { kind, ...envelope, capacity: capacityIn(words) }
     case 'done':
       return { kind, ...envelope, connections: figure, messages: words[0] ?? 0, round: words[1] ?? 0 }
     case 'cancel':
@@ -265,6 +269,10 @@ export function decodeAgentMessage(bytes: Uint8Array): AgentMessage | undefined 
 /** Returns the version of the agent protocol in a datagram; undefined if it is not a message between agents. */
 export function agentVersionOf(bytes: Uint8Array): number | undefined {
   return isAgentMessage(bytes) ? bytes[AT.VERSION] : undefined
+}
+
+function capacityIn([syncSockSize, rmemDefault, rmemMax]: readonly number[]): ReceiveCapacity | undefined {
+  return rmemMax === undefined ? undefined : { syncSockSize: syncSockSize!, rmemDefault: rmemDefault!, rmemMax }
 }
 
 function piecesIn(words: readonly number[]): Piece[] {

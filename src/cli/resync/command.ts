@@ -11,7 +11,10 @@ import { integerOption, parseTimeouts } from '../parsers.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { addDaemonOptions, addSysctlOptions, settingsOf, udpOptionsOf, addKeyOption } from '../options.js'
-import { createSender } from '../../daemon/sealing.js'
+import { createReceiver, createSender } from '../../daemon/sealing.js'
+import type { UdpOptions } from '../../transport/udp-options.js'
+import type { Bytes } from '../../units.js'
+import { askForPace, type AutoRate } from './auto-rate.js'
 import { planResync, type ResyncOptions } from './plan.js'
 import { describeCost, describePlan } from './report.js'
 import { sendPlan } from './send.js'
@@ -30,8 +33,8 @@ export function configure(command: Command): void {
     )
     .option(
       '--rate <number>',
-      'connections a second (default: safe for a default receive buffer, see below)',
-      integerOption('--rate', 1, 100_000_000)
+      'connections a second, or auto: what the agents of the group can receive (default: safe, see below)',
+      (text) => (text === 'auto' ? text : integerOption('--rate', 1, 100_000_000)(text))
     )
     .option(
       '--repeat <times>',
@@ -68,7 +71,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<ResyncOptions>()
   const settings = await settingsOf(options)
   const udp = options.dryRun ? undefined : udpOptionsOf(options, settings)
-  const plan = await planResync(options, settings, io.stdin)
+  const plan = await planResync(options, settings, io.stdin, udp && ((maxLength) => askAgents(options, udp, maxLength)))
   for (const line of describePlan(plan)) io.stdout.write(`${line}\n`)
   if (udp === undefined) {
     io.stdout.write(`${describeCost(plan)}\n`)
@@ -81,4 +84,10 @@ export async function execute(command: Command, io: Io): Promise<number> {
   throw new IpvsSyncError(firstError.code, `${counted(failures, 'send')} failed; the first: ${firstError.message}`, {
     cause: firstError
   })
+}
+
+/** Agents listen on the first port. */
+function askAgents(options: ResyncOptions, udp: UdpOptions, maxLength: Bytes): Promise<AutoRate | undefined> {
+  const parts = { udp: { ...udp, channels: 1 }, syncid: options.syncid }
+  return askForPace(createSender(options, parts, false), createReceiver(options, parts), options.syncid, maxLength)
 }

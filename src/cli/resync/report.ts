@@ -31,6 +31,8 @@ export interface ResyncPlan {
   readonly pace: Pace
   /** Connections a second, if given. */
   readonly rate: number | undefined
+  /** Agents that answered `--rate auto`; undefined if none was asked. */
+  readonly agents?: number | undefined
   readonly times: number
   /** UDP payload of a full message. */
   readonly maxLength: Bytes
@@ -70,11 +72,14 @@ export function describeResult(sent: BulkProgress, plan: ResyncPlan, elapsed: Mi
   return `${share}${counted(sent.connections, 'connection')} sent to ${where} in ${seconds.toFixed(1)} s, ${rate}/s`
 }
 
-function describePace({ pace, rate, maxLength }: ResyncPlan): string {
+function describePace({ pace, rate, agents, maxLength }: ResyncPlan): string {
   const holds = receiveBufferHolds(maxLength)
+  if (agents !== undefined && agents > 0)
+    return `pace: ${counted(Math.round(pace.rate), 'message')} a second, which the receive buffers of ${counted(agents, 'agent')} can take`
+  const silent = agents === undefined ? '' : 'no agent answered; '
   if (rate !== undefined)
     return `pace: ${counted(rate, 'connection')} a second; a default receive buffer holds ${holds} full datagrams`
-  return `pace: ${counted(pace.rate, 'message')} a second: every 100 ms half of the ${holds} full datagrams that a default receive buffer holds`
+  return `pace: ${silent}${counted(pace.rate, 'message')} a second: every 100 ms half of the ${holds} full datagrams that a default receive buffer holds`
 }
 
 function describeOmissions({ counts: { ipv6, refused }, report: { expired } }: ResyncPlan): string[] {

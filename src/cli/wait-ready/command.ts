@@ -25,6 +25,8 @@ interface Options {
 /** Interval of the checks and limit of one, in milliseconds. */
 const STEP = 200
 const PATIENCE = 1000
+/** Interval of the status lines while it waits. */
+const PROGRESS = 1000
 
 /** Adds its options. */
 export function configure(command: Command): void {
@@ -54,10 +56,17 @@ export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
   const ask = questionOf(options)
   const end = performance.now() + options.timeout * 1000
+  let shown = ''
+  let next = 0
   for (;;) {
     const { ready: isReady, outcome, status } = await ask()
     const ready = isReady && (options.require === undefined || outcome === options.require)
     const over = ready || performance.now() >= end || io.signal.aborted
+    if (!over && options.quiet !== true && status !== shown && performance.now() >= next) {
+      io.stderr.write(`${status}\n`)
+      shown = status
+      next = performance.now() + PROGRESS
+    }
     if (over && !options.quiet) io.stdout.write(`${status}\n`)
     if (over) return ready ? 0 : 1
     // An aborted signal is no error: the loop ends as not ready.
@@ -68,7 +77,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
 function questionOf({ http, readyFile }: Options): () => Promise<Readiness> {
   if (http !== undefined) return () => askHttp(http)
   if (readyFile !== undefined) return () => Promise.resolve(readReadyFile(readyFile, Date.now()))
-  throw new IpvsSyncError('ERR_CONFIG', 'say where to ask: --http [HOST:]PORT or --ready-file FILE')
+  throw new IpvsSyncError('ERR_CONFIG', 'agent: expected --http [HOST:]PORT or --ready-file FILE, got neither')
 }
 
 /** An agent that does not answer is not ready. */

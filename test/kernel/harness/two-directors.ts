@@ -79,11 +79,11 @@ export class TwoDirectors {
     await ended
   }
 
-  /** Runs the command of the agent's unit, without capabilities as the unit has it. */
+  /** Runs the command of the agent's unit, with the capabilities that the unit leaves. */
   agent(host: DirectorHost, change = (command: string): string => command): void {
     const [command = ''] = commandsOf('examples/systemd/ipvs-sync-agent.service')
     const words = change(command).replace('/usr/bin/env ipvs-sync', OWN_COMMAND).split(/\s+/)
-    const bare = ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--no-new-privs']
+    const bare = ['setpriv', '--bounding-set=-all,+net_raw', '--inh-caps=-all', '--no-new-privs']
     host.start('agent', [...bare, ...words, '--hz', String(this.#lab.kernel.hz), ...FOR_THE_LABORATORY])
   }
 
