@@ -763,7 +763,7 @@ t.test('this host', async (t) => {
   server.close()
 })
 
-t.test('the command checks a capture, prints text and JSON, and its exit code tells', async (t) => {
+t.test('the command checks a capture, prints text and JSON, and exits with 1 for a problem', async (t) => {
   const plain = testIo()
   const { syncid } = decodeMessage(message([WEB], 5))
   t.equal(syncid, 5)

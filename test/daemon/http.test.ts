@@ -229,7 +229,7 @@ t.test('a port in use is said', async (t) => {
   await server.close()
 })
 
-t.test('it listens where it is told', async (t) => {
+t.test('it listens on the address of --http', async (t) => {
   const view = { ready: () => true, connections: () => [], procLines: () => [], metrics: () => SNAPSHOT }
   const server = await serveHttp({ host: '0.0.0.0', port: 0 }, view)
   t.match(server.url, /^http:\/\/0\.0\.0\.0:\d+$/)

@@ -77,7 +77,7 @@ t.test('nobody listens for changes any more, and none is made', async (t) => {
   await backup.close()
 })
 
-t.test('problems and notices are told; garbage at full rate ends nothing and loses no event', async (t) => {
+t.test('problems and notices are events; garbage at full rate ends nothing and loses no event', async (t) => {
   const { backup, send } = await setUp()
   const problems: ProblemEvent[] = []
   backup.on('problem', (event) => problems.push(event))
@@ -95,7 +95,7 @@ t.test('problems and notices are told; garbage at full rate ends nothing and los
   await backup.close()
 })
 
-t.test('settings change while it runs; backup_only is what directing tells, as long as the role is held', async (t) => {
+t.test('settings change while it runs; directing follows backup_only while the role is held', async (t) => {
   const { backup } = await setUp()
   t.equal(backup.directing, true)
   backup.configure({ backupOnly: 1 })
@@ -216,13 +216,13 @@ t.test('a signal closes it, and so does await using', async (t) => {
   t.equal(during.listening, false)
 })
 
-t.test('over UDP: peers limit the senders, failures are told to those who listen', async (t) => {
+t.test('over UDP: peers limit the senders, failures are events', async (t) => {
   const system = new FakeSystem()
   const backup = new SyncBackup({ peers: [{ address: '10.0.0.2' }, { address: '10.0.0.3' }], system, syncMaxlen: 2000 })
   await backup.start()
-  const hear = (address: string): unknown => system.sockets[0]!.emit('message', MESSAGE, { address, port: 5 })
-  hear('10.0.0.2')
-  hear('10.0.0.4')
+  const receive = (address: string): unknown => system.sockets[0]!.emit('message', MESSAGE, { address, port: 5 })
+  receive('10.0.0.2')
+  receive('10.0.0.4')
   t.match(backup.counters(), { applied: 1, dropped: { NOT_ACCEPTED: 1 } })
   system.sockets[0]!.emit('error', systemError('EIO'))
   const errors: string[] = []

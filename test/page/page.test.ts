@@ -81,12 +81,21 @@ t.test('samples are taken at intervals, and a stream that blocks is closed', asy
   }
   let sample = (): void => undefined
   let isStopped = false
-  const page = new LivePage({ ready: () => false, metrics: () => ({ table: [] }) }, (callback) => {
+  let isReadable = true
+  const metrics = (): { table: [] } => {
+    if (isReadable) return { table: [] }
+    throw new Error('a worker has ended')
+  }
+  const page = new LivePage({ ready: () => isReadable, metrics }, (callback) => {
     sample = callback
     return () => (isStopped = true)
   })
   page.answer('/events', 'GET', stream as unknown as ServerResponse)
   for (let i = 0; i < 730; i++) sample()
+  const before = written.length
+  isReadable = false
+  sample()
+  t.equal(written.length, before, 'counters that cannot be read leave a gap')
   page.close()
   t.ok(isStopped)
   t.match(written[1], 'event: sample')

@@ -94,7 +94,13 @@ type JsonObject = { readonly [Key in string]: Json | undefined }
 
 /** Reads `nft -j list ruleset`; undefined for text that is not such a list. */
 export function parseNft(text: string): readonly Ruleset[] | undefined {
-  const items = member(parseJson(text), 'nftables')
+  let ruleset: Json | undefined
+  try {
+    ruleset = JSON.parse(text) as Json
+  } catch {
+    return undefined
+  }
+  const items = member(ruleset, 'nftables')
   if (!Array.isArray(items)) return undefined
   const tables = new Map<string, Map<string, Chain>>()
   const chainsOf = (entry: Json | undefined): Map<string, Chain> => {
@@ -187,14 +193,6 @@ function containsAddress(right: Json | undefined, address: string | undefined): 
   return network === undefined ? undefined : networkHolds(network, address)
 }
 
-function parseJson(text: string): Json | undefined {
-  try {
-    return JSON.parse(text) as Json
-  } catch {
-    return undefined
-  }
-}
-
 function member(value: Json | undefined, key: string): Json | undefined {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return undefined
   return (value as JsonObject)[key]
@@ -251,13 +249,12 @@ function iptablesRule(text: string, packets: number | undefined): Rule {
     }
     if (option === '-m' && ['udp', 'tcp', 'multiport', 'comment'].includes(value)) continue
     const condition = iptablesCondition(option!, value)
-    conditions.push(isNegated ? (packet) => negate(condition(packet)) : condition)
+    conditions.push((packet) => {
+      const held = condition(packet)
+      return isNegated && held !== undefined ? !held : held
+    })
   }
   return { conditions, action, packets, text: `rule "${text}"` }
-}
-
-function negate(held: boolean | undefined): boolean | undefined {
-  return held === undefined ? undefined : !held
 }
 
 function iptablesCondition(option: string, value: string): Condition {

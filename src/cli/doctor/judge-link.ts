@@ -360,6 +360,11 @@ export const judgeRivals: Judge = (facts) => {
   ]
 }
 
+/** Codes of problems for which a receiver drops a message or skips a connection. */
+const FAULTS = new Set<string>(
+  Object.entries(PROBLEMS).flatMap(([code, { severity }]) => (severity === 'warning' ? [] : [code]))
+)
+
 /** Messages that receivers drop. */
 export const judgeMessages: Judge = (facts) => {
   const { traffic, wanted, interface: found } = facts
@@ -369,7 +374,7 @@ export const judgeMessages: Judge = (facts) => {
       ? backupSyncMaxlen(wanted.group.includes(':') ? 'ipv6' : 'ipv4', found?.mtu).bytes
       : Math.max(wanted.maxlen, 1024)
   for (const sender of traffic.senders.filter((one) => isOurs(facts, one))) {
-    const faults = Object.entries(sender.problems).filter(([code]) => severityOf(code) !== 'warning')
+    const faults = Object.entries(sender.problems).filter(([code]) => FAULTS.has(code))
     if (faults.length > 0)
       checks.push(
         problem(
@@ -405,10 +410,6 @@ export const judgeMessages: Judge = (facts) => {
     )
   if (checks.length === 0) checks.push(ok('MESSAGES', 'every message is well-formed and fits'))
   return checks
-}
-
-function severityOf(code: string): string {
-  return Object.entries(PROBLEMS).find(([name]) => name === code)?.[1].severity ?? 'warning'
 }
 
 /** Agents of this package in the group. */

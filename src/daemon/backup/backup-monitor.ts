@@ -93,7 +93,9 @@ export class BackupMonitor {
     const { OTHER_SYNCID = 0, NOT_ACCEPTED = 0 } = counters.dropped
     const of = (reason: IgnoredSender['reason']): string => named(ignored.filter((sender) => sender.reason === reason))
     const highest = Math.max(0, ...beyond.flatMap((sender) => sender.channels))
-    const carried = carriedBy(link, figures.senders)
+    const { mtu = ETHERNET_MTU } = link
+    // Other MTUs than those below Ethernet's need no attention.
+    const carried = mtu >= ETHERNET_MTU ? Infinity : mtu - headersOf(figures.senders[0]?.address ?? '')
     const isFullReceived = figures.senders.some(({ largest }) => largest > carried - LONGEST_RECORD)
     const since = (name: keyof LinkCounters): number => (link[name] ?? 0) - (this.#first!.link[name] ?? 0)
     return [
@@ -105,10 +107,15 @@ export class BackupMonitor {
       ...this.#growth('NOT_ACCEPTED', NOT_ACCEPTED, now, (more) => {
         return `ignored ${counted(more, 'message')} from senders that --accept or --peer excludes: ${of('NOT_ACCEPTED')}`
       }),
-      ...this.#growth('PORTS_BEYOND', sum(beyond.map(({ messages }) => messages)), now, (more) => {
-        const range = `${port}${channels > 1 ? `-${port + channels - 1}` : ''}`
-        return `ignored ${counted(more, 'message')} to ports up to ${port + highest}, we receive on ${range}: ${named(beyond)}; set sync_ports to ${highest + 1}`
-      }),
+      ...this.#growth(
+        'PORTS_BEYOND',
+        beyond.reduce((sum, { messages }) => sum + messages, 0),
+        now,
+        (more) => {
+          const range = `${port}${channels > 1 ? `-${port + channels - 1}` : ''}`
+          return `ignored ${counted(more, 'message')} to ports up to ${port + highest}, we receive on ${range}: ${named(beyond)}; set sync_ports to ${highest + 1}`
+        }
+      ),
       ...this.#growth('REASSEMBLY_FAILED', since('reassemblyFailures'), now, (more) => {
         return `this host lost ${counted(more, 'datagram')} (of any protocol) of which a fragment was missing; keep sync_maxlen of the master within the MTU`
       }),
@@ -120,7 +127,7 @@ export class BackupMonitor {
         carried === Infinity || isFullReceived ? 0 : since('interfaceDrops'),
         now,
         (more) => {
-          return `the interface dropped ${counted(more, 'packet')}, and its MTU is ${link.mtu}: messages above ${carried} bytes are lost; use one MTU on all directors, or sync_maxlen ${carried} on the master`
+          return `the interface dropped ${counted(more, 'packet')}, and its MTU is ${mtu}: messages above ${carried} bytes are lost; use one MTU on all directors, or sync_maxlen ${carried} on the master`
         }
       ),
       ...this.#growth('TABLE_FULL', counters.skipped['TABLE_FULL'] ?? 0, now, (more) => {
@@ -207,11 +214,6 @@ export class BackupMonitor {
   }
 }
 
-/** Bytes of a message that an MTU below Ethernet's carries; Infinity for other MTUs, which need no attention. */
-function carriedBy({ mtu = ETHERNET_MTU }: LinkCounters, [sender]: readonly SenderReport[]): Bytes {
-  return mtu >= ETHERNET_MTU ? Infinity : mtu - headersOf(sender?.address ?? '')
-}
-
 /** IP and UDP headers of a packet from an address. */
 function headersOf(address: string): Bytes {
   return address.includes(':') ? 48 : 28
@@ -224,10 +226,6 @@ function named(senders: readonly SenderReport[]): string {
     .slice(0, MAX_NAMED)
     .map(({ address, syncid, messages }) => `${address} (syncid ${syncid}, ${counted(messages, 'message')})`)
   return [...names, ...(most.length > MAX_NAMED ? [`${most.length - MAX_NAMED} more`] : [])].join(', ')
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
 }
 
 function keyOf({ address, syncid }: SenderReport): string {

@@ -204,7 +204,7 @@ class Responder {
           this.#view.status?.() ?? (this.#view.ready() ? 'ready' : 'the sockets are not open')
         )
       default:
-        return plain(404, 'path: expected /metrics, /connections, /connections?format=proc, /healthz or /readyz')
+        return plain(404, 'path: expected /, /metrics, /connections, /connections?format=proc, /healthz or /readyz')
     }
   }
 

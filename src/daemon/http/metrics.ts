@@ -116,7 +116,7 @@ interface Sample {
 const DEFINITIONS: readonly Definition[] = [
   {
     name: 'ipvs_sync_messages_received_total',
-    help: 'Datagrams that arrived, by channel and protocol version.',
+    help: 'Datagrams received, by channel and protocol version.',
     type: Counter,
     labels: ['channel', 'version'],
     samples: ({ backup }) =>
@@ -140,7 +140,7 @@ const DEFINITIONS: readonly Definition[] = [
   },
   {
     name: 'ipvs_sync_connections_skipped_total',
-    help: 'Connections of messages that were passed over, by reason.',
+    help: 'Connections of messages that were skipped, by reason.',
     type: Counter,
     labels: ['reason'],
     samples: ({ backup }) => byLabel('reason', backup?.skipped)
