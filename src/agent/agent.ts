@@ -6,7 +6,6 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { EventEmitter } from 'node:events'
 import { existsSync } from 'node:fs'
 import type { AgentEvent, AgentOutcome, TableSource } from './protocol/options.js'
 import { AgentEngine, type AgentReport } from './protocol/agent-engine.js'
@@ -32,7 +31,7 @@ import { captureSource } from './own/capture.js'
 import { interfaceSource } from './own/interface.js'
 import { OwnMaster } from './own/own-master.js'
 import { AgentReadyFile, READY_FILE_PERIOD, type TransferState } from './ready-file.js'
-import { Runner } from '../daemon/runner.js'
+import { ContainedEmitter, Runner } from '../daemon/runner.js'
 import type { AgentMetrics } from '../daemon/http/metrics.js'
 import { createReceiver, createSealer, createSender, sealOverhead } from '../daemon/sealing.js'
 import { readKeyFile } from '../trust/keys.js'
@@ -74,7 +73,7 @@ interface OwnKernel {
  * await agent.start()
  * ```
  */
-export class Agent extends EventEmitter<AgentEvents> {
+export class Agent extends ContainedEmitter<AgentEvents> {
   readonly #options: AgentOptions
   readonly #clock: Clock
   readonly #engine: AgentEngine

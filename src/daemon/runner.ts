@@ -4,6 +4,7 @@
  * @module
  */
 
+import { EventEmitter } from 'node:events'
 import type { EngineEvent } from '../engine/events.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { Clock } from './clock.js'
@@ -37,9 +38,28 @@ export function callUser(call: () => void): void {
   try {
     call()
   } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
+    throwLater(error)
+  }
+}
+
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
+}
+
+/**
+ * An emitter whose listeners cannot unwind the stack of the one who emits: what a listener throws is an uncaught exception, after
+ * the engine has done its work and armed its timer. So is an `error` that must have a listener and has none.
+ */
+export class ContainedEmitter<Events extends Record<keyof Events, unknown[]>> extends EventEmitter<Events> {
+  override readonly emit: EventEmitter<Events>['emit'] = (...event) => {
+    try {
+      return super.emit(...event)
+    } catch (error) {
+      throwLater(error)
+      return true
+    }
   }
 }
 

@@ -5,8 +5,8 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { EventEmitter } from 'node:events'
 import { systemClock, type Clock } from '../daemon/clock.js'
+import { ContainedEmitter } from '../daemon/runner.js'
 import { IpvsSyncError } from '../errors.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
 import { SITE_NAME } from './frame.js'
@@ -51,7 +51,7 @@ export interface RelayReport extends RelayCounters {
 }
 
 /** Carries the messages of one local group to other sites and back. */
-export class Relay extends EventEmitter<RelayEvents> {
+export class Relay extends ContainedEmitter<RelayEvents> {
   readonly #options: RelayOptions
   readonly #clock: Clock
   readonly #engine: RelayEngine

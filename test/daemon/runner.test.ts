@@ -8,8 +8,10 @@ import fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../../src/daemon/clock.js'
 import { launchQuietly, notifyService } from '../../src/daemon/notify.js'
-import { Runner, type RunnableEngine } from '../../src/daemon/runner.js'
+import { ContainedEmitter, Runner, type RunnableEngine } from '../../src/daemon/runner.js'
 import type { EngineEvent } from '../../src/engine/events.js'
+import { SyncMaster } from '../../src/daemon/master/sync-master.js'
+import { FakeSystem, systemError } from '../fixtures/support/fake-network.js'
 import { ManualClock } from '../fixtures/support/manual-clock.js'
 
 /** An engine that wants to be called at given times and says so in events. */
@@ -209,6 +211,37 @@ t.test('listeners that throw at random leave the engine, its timer and the other
       ),
       { seed: 1, numRuns: 50 }
     )
+  } finally {
+    process.removeListener('uncaughtException', caught)
+    for (const other of others) process.on('uncaughtException', other)
+  }
+})
+
+t.test('a listener of any event that throws does not unwind the one who emits', async (t) => {
+  const thrown: string[] = []
+  const caught = ({ message }: Error): void => void thrown.push(message)
+  const others = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', caught)
+  try {
+    const system = new FakeSystem()
+    const master = new SyncMaster({ mcastInterface: 'eth1', system, clock: new ManualClock() })
+    const emitter = new ContainedEmitter<{ error: [error: Error]; other: [] }>()
+    for (const one of [emitter, master])
+      one.on('error', () => {
+        throw new Error('listener')
+      })
+    t.equal(emitter.emit('error', new Error('x')), true)
+    t.equal(emitter.emit('other'), false)
+    t.equal(new ContainedEmitter<{ error: [error: Error] }>().emit('error', new Error('unheard')), true)
+    await master.start()
+    system.faults.set('interfaces', systemError('EMFILE'))
+    await system.tick()
+    system.faults.clear()
+    await new Promise((resolve) => setImmediate(resolve))
+    t.strictSame(thrown, ['listener', 'unheard', 'listener'])
+    t.equal(master.listening, true)
+    await master.close()
   } finally {
     process.removeListener('uncaughtException', caught)
     for (const other of others) process.on('uncaughtException', other)

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { EventEmitter } from 'node:events'
+import type { EventEmitter } from 'node:events'
 import { networkHolds, type Network } from '../../addresses.js'
 import { setImmediate as turn } from 'node:timers/promises'
 import { demandKnownOptions, type OptionNames } from '../../demand.js'
@@ -32,7 +32,7 @@ import type { Clock } from '../clock.js'
 import { BackupMonitor } from './backup-monitor.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle } from '../lifecycle.js'
-import { callUser } from '../runner.js'
+import { callUser, ContainedEmitter } from '../runner.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
 import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
 import { createReceiver, sealOverhead } from '../sealing.js'
@@ -116,7 +116,7 @@ const MAX_BEYOND = 16
  * await backup.start()
  * ```
  */
-export class SyncBackup extends EventEmitter<SyncBackupEvents> {
+export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
   /** Number of worker threads; 0 if all the work is done in this one. */
   readonly workers: number
   readonly #options: SyncBackupOptions

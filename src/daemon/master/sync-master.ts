@@ -4,7 +4,6 @@
  * @module
  */
 
-import { EventEmitter } from 'node:events'
 import { counted } from '../../text.js'
 import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import type { IpvsSyncError } from '../../errors.js'
@@ -23,7 +22,7 @@ import type { Clock } from '../clock.js'
 import { carryMessages } from '../carry-messages.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle, type CloseOptions } from '../lifecycle.js'
-import { callUser, Runner } from '../runner.js'
+import { callUser, ContainedEmitter, Runner } from '../runner.js'
 import { createSender, sealOverhead } from '../sealing.js'
 import {
   clockOf,
@@ -81,7 +80,7 @@ const QUEUE_INTERVAL: Milliseconds = 60_000
  *   forwarding: 'MASQ', flags: [], state: 'ESTABLISHED', packets: 3 })
  * ```
  */
-export class SyncMaster extends EventEmitter<SyncMasterEvents> {
+export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
   /** Its connections. Pass it to a backup to keep them over a change of role. */
   readonly table: ConnectionTable
   readonly #options: SyncMasterOptions
