@@ -8,7 +8,6 @@
  */
 
 import { setImmediate } from 'node:timers/promises'
-import { IpvsSyncError } from '../../errors.js'
 import { FOLLOW_REASON, KernelFollower } from '../../procfs/follower.js'
 import { LookPlan, type LookVerdict } from '../../procfs/look-plan.js'
 import {
@@ -20,6 +19,7 @@ import {
 import { ConnectionTable } from '../../table/connection-table.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
+import { explain } from '../errors.js'
 import type { Tell } from '../service.js'
 import { pause, whenThereIsRoom, type Pressed } from './flow.js'
 
@@ -67,9 +67,9 @@ export async function followKernel(master: ConnectionTaker, options: KernelSourc
     try {
       await look(master, follower, plan, options, told)
     } catch (error) {
-      if (looks === 0 || !(error instanceof IpvsSyncError)) throw error
+      if (looks === 0) throw error
       plan.failed(begin, now())
-      sayOnce(told, options.tell, error.message)
+      sayOnce(told, options.tell, explain(error))
     }
     await pause(Math.max(plan.nextLook - now(), 1), signal)
   }
