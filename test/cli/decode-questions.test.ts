@@ -359,6 +359,30 @@ t.test('joined, modified and rotated files', async (t) => {
   t.strictSame([code, parse(out).map(({ connections: [one] }) => one!.state)], [0, ['SYN_SENT', 'ESTABLISHED']])
 })
 
+t.test('--from and --to select a part of the time, of decode and of compare', async (t) => {
+  const at = (seconds: number, state: number) => ({ data: frame(message([state])), seconds })
+  // 1970-01-02: 10:01, 10:02, 10:05, 10:06
+  const day = 86_400
+  const master = file('day.pcap', pcap([36_060, 36_120, 36_300, 36_360].map((one, i) => at(day + one, i + 1))))
+  const frames = async (...options: string[]): Promise<number[]> =>
+    parse((await cli('decode', ...options, master)).out).map((line) => line.frame)
+  const fraction = '.999'
+  t.strictSame(await frames('--from', '10:02', '--to', '10:05:01'), [2, 3])
+  t.strictSame(await frames('--from', `10:05:59${fraction}`), [4])
+  t.strictSame(await frames('--to', '1970-01-02T10:01:30Z'), [1])
+  t.strictSame(await frames('--from', '1970-01-02 12:05+02:00', '--to', '1970-01-02T10:05:30'), [3])
+  t.strictSame(await frames('--from', '10:06', '--to', '10:01:30'), [1, 4], 'a window may cross midnight')
+  t.strictSame(await frames('--from', '1970-01-03'), [])
+  for (const wrong of ['10', '24:00', '10:02:61', 'noon', '1970-13-01'])
+    t.equal((await cli('decode', '--from', wrong, master)).code, 2, wrong)
+  const backup = file('backup.pcap', pcap([at(day + 36_065, 1), at(day + 36_365, 4)]))
+  const lacking = async (...options: string[]): Promise<string> =>
+    /backup lacks (\d+) message/.exec((await cli('compare', ...options, master, backup)).out)?.[1] ?? ''
+  t.equal(await lacking(), '2')
+  t.equal(await lacking('--from', '10:02', '--to', '10:03'), '1')
+  t.equal(await lacking('--from', '10:07'), '0')
+})
+
 t.test('pcap and pcapng joined by cat, in either order', async (t) => {
   const { section, interface: describe, enhanced } = pcapngBlocks(true)
   const ng = (state: number): Uint8Array => bytes(section(), describe(1, 0), enhanced(0, 1n, frame(message([state]))))

@@ -7,6 +7,7 @@
 import { Option, type Command } from 'commander'
 import { IpvsSyncError } from '../../errors.js'
 import { DEFAULT_PORTS, parsePorts } from '../decode/ports-option.js'
+import { timeWindow } from '../decode/time-window.js'
 import { fileSource, type Source } from '../decode/sources.js'
 import type { Io } from '../io.js'
 import { addNotes, type Notes } from '../notes.js'
@@ -18,6 +19,8 @@ interface Options {
   readonly format: 'text' | 'json'
   readonly ports: string
   readonly all?: boolean
+  readonly from?: string
+  readonly to?: string
 }
 
 const NOTES: Notes = {
@@ -28,6 +31,8 @@ const NOTES: Notes = {
   examples: [
     '# what was lost between two hosts',
     'ipvs-sync compare master.pcap backup.pcap',
+    '# what was lost in three minutes',
+    'ipvs-sync compare --from 10:02 --to 10:05 master.pcap backup.pcap',
     '# why connections are missing on the backup',
     'ipvs-sync compare master.pcap backup.ip_vs_conn_sync'
   ]
@@ -40,12 +45,17 @@ export function configure(command: Command): void {
     .argument('<backup>', 'what the backup received, or holds')
     .addOption(new Option('--format <format>', 'output format').choices(['text', 'json']).default('text'))
     .option('--ports <list>', 'destination ports to read in captures', DEFAULT_PORTS)
+    .option(
+      '--from <time>',
+      'only what MASTER announced at or after this time: HH:MM[:SS] of any day, or ISO 8601; UTC'
+    )
+    .option('--to <time>', 'only what MASTER announced at or before this time')
     .option('--all', 'list every difference, not only the first 20 of a kind')
 }
 
 /** Compares, prints, and returns 1 where anything differs. */
 export async function execute(command: Command, io: Io): Promise<number> {
-  const { format, ports, all = false } = command.opts<Options>()
+  const { format, ports, all = false, from, to } = command.opts<Options>()
   const [master = '', backup = ''] = command.args
   if (master === '-' && backup === '-')
     throw new IpvsSyncError('ERR_USAGE', 'compare: expected two different sources, got standard input twice')
@@ -56,7 +66,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
   }
   const first = { ...(await read(master)), name: 'master' }
   const second = { ...(await read(backup)), name: 'backup' }
-  const comparison = compareSides(first, second)
+  const isWithin = from === undefined && to === undefined ? undefined : timeWindow(from, to)
+  const comparison = compareSides(first, second, isWithin)
   io.stdout.write(
     format === 'json'
       ? `${JSON.stringify(reportJson(first, second, comparison))}\n`

@@ -33,15 +33,30 @@ export interface Comparison {
   readonly extraConnections: readonly string[]
 }
 
-/** Compares two sides. */
-export function compareSides(first: Side, second: Side): Comparison {
+/**
+ * Compares two sides.
+ *
+ * @param isWithin - Limits the comparison to messages of the first side captured at these times, and to their connections; the
+ *   second side's clock is put right by the estimated offset.
+ */
+export function compareSides(first: Side, second: Side, isWithin?: (ms: number) => boolean): Comparison {
   const both = first.hasMessages && second.hasMessages
-  const matched = both ? matchMessages(first.messages, second.messages) : undefined
+  const whole = both ? matchMessages(first.messages, second.messages) : undefined
+  const within = (messages: readonly SideMessage[], offsetMs = 0): SideMessage[] =>
+    messages.filter(({ ms }) => isWithin === undefined || (ms !== undefined && isWithin(ms - offsetMs)))
+  const matched = whole && {
+    ...whole,
+    missing: within(whole.missing),
+    extra: within(whole.extra, whole.offsetMs)
+  }
+  const isLimited = isWithin !== undefined && first.hasMessages
+  const wanted = isLimited ? new Set(within(first.messages).flatMap(({ keys }) => keys)) : undefined
   const lost = countAnnouncements(matched?.missing ?? [])
   const announced = countAnnouncements(first.messages)
   const differences: Difference[] = []
   let sameConnections = 0
   for (const [key, connection] of first.connections) {
+    if (wanted?.has(key) === false) continue
     const difference = differenceOf(first, second, key, connection, lost.get(key) ?? 0, announced.get(key) ?? 0)
     if (difference === undefined) sameConnections++
     else differences.push(difference)
@@ -53,7 +68,7 @@ export function compareSides(first: Side, second: Side): Comparison {
     clockOffsetMs: matched?.offsetMs,
     sameConnections,
     differences,
-    extraConnections: [...second.connections.keys()].filter((key) => !first.connections.has(key))
+    extraConnections: isLimited ? [] : [...second.connections.keys()].filter((key) => !first.connections.has(key))
   }
 }
 

@@ -61,6 +61,9 @@ export function configure(command: Command): void {
   command.option('--template', 'only templates').option('--no-template', 'no templates')
   repeatable('--syncid <id>', 'only messages with this syncid')
   repeatable('--sender <network>', 'only messages from this address or network')
+  command
+    .option('--from <time>', 'only messages captured at or after this time: HH:MM[:SS] of any day, or ISO 8601; UTC')
+    .option('--to <time>', 'only messages captured at or before this time')
   repeatable('--problem <code>', 'only messages with this problem: a code, drop, skip, warning or any')
   command
     .addOption(

@@ -11,6 +11,7 @@ import type { Problem } from '../../wire/problems.js'
 import { protocolNumber, stateName } from '../../wire/protocols.js'
 import type { CapturedMessage } from './captured-message.js'
 import type { MessageRecords } from './message-records.js'
+import { timeWindow } from './time-window.js'
 
 const { TEMPLATE: FLAG_TEMPLATE } = FLAG
 
@@ -24,6 +25,9 @@ export interface FilterOptions {
   readonly syncid?: readonly string[] | undefined
   readonly sender?: readonly string[] | undefined
   readonly problem?: readonly string[] | undefined
+  /** Bounds of the time of capture. */
+  readonly from?: string | undefined
+  readonly to?: string | undefined
   /** Templates alone, or anything but templates. */
   readonly template?: boolean | undefined
 }
@@ -58,6 +62,11 @@ export class Filter {
     const { template } = options
     if (template !== undefined)
       this.#recordTests.push((records, record) => ((records.flags(record) & FLAG_TEMPLATE) !== 0) === template)
+    const { from, to } = options
+    if (from !== undefined || to !== undefined) {
+      const isWithin = timeWindow(from, to)
+      this.#messageTests.push(({ ms }) => ms !== undefined && isWithin(ms))
+    }
     this.#addMessageTest(options.syncid, (text) => {
       if (!/^\d{1,3}$/.test(text) || Number(text) > 255) throw wrong('--syncid', 'an integer from 0 to 255', text)
       return ({ records }) => records.syncid === Number(text)
