@@ -161,7 +161,7 @@ t.test('channels on worker threads; one that breaks down ends the command with 3
   process.off('worker', note)
   await threads[0]!.terminate()
   t.equal(await code, 3)
-  t.match(io.errors(), /backup: worker 0 .* has ended by itself .*\n.*0 messages, 0 dropped/)
+  t.match(io.errors(), /backup: worker 0 .*\[ERR_WORKER\]\n.*0 messages, 0 dropped/)
 })
 
 t.test('told to end before it began, it ends', async (t) => {
