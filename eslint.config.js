@@ -17,7 +17,7 @@ const MAY_IMPORT = {
   trust: ['wire', 'transport'],
   daemon: ['trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs'],
   agent: ['agent/protocol', 'trust', 'wire', 'sysctl', 'table', 'engine', 'capture', 'transport', 'procfs', 'daemon'],
-  relay: ['trust', 'wire', 'transport', 'daemon'],
+  relay: ['trust', 'wire', 'table', 'engine', 'transport', 'daemon'],
   cli: [
     'files',
     'relay',

@@ -20,11 +20,16 @@ import {
   type FrameItem,
   type Origin
 } from './frame.js'
+import type { Position } from './table-chunks.js'
 
 /** A message that arrived ahead of an earlier one waits at most this long for it. */
 export const HOLD_BACK: Milliseconds = 20
 /** A message waits at most this long for others to share its frame. */
 export const MAX_BATCH_DELAY: Milliseconds = 5
+/** The last message of an idle channel is repeated after this time, so that its loss, or that of earlier ones, is noticed. */
+export const IDLE_REPEAT: Milliseconds = 5000
+/** Repeats in a row: an older message would bring back connections that have ended. */
+const MAX_IDLE_REPEATS = 12
 /** Relays that a frame may pass after the origin's. */
 export const MAX_HOPS = 4
 
@@ -86,6 +91,15 @@ interface Incoming {
   readonly waiting: Map<number, Waiting>
 }
 
+/** What was sent on one channel. */
+interface Outgoing {
+  readonly sequence: number
+  /** The last message. */
+  readonly bytes: Uint8Array
+  repeatAt: TimestampMs
+  repeats: number
+}
+
 /** The frames of one origin's channel that passed equally many relays. */
 type Flow = Omit<Frame, 'items'>
 
@@ -104,7 +118,8 @@ export class RelayEngine {
   readonly #echoes = new LRUCache<bigint, TimestampMs>({ max: MAX_ECHOES })
   readonly #batches = new Map<string, Batch>()
   #transmits: RelayTransmit[] = []
-  readonly #sequences = new Map<number, number>()
+  readonly #outgoing = new Map<number, Outgoing>()
+  readonly #gaps = new Set<string>()
   #counters = { local: 0, echoes: 0, delivered: 0, duplicates: 0, lost: 0, refused: 0 }
 
   constructor(options: RelayEngineOptions) {
@@ -124,10 +139,9 @@ export class RelayEngine {
       return
     }
     this.#counters.local++
-    const sequence = (this.#sequences.get(channel) ?? 0) + 1
-    this.#sequences.set(channel, sequence)
-    const { origin, links } = this.#options
-    for (const link of links.keys()) this.#enqueue(link, { origin, channel, hops: 0 }, sequence, bytes, now)
+    const sequence = (this.#outgoing.get(channel)?.sequence ?? 0) + 1
+    this.#outgoing.set(channel, { sequence, bytes, repeatAt: now + IDLE_REPEAT, repeats: 0 })
+    this.#announce(channel, sequence, bytes, now)
   }
 
   /** Takes a frame that a link received. */
@@ -150,6 +164,11 @@ export class RelayEngine {
 
   /** Sends batches and skips gaps whose time has come. */
   handleTimeout(now: TimestampMs): void {
+    for (const [channel, outgoing] of this.#outgoing) {
+      if (outgoing.repeatAt > now) continue
+      outgoing.repeatAt = ++outgoing.repeats < MAX_IDLE_REPEATS ? now + IDLE_REPEAT : Infinity
+      this.#announce(channel, outgoing.sequence, outgoing.bytes, now)
+    }
     for (const [name, batch] of this.#batches) if (batch.deadline <= now) this.#flush(name, batch)
     for (const incoming of this.#origins.values()) this.#deliver(incoming, now)
   }
@@ -157,6 +176,7 @@ export class RelayEngine {
   /** Returns when {@link handleTimeout} is due; undefined if nothing waits. It changes with every `handle…` call. */
   nextTimeout(): TimestampMs | undefined {
     let next = Infinity
+    for (const { repeatAt } of this.#outgoing.values()) next = Math.min(next, repeatAt)
     for (const { deadline } of this.#batches.values()) next = Math.min(next, deadline)
     for (const { waiting } of this.#origins.values())
       for (const { deadline } of waiting.values()) next = Math.min(next, deadline)
@@ -166,6 +186,34 @@ export class RelayEngine {
   /** Returns the next thing to send; undefined if there is nothing. */
   pollTransmit(): RelayTransmit | undefined {
     return this.#transmits.shift()
+  }
+
+  /** Returns the sites of which messages were lost since the last call. */
+  takeGaps(): string[] {
+    const sites = [...this.#gaps]
+    this.#gaps.clear()
+    return sites
+  }
+
+  /** Returns where each origin's channel continues: what was delivered so far comes before. */
+  positions(): Position[] {
+    const hex = (id: bigint): string => id.toString(16).padStart(16, '0')
+    const { origin } = this.#options
+    const own = [...this.#outgoing].map(([channel, { sequence }]) => ({ origin, channel, next: sequence + 1 }))
+    return [...own, ...this.#origins.values()].map(({ origin: { site, id }, channel, next }) => {
+      return { site, id: hex(id), channel, next }
+    })
+  }
+
+  #announce(channel: number, sequence: number, bytes: Uint8Array, now: TimestampMs): void {
+    const { origin, links } = this.#options
+    for (const link of links.keys()) this.#enqueue(link, { origin, channel, hops: 0 }, sequence, bytes, now)
+  }
+
+  #countLost(incoming: Incoming, lost: number): void {
+    if (lost === 0) return
+    this.#counters.lost += lost
+    this.#gaps.add(incoming.origin.site)
   }
 
   #take(incoming: Incoming, item: FrameItem, hops: number, from: number, now: TimestampMs): void {
@@ -189,11 +237,11 @@ export class RelayEngine {
 
   #skipTo(incoming: Incoming, sequence: number, now: TimestampMs): void {
     for (const waiting of [...incoming.waiting.keys()].sort((a, b) => a - b)) {
-      this.#counters.lost += waiting - incoming.next
+      this.#countLost(incoming, waiting - incoming.next)
       incoming.next = waiting
       this.#release(incoming, now)
     }
-    this.#counters.lost += sequence - incoming.next
+    this.#countLost(incoming, sequence - incoming.next)
     incoming.next = sequence
   }
 
@@ -204,7 +252,7 @@ export class RelayEngine {
       if (head === undefined ? !this.#overdue(incoming, now) : !isComplete(head) && head.deadline > now) return
       if (head === undefined) {
         const earliest = Math.min(...incoming.waiting.keys())
-        this.#counters.lost += earliest - incoming.next
+        this.#countLost(incoming, earliest - incoming.next)
         incoming.next = earliest
       } else this.#release(incoming, now)
     }
@@ -222,7 +270,7 @@ export class RelayEngine {
     incoming.waiting.delete(incoming.next)
     const sequence = incoming.next++
     if (pieces.includes(undefined)) {
-      this.#counters.lost++
+      this.#countLost(incoming, 1)
       return
     }
     const bytes = join(pieces as Uint8Array[])

@@ -9,9 +9,20 @@ import { systemClock, type Clock } from '../daemon/clock.js'
 import { ContainedEmitter } from '../daemon/runner.js'
 import { IpvsSyncError } from '../errors.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
+import type { Milliseconds } from '../units.js'
 import { SITE_NAME } from './frame.js'
-import type { Link } from './link.js'
+import type { Link, TableCarrier, TableReceipt } from './link.js'
 import { RelayEngine, type RelayCounters } from './relay-engine.js'
+import type { RelayTable } from './relay-table.js'
+
+/** In place of a site's name: the table of any site that is complete. */
+const ANY = 'any'
+/** Gaps that are noticed within this time lead to one request. */
+const GAP_DELAY: Milliseconds = 1000
+/** Between two requests. */
+const TABLE_INTERVAL: Milliseconds = 2000
+const PORTION_MS: Milliseconds = 50
+const DEFAULT_TABLE_RATE = 460
 
 /** Options of a {@link Relay}. */
 export interface RelayOptions {
@@ -24,6 +35,10 @@ export interface RelayOptions {
   /** Sends to the local group. */
   readonly sender: SendingTransport
   readonly links: readonly Link[]
+  /** The union of all sites' tables: sent to sites that join late, over links that carry tables. Without it none is kept. */
+  readonly table?: RelayTable
+  /** Messages of a whole table that go to the local group in a second. 460 by default: a default receive buffer holds them. */
+  readonly tableRate?: number
   readonly clock?: Clock
   /** 64 bits that name this relay until it restarts. Random by default. */
   readonly id?: bigint
@@ -47,6 +62,13 @@ export interface RelayReport extends RelayCounters {
   readonly localDropped: number
   /** Messages of another syncid. */
   readonly foreign: number
+  /** Whole tables received from other sites, and requests that no site answered. */
+  readonly tablesReceived: number
+  readonly tableFailures: number
+  /** Connections in the relay's table. */
+  readonly tableSize: number
+  /** Messages of a whole table that wait for the local group. */
+  readonly tableQueued: number
   readonly links: readonly { readonly description: string; readonly framesSent: number; readonly dropped: number }[]
 }
 
@@ -57,7 +79,15 @@ export class Relay extends ContainedEmitter<RelayEvents> {
   readonly #engine: RelayEngine
   readonly #sent: number[]
   #cancel: (() => void) | undefined
-  #counts = { localDropped: 0, foreign: 0 }
+  #counts = { localDropped: 0, foreign: 0, tablesReceived: 0, tableFailures: 0 }
+  readonly #tableQueue: Uint8Array[] = []
+  /** Sites whose tables are to be requested; `any` for one of any site. */
+  readonly #wanted = new Set<string>()
+  #isListening = false
+  #isRequesting = false
+  #cancelTable: (() => void) | undefined
+  #isDelivering = false
+  #cancelDelivery: (() => void) | undefined
   #state: 'new' | 'open' | 'closed' = 'new'
 
   /** @throws IpvsSyncError `ERR_CONFIG` for a site's name or syncid that is none, or no link. */
@@ -87,7 +117,8 @@ export class Relay extends ContainedEmitter<RelayEvents> {
       framesSent: this.#sent[index]!,
       dropped: link.dropped()
     }))
-    return { ...this.#engine.counters(), ...this.#counts, links }
+    const tables = { tableSize: this.#options.table?.size ?? 0, tableQueued: this.#tableQueue.length }
+    return { ...this.#engine.counters(), ...this.#counts, ...tables, links }
   }
 
   /**
@@ -108,6 +139,7 @@ export class Relay extends ContainedEmitter<RelayEvents> {
         await link.start({
           onFrame: (bytes) => this.#step(() => this.#engine.handleFrame(index, bytes, this.#clock.now())),
           onNotice: (code, message) => this.#notice(code, message),
+          onGap: () => this.#want(ANY),
           onError: notices.onError
         })
       await sender.start(notices)
@@ -116,6 +148,8 @@ export class Relay extends ContainedEmitter<RelayEvents> {
       await this.close()
       throw error
     }
+    this.#isListening = true
+    if (this.#wanted.size > 0) this.#requestAfter(0)
     this.emit('listening', [receiver.description, ...links.map(({ description }) => description)].join(', '))
   }
 
@@ -124,6 +158,8 @@ export class Relay extends ContainedEmitter<RelayEvents> {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#cancel?.()
+    this.#cancelTable?.()
+    this.#cancelDelivery?.()
     const { receiver, sender, links } = this.#options
     await Promise.all([receiver.close(), sender.close(), ...links.map((link) => link.close())])
     this.emit('close')
@@ -137,20 +173,29 @@ export class Relay extends ContainedEmitter<RelayEvents> {
   #receive(bytes: Uint8Array, channel: number): void {
     // The syncid stands in byte 1 of both versions' headers.
     if (bytes.length < 4 || bytes[1] !== this.#options.syncid) this.#counts.foreign++
-    else this.#step(() => this.#engine.handleLocal(bytes, channel, this.#clock.now()))
+    else
+      this.#step(() => {
+        this.#options.table?.handleMessage(bytes, this.#clock.now())
+        this.#engine.handleLocal(bytes, channel, this.#clock.now())
+      })
   }
 
   #step(input: () => void): void {
     if (this.#state !== 'open') return
+    const { sender, table } = this.#options
     input()
+    table?.handleTimeout(this.#clock.now())
     for (let next = this.#engine.pollTransmit(); next !== undefined; next = this.#engine.pollTransmit()) {
       if (next.to !== 'local') {
         this.#sent[next.to]!++
         this.#options.links[next.to]!.send(next.channel, next.bytes)
-      } else if (next.channel < this.#options.sender.channels && this.#options.sender.writable(next.channel))
-        this.#options.sender.send(next.channel, next.bytes)
+        continue
+      }
+      table?.handleMessage(next.bytes, this.#clock.now())
+      if (next.channel < sender.channels && sender.writable(next.channel)) sender.send(next.channel, next.bytes)
       else this.#counts.localDropped++
     }
+    for (const site of this.#engine.takeGaps()) this.#want(site)
     this.#cancel?.()
     const due = this.#engine.nextTimeout()
     this.#cancel =
@@ -159,6 +204,83 @@ export class Relay extends ContainedEmitter<RelayEvents> {
         : this.#clock.after(Math.max(0, due - this.#clock.now()), () =>
             this.#step(() => this.#engine.handleTimeout(this.#clock.now()))
           )
+  }
+
+  /** Requests a site's table soon: several gaps of one moment are one request. */
+  #want(site: string): void {
+    if (this.#options.table === undefined || this.#carriers().length === 0) return
+    this.#wanted.add(site)
+    if (this.#isListening && !this.#isRequesting) this.#requestAfter(site === ANY ? 0 : GAP_DELAY)
+  }
+
+  #requestAfter(delay: Milliseconds): void {
+    this.#isRequesting = true
+    this.#cancelTable = this.#clock.after(delay, () => void this.#requestTables())
+  }
+
+  #carriers(): TableCarrier[] {
+    return this.#options.links.flatMap(({ tables }) => tables ?? [])
+  }
+
+  /** Requests what is wanted, one table after the other; serves the own table once it is complete. */
+  async #requestTables(): Promise<void> {
+    const table = this.#options.table!
+    const [site = ANY] = this.#wanted
+    this.#wanted.delete(site)
+    await this.#refresh()
+    table.beginReception()
+    const begin = this.#clock.now()
+    let receipt: TableReceipt | undefined
+    for (const carrier of this.#carriers())
+      receipt ??= await carrier.request(site === ANY ? undefined : site, (bytes) => {
+        const message =
+          bytes[1] === this.#options.syncid ? table.handleTableMessage(bytes, this.#clock.now()) : undefined
+        if (message === undefined) return
+        this.#tableQueue.push(message)
+        this.#deliverTable()
+      })
+    table.endReception(receipt !== undefined || site === ANY)
+    if (this.#state === 'closed') return
+    if (receipt === undefined) this.#counts.tableFailures++
+    else {
+      this.#counts.tablesReceived++
+      const { connections, bytes, site: from } = receipt
+      const seconds = ((this.#clock.now() - begin) / 1000).toFixed(1)
+      this.#notice(
+        'TABLE_RECEIVED',
+        `full table of site ${from}: ${connections} connections, ${bytes} bytes in ${seconds} s`
+      )
+    }
+    if (table.isComplete)
+      for (const carrier of this.#carriers())
+        carrier.serve(async () => {
+          await this.#refresh()
+          return { positions: this.#engine.positions(), messages: table.messages() }
+        })
+    this.#isRequesting = false
+    if (this.#wanted.size > 0) this.#requestAfter(TABLE_INTERVAL)
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      await this.#options.table!.refresh()
+    } catch (error) {
+      this.#notice('TABLE_KERNEL', `kernel table not read: ${(error as Error).message}`)
+    }
+  }
+
+  /** Sends a portion of a received table to the local group every 50 ms. */
+  #deliverTable(): void {
+    if (this.#isDelivering) return
+    const { sender, tableRate = DEFAULT_TABLE_RATE } = this.#options
+    this.#isDelivering = true
+    const portion = Math.max(1, Math.round((tableRate * PORTION_MS) / 1000))
+    for (let count = 0; count < portion && this.#tableQueue.length > 0 && sender.writable(0); count++)
+      sender.send(0, this.#tableQueue.shift()!)
+    this.#cancelDelivery = this.#clock.after(PORTION_MS, () => {
+      this.#isDelivering = false
+      if (this.#tableQueue.length > 0) this.#deliverTable()
+    })
   }
 
   #notice(code: string, message: string): void {

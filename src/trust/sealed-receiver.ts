@@ -18,10 +18,8 @@ import type {
   TransportHandlers
 } from '../transport/transport.js'
 import type { Milliseconds } from '../units.js'
-import type { Connection } from '../wire/connection.js'
-import { decodeMessage } from '../wire/decode-message.js'
-import { encodeMessage } from '../wire/encode-message.js'
 import { ClockChallenges } from './clock-challenges.js'
+import { KnownConnections } from './known-connections.js'
 import { decodeRepairMessage, encodeRepairMessage, MAX_REQUESTED, type RepairMessage } from './repair-messages.js'
 import { REPLAY_WINDOW } from './replay-window.js'
 import { SecondLimit } from './second-limit.js'
@@ -220,14 +218,11 @@ export class SealedReceiver implements ReceivingTransport {
     const { sender, channel, sequence } = trailer!
     if (decodeRepairMessage(message) === undefined) {
       const later = this.#gaps.get(gapName(sender, channel))?.later.filter((other) => other.sequence > sequence) ?? []
-      const known = new Set(later.flatMap(({ bytes }) => decodeMessage(bytes).connections.map(keyOf)))
-      const { version, syncid, connections } = decodeMessage(message)
-      const current = connections.filter((connection) => !known.has(keyOf(connection)))
-      this.#counts.outdated += connections.length - current.length
-      const passed =
-        current.length === connections.length ? message : encodeMessage({ version, syncid, connections: current })
-      if (current.length > 0 || connections.length === 0)
-        this.#handlers.onDatagram?.(passed, from, channel - firstChannel)
+      const known = new KnownConnections()
+      for (const { bytes } of later) known.add(bytes)
+      const current = known.without(message)
+      this.#counts.outdated += current.omitted
+      if (current.message !== undefined) this.#handlers.onDatagram?.(current.message, from, channel - firstChannel)
     }
     this.#noticeGap(trailer!, message)
   }
@@ -235,9 +230,4 @@ export class SealedReceiver implements ReceivingTransport {
 
 function gapName(sender: bigint, channel: number): string {
   return `${sender}/${channel}`
-}
-
-function keyOf({ family, protocol, client, virtual, flags, fwmark }: Connection): string {
-  const template = flags.includes('TEMPLATE') ? `template ${fwmark ?? 0}` : ''
-  return `${family} ${protocol} ${client.address} ${client.port} ${virtual.address} ${virtual.port} ${template}`
 }

@@ -29,7 +29,9 @@ async function until(done: () => boolean, what: string): Promise<void> {
 async function setUp(t: Test): Promise<{ port: number; seeds: string[]; start: () => ChildProcess }> {
   const folder = t.testdir()
   const port = await freePorts(1)
-  let configuration = readFileSync(EXAMPLE, 'utf8').replace('port: 4222', `listen: "127.0.0.1:${port}"`)
+  let configuration = readFileSync(EXAMPLE, 'utf8')
+    .replace('port: 4222', `listen: "127.0.0.1:${port}"`)
+    .replace('/var/lib/nats', join(folder, 'store'))
   const seeds = [...configuration.matchAll(/nkey: (U\w+)/g)].map(([, key = ''], index) => {
     const user = createUser()
     configuration = configuration.replace(key, user.getPublicKey())
@@ -84,6 +86,14 @@ t.test('two sites, a forger, and a server that dies', { skip: missing }, async (
   forger.send(0, frame(99))
   await until(() => events.some((event) => /forger .*[Pp]ermissions/.test(event)), 'the refusal')
   t.equal(received.filter((bytes) => Buffer.from(bytes).equals(frame(99))).length, 0, 'b cannot publish as a')
+  // Nor can it answer for a, or request a table in its name; under its own name it can do both.
+  const requested: (object | undefined)[] = []
+  b.tables.serve(() => Promise.resolve({ positions: [], messages: [] }))
+  await a.tables.request('b', () => undefined).then((receipt) => requested.push(receipt))
+  t.match(requested, [{ site: 'b', chunks: 0, messages: 0 }])
+  forger.tables.serve(() => Promise.resolve({ positions: [], messages: [] }))
+  t.equal(await b.tables.request('a', () => undefined), undefined, 'the forger’s chunks do not arrive')
+  t.equal(await forger.tables.request('b', () => undefined), undefined, 'its requests do not arrive')
   await forger.close()
   const ended = once(server, 'exit')
   server.kill('SIGKILL')
@@ -96,10 +106,12 @@ t.test('two sites, a forger, and a server that dies', { skip: missing }, async (
   t.equal(a.dropped(), 0, 'nothing was dropped meanwhile')
   a.send(0, frame(51))
   await until(() => Buffer.from(received.at(-1)!).equals(frame(51)), 'a frame after the restart')
+  // A site that reconnects later than the sender misses frames here: the relay repairs that by a table.
   const late = received.slice(before).map((bytes) => bytes.at(-1)!)
+  const fresh = late.filter((sequence) => sequence > 1)
   t.same(
-    late,
-    [...late].sort((x, y) => x - y),
+    fresh,
+    [...fresh].sort((x, y) => x - y),
     'in order, what was kept before what came later'
   )
   await a.close()

@@ -254,6 +254,8 @@ function fakeNats(): {
       status: () => ({
         [Symbol.asyncIterator]: () => ({ next: () => new Promise((resolve) => void waiting.push(resolve)) })
       }),
+      flush: () => (up.value ? Promise.resolve() : Promise.reject(new Error('disconnected'))),
+      isClosed: () => false,
       close: () => {
         for (const end of waiting.splice(0)) end({ done: true })
         return Promise.resolve()
@@ -268,7 +270,15 @@ function fakeNats(): {
 t.test('two sites over NATS: own subjects, own messages ignored, a ring while the broker is away', async (t) => {
   const { load, statuses, log, up } = fakeNats()
   const open = (name: string): NatsLink =>
-    new NatsLink({ servers: ['broker:4222'], fleet: 'f', site: name, syncid: 5, load, ringBytes: 200 })
+    new NatsLink({
+      servers: ['broker:4222'],
+      fleet: 'f',
+      site: name,
+      syncid: 5,
+      load,
+      ringBytes: 200,
+      stream: { seconds: 0 }
+    })
   const links = { a: open('a'), b: open('b') }
   const a = await site('a', [links.a])
   const b = await site('b', [links.b])
@@ -306,6 +316,7 @@ t.test('a broker that is away at the start is tried again; credentials and TLS r
     site: 'a',
     syncid: 5,
     load,
+    stream: { seconds: 0 },
     credentials: `${folder}/seed`,
     tls: { caFile: '/ca' }
   })
@@ -328,12 +339,13 @@ t.test('a broker that is away at the start is tried again; credentials and TLS r
     site: 'a',
     syncid: 5,
     load,
+    stream: { seconds: 0 },
     credentials: `${folder}/creds`
   })
   await other.start(handlers)
   await other.close()
   up.value = false
-  const late = new NatsLink({ servers: ['b:1'], fleet: 'f', site: 'a', syncid: 5, load })
+  const late = new NatsLink({ servers: ['b:1'], fleet: 'f', site: 'a', syncid: 5, load, stream: { seconds: 0 } })
   await late.start(handlers)
   await late.close()
   up.value = true
@@ -342,6 +354,7 @@ t.test('a broker that is away at the start is tried again; credentials and TLS r
     fleet: 'f',
     site: 'a',
     syncid: 5,
+    stream: { seconds: 0 },
     load: async () => {
       const client = await load()
       return {
@@ -363,5 +376,8 @@ t.test('a broker that is away at the start is tried again; credentials and TLS r
     syncid: 5,
     load: () => Promise.reject(new Error('not found'))
   })
-  await t.rejects(missing.start(handlers), { code: 'ERR_CONFIG', message: /npm install @nats-io\/transport-node/ })
+  await t.rejects(missing.start(handlers), {
+    code: 'ERR_CONFIG',
+    message: /npm install @nats-io\/transport-node @nats-io\/jetstream/
+  })
 })

@@ -6,10 +6,13 @@
 
 import type { Command } from 'commander'
 import { addressFamily } from '../../addresses.js'
+import { KernelMirror } from '../../agent/kernel.js'
+import { systemClock } from '../../daemon/clock.js'
 import { IpvsSyncError } from '../../errors.js'
 import { SITE_NAME } from '../../relay/frame.js'
 import type { Link } from '../../relay/link.js'
 import { Relay } from '../../relay/relay.js'
+import { RelayTable } from '../../relay/relay-table.js'
 import { LINK_PORT, UdpLink } from '../../relay/udp-link.js'
 import { UdpReceiver } from '../../transport/udp-receiver.js'
 import { UdpSender } from '../../transport/udp-sender.js'
@@ -28,6 +31,9 @@ import {
 } from '../options.js'
 import { integerOption, parseHostPort, refuse } from '../parsers.js'
 
+/** Longest read of the kernel's table. */
+const KERNEL_LIMIT = 60_000
+
 interface Options extends DaemonOptions, SysctlOptions {
   readonly site: string
   readonly link: readonly string[]
@@ -35,6 +41,9 @@ interface Options extends DaemonOptions, SysctlOptions {
   readonly linkMtu: number
   readonly linkBind?: string
   readonly fleet: string
+  readonly tableRate: number
+  readonly streamSeconds: number
+  readonly streamReplicas: number
   readonly credentials?: string
   readonly tlsCa?: string
   readonly tlsCert?: string
@@ -59,6 +68,19 @@ export function configure(command: Command): void {
     .option('--link-mtu <bytes>', 'largest IP packet of a udp:// link', integerOption('--link-mtu', 576, 9000), 1280)
     .option('--link-bind <address>', 'own address of udp:// links (default: all)', parseAddress)
     .option('--fleet <name>', 'first part of NATS subjects', parseName('--fleet'), 'default')
+    .option(
+      '--table-rate <number>',
+      'messages a second of a full table to the local group',
+      integerOption('--table-rate', 1, 1_000_000),
+      460
+    )
+    .option(
+      '--stream-seconds <number>',
+      'age limit of the JetStream stream for repair; 0: no stream',
+      integerOption('--stream-seconds', 0, 3600),
+      60
+    )
+    .option('--stream-replicas <number>', 'servers that hold the stream', integerOption('--stream-replicas', 1, 5), 1)
     .option('--credentials <file>', 'nkey seed or credentials file for nats:// links')
     .option('--tls-ca <file>', 'certificate authority of the NATS servers')
     .option('--tls-cert <file>', 'client certificate for the NATS servers')
@@ -86,7 +108,9 @@ export async function execute(command: Command, io: Io): Promise<number> {
     syncid: options.syncid,
     receiver: new UdpReceiver(udp),
     sender: new UdpSender(udp),
-    links: await linksOf(options)
+    links: await linksOf(options),
+    tableRate: options.tableRate,
+    ...(options.link.some((url) => url.startsWith('nats:')) && { table: createTable(options) })
   })
   relay.on('notice', ({ message }) => report(message))
   relay.on('error', (error) => report(explain(error)))
@@ -103,6 +127,28 @@ export async function execute(command: Command, io: Io): Promise<number> {
   for (const { description, framesSent, dropped } of links)
     report(`${description}: ${framesSent} frames sent, ${dropped} dropped`)
   return 0
+}
+
+/** Creates the table, which takes in the local kernel's whenever it is sent to another site. */
+function createTable({ syncid }: Options): RelayTable {
+  let mirror: KernelMirror | undefined
+  return new RelayTable({
+    syncid,
+    refresh: async (table) => {
+      mirror ??= new KernelMirror({
+        table,
+        clock: systemClock,
+        files: {},
+        limit: KERNEL_LIMIT,
+        onLook: () => undefined,
+        onRows: () => Promise.resolve()
+      })
+      if (mirror.plan.nextLook > systemClock.now()) return
+      await mirror.look().catch((error: unknown) => {
+        if (!(error instanceof IpvsSyncError) || error.code !== 'ERR_NO_IPVS') throw error
+      })
+    }
+  })
 }
 
 /** Creates the links; only a nats:// link loads the NATS client. */
@@ -133,7 +179,7 @@ function udpLink({ keyFile, linkMtu, linkBind }: Options, rest: string): Link {
 }
 
 async function natsLink(options: Options, rest: string): Promise<Link> {
-  const { site, syncid, fleet, credentials, tlsCa, tlsCert, tlsKey } = options
+  const { site, syncid, fleet, credentials, tlsCa, tlsCert, tlsKey, streamSeconds, streamReplicas } = options
   const { NatsLink } = await import('../../relay/nats-link.js')
   const tls = {
     ...(tlsCa !== undefined && { caFile: tlsCa }),
@@ -145,6 +191,7 @@ async function natsLink(options: Options, rest: string): Promise<Link> {
     fleet,
     site,
     syncid,
+    stream: { seconds: streamSeconds, replicas: streamReplicas },
     ...(credentials !== undefined && { credentials }),
     ...(Object.keys(tls).length > 0 && { tls })
   })
