@@ -106,9 +106,10 @@ t.test('two sites, a forger, and a server that dies', { skip: missing }, async (
   t.equal(a.dropped(), 0, 'nothing was dropped meanwhile')
   a.send(0, frame(51))
   await until(() => Buffer.from(received.at(-1)!).equals(frame(51)), 'a frame after the restart')
-  // A site that reconnects later than the sender misses frames here: the relay repairs that by a table.
+  // The sender's ring and the stream may both bring a frame, and the relay's engine drops the second. A site that reconnects
+  // later than the sender may miss frames here: the relay repairs that by a table.
   const late = received.slice(before).map((bytes) => bytes.at(-1)!)
-  const fresh = late.filter((sequence) => sequence > 1)
+  const fresh = [...new Set(late.filter((sequence) => sequence > 1))]
   t.same(
     fresh,
     [...fresh].sort((x, y) => x - y),
