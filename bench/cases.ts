@@ -53,6 +53,7 @@ export function cases({ quick, reference }: Plan): Case[] {
     encoding(seconds, c),
     updating(seconds, 40_000, c, true),
     updating(seconds, 1_000_000, c, false),
+    director(100_000, seconds),
     memory(1_000_000),
     storing(quick ? 100_000 : 1_000_000),
     ownAnnouncements(quick ? 100_000 : 1_000_000),
@@ -171,6 +172,19 @@ const IN_PLACE = ['lru-cache-in-place', 'map-in-place']
 function timesAsFast(what: string, measure: string, least?: number): Line {
   const line = { label: `… times as fast as ${what}`, measure: 'engine', over: { measure }, faster: true }
   return least === undefined ? line : { ...line, least }
+}
+
+function director(connections: number, seconds: string): Case {
+  const many = String(connections)
+  const kinds = ['tcp', 'udp', 'sctp', 'persistent', 'announcing', 'opening']
+  return {
+    title: `The director's model with ${connections.toLocaleString('en')} live connections`,
+    unit: 'ns/packet',
+    quick: true,
+    rounds: 1,
+    measures: kinds.map((name) => node(`model-${name}`, 'director', name, seconds, many)),
+    lines: kinds.map((name) => ({ label: name, measure: `model-${name}`, most: 1000 }))
+  }
 }
 
 function memory(connections: number): Case {
