@@ -28,7 +28,28 @@ export {
   type MasterEngineOptions,
   type MasterSettings
 } from './engine/index.js'
-export { Agent } from './agent/agent.js'
+export type {
+  AnnouncementOutlets,
+  AnswerCode,
+  ChangedTimeouts,
+  ChannelCounters,
+  ChannelReport,
+  Datagram,
+  From,
+  IgnoredSender,
+  PacketDetails,
+  RecordWriter,
+  TableAnnouncement,
+  TemplateKey,
+  Transmitter
+} from './engine/index.js'
+export { Agent, type OwnSourceName } from './agent/agent.js'
+export type { AgentRejection, RequesterReport, TransferState } from './agent/index.js'
+export type { AgentMetrics, ByLabel } from './daemon/http/metrics.js'
+export type { ContainedEmitter } from './daemon/runner.js'
+export type { SealingOptions } from './daemon/sealing.js'
+export type { KernelTableOptions } from './procfs/kernel-table.js'
+export type { ServiceTimeouts } from './procfs/services.js'
 export type { AgentEvents, AgentOptions } from './agent/options.js'
 export type { AgentEvent, AgentId, AgentOutcome, AgentReport, AgentTimes, AgentPeer } from './agent/index.js'
 export { SyncBackup, type SyncBackupEvents, type SyncBackupOptions } from './daemon/backup/sync-backup.js'
@@ -51,6 +72,8 @@ export type { FlagChecks } from './wire/constants.js'
 export type {
   ChannelTransport,
   ReceivingTransport,
+  SealReport,
+  SequenceReport,
   Sender,
   SendingTransport,
   Transport,
@@ -68,11 +91,26 @@ export type {
   CaptureItem,
   CaptureProblemCode,
   CaptureSource,
+  Compression,
+  Decompress,
   PortRange,
-  ReadCaptureOptions
+  ReadCaptureOptions,
+  TunnelLayer
 } from './capture/index.js'
 export { parseSysctls, sysctlDefaults, type Sysctls } from './sysctl/index.js'
-export { ConnectionTable, type TableCount, type TableOptions } from './table/connection-table.js'
+export {
+  ConnectionTable,
+  type ConnectionKey,
+  type RunUpdate,
+  type SlotRecords,
+  type TableCount,
+  type TableOptions,
+  type UpsertOutcome,
+  type WalkOptions
+} from './table/connection-table.js'
+export type { EntryDescription, EntryFields } from './table/entry-fields.js'
+export type { RestoreTimes } from './table/packed-snapshot.js'
+export type { SnapshotReport } from './table/snapshot.js'
 export type { Bytes, Milliseconds, Seconds, TimestampMs } from './units.js'
 export type * from './wire/connection.js'
 export {
@@ -85,10 +123,13 @@ export {
   problemsOf,
   type DecodeOptions,
   type EncodeOptions,
+  type EngineBytes,
   type FormatOptions,
   type LabelledBytes,
   type Problem,
   type ProblemCode,
+  type ReadOptions,
+  type Rows,
   type Severity,
   type SplitOptions
 } from './wire/index.js'

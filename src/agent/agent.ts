@@ -5,6 +5,7 @@
  * @module
  */
 
+import { demandKnownOptions } from '../demand.js'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { AgentEvent, AgentOutcome, TableSource } from './protocol/options.js'
@@ -21,7 +22,7 @@ import { Announcing } from './announcing.js'
 import { AgentRole } from './keepalived.js'
 import { AgentKernel, kernelSender, type MessageOptions } from './kernel.js'
 import { AgentNotices } from './notices.js'
-import type { AgentEvents, AgentOptions } from './options.js'
+import { AGENT_OPTIONS, type AgentEvents, type AgentOptions } from './options.js'
 import { readReceiveCapacity } from './receive-capacity.js'
 import { AgentStore } from './store.js'
 import type { Clock } from '../daemon/clock.js'
@@ -100,6 +101,7 @@ export class Agent extends ContainedEmitter<AgentEvents> {
    */
   constructor(options: AgentOptions) {
     super()
+    demandKnownOptions(options, AGENT_OPTIONS)
     this.#options = options
     if (options.own === 'capture' && options.mcastInterface === undefined)
       throw new IpvsSyncError('ERR_CONFIG', 'own: expected mcastInterface beside "capture", got undefined', {
@@ -127,8 +129,10 @@ export class Agent extends ContainedEmitter<AgentEvents> {
       maxLength: (options.syncMaxlen ?? answerMaxlen(options, sysctls)) - sealOverhead(options),
       rate: options.rate
     }
+    const { rate, answers = true, accept = [], times = {} } = options
     this.#engine = new AgentEngine({
-      ...options,
+      ...(rate !== undefined && { rate }),
+      ...{ answers, accept, times },
       id: options.id ?? randomBytes(8).toString('hex'),
       syncid: this.#messages.syncid,
       capacity: readReceiveCapacity(system ?? nodeSystem, sysctls),

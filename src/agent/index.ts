@@ -18,5 +18,6 @@ export {
 export type { Peer as AgentPeer } from './protocol/peers.js'
 export type { RequesterReport } from './protocol/requester.js'
 export { LIST_MESSAGES, messageSum } from './protocol/arrival-proof.js'
-export { Agent } from './agent.js'
+export { Agent, type OwnSourceName } from './agent.js'
+export type { TransferState } from './ready-file.js'
 export type { AgentEvents, AgentOptions } from './options.js'

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { OptionNames } from '../demand.js'
 import type { AgentId } from './protocol/messages.js'
 import type { AgentTimes } from './protocol/options.js'
 import type { NoticeEvent } from '../engine/events.js'
@@ -11,7 +12,7 @@ import type { IpvsSyncError } from '../errors.js'
 import type { KernelTableOptions } from '../procfs/kernel-table.js'
 import type { ReceivingTransport, SendingTransport } from '../transport/transport.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
-import type { SyncOptions } from '../daemon/sync-options.js'
+import { SYNC_OPTIONS, type SyncOptions } from '../daemon/sync-options.js'
 
 /** Options of an {@link Agent}. */
 export interface AgentOptions extends SyncOptions {
@@ -91,4 +92,34 @@ export interface AgentEvents {
   error: [error: IpvsSyncError]
   /** Everything is closed. */
   close: []
+}
+
+/** Names of the options. */
+export const AGENT_OPTIONS: OptionNames<AgentOptions> = {
+  ...SYNC_OPTIONS,
+  syncid: true,
+  accept: true,
+  rate: true,
+  answers: true,
+  times: true,
+  store: true,
+  storeInterval: true,
+  readyFile: true,
+  kernel: true,
+  kernelFiles: true,
+  own: true,
+  captureProgram: true,
+  kernelInterval: true,
+  kernelLimit: true,
+  restore: true,
+  verifyKernel: true,
+  notifyFifo: true,
+  instance: true,
+  announce: true,
+  id: true,
+  receiver: true,
+  sender: true,
+  bringer: true,
+  announcer: true,
+  wallClock: true
 }

@@ -4,9 +4,19 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import type { Problem } from '../wire/problems.js'
 import type { CaptureCounts, CaptureItem, ReadCaptureOptions } from './items.js'
 import { PacketReader } from './packet-reader.js'
+
+/** Names of the options. */
+const OPTIONS: OptionNames<ReadCaptureOptions> = {
+  decompress: true,
+  ports: true,
+  maxFragmentedDatagrams: true,
+  maxFragmentBytes: true,
+  fragmentSeconds: true
+}
 
 /**
  * Reads pcap and pcapng synchronously: push a chunk, take what it held. Chunks may be cut anywhere; memory does not grow
@@ -27,6 +37,7 @@ export class CaptureReader {
    * @throws {IpvsSyncError} `ERR_CONFIG` when a port or range is not valid.
    */
   constructor(options: ReadCaptureOptions = {}) {
+    demandKnownOptions(options, OPTIONS)
     const add = (item: CaptureItem): void => void this.#items.push(item)
     this.#reader = new PacketReader(options, { datagram: add, finding: add })
   }

@@ -3,20 +3,20 @@
  *
  * @module
  */
+import { DIRECTOR_OPTIONS, type DirectorOptions } from './director-options.js'
 import { parseNetwork, networkHolds, formatIpv4, formatIpv6, type Network } from '../addresses.js'
-import { demandObject, misuse } from '../demand.js'
-import type { MasterEngine } from '../engine/master/master.js'
+import { demandObject, misuse, demandKnownOptions } from '../demand.js'
 import { verifySysctls, type Sysctls } from '../sysctl/settings.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { PROTOCOL } from '../wire/protocols.js'
-import { Announcer, type OnAnnounce } from './announcer.js'
+import { Announcer } from './announcer.js'
 import { connectionValue, entryFromConnection, type Connection } from './connection.js'
 import { Defences, drawBuckets } from './defences.js'
 import { activeData, openFtpData, passiveData } from './ftp.js'
 import { IcmpHandler } from './icmp.js'
-import { Lifetimes, type OnEnd } from './lifetimes.js'
+import { Lifetimes } from './lifetimes.js'
 import { move } from './move.js'
 import { Opener } from './opener.js'
 import { isNewExpected, isOpening, isTracked } from './reuse.js'
@@ -27,37 +27,6 @@ import { Service, Services, type Server, type ServerOptions, type ServiceOptions
 import type { Moment } from './schedulers.js'
 import { callIdOf } from './sip.js'
 import { CHUNK, StateTimeouts, TCP_FLAG, type Timeouts } from './transitions.js'
-
-/** How a director is made. */
-export interface DirectorOptions {
-  readonly services: readonly ServiceOptions[]
-  /** Variables of `net.ipv4.vs`; those left out have their defaults. */
-  readonly settings?: Partial<Sysctls>
-  /** As `ipvsadm --set`. */
-  readonly timeouts?: Timeouts
-  /** Of what a kernel draws at random: drop_entry's buckets, the `twos` scheduler. 1 unless given. */
-  readonly seed?: number
-  /** A master daemon: it gets every announcement. Without it nothing is announced. */
-  readonly master?: MasterEngine
-  /** Whether a backup daemon runs: only then `backup_only` acts. */
-  readonly hasBackup?: boolean
-  /** Addresses of the director itself. */
-  readonly local?: readonly string[]
-  /** Free pages of the machine, at a time: the automatic defences read it. Infinity unless given. */
-  readonly availablePages?: number | ((now: TimestampMs) => number)
-  /** `conn_tab_bits`: 12 unless given. drop_entry's scan depends on it. */
-  readonly tableBits?: number
-  /** MTU of the routes to the real servers; 1500 unless given. Read by `pmtu_disc`. */
-  readonly mtu?: number
-  /** Whether the FTP helper (`ip_vs_ftp`) is loaded. */
-  readonly ftp?: boolean
-  /** A moment at which the once-a-second clock ticks. 0 unless given. */
-  readonly clockPhaseMs?: TimestampMs
-  /** Called for each announcement, templates included. */
-  readonly onAnnounce?: OnAnnounce
-  /** Called when an entry has left the table. */
-  readonly onEnd?: OnEnd
-}
 
 const { TCP, UDP, SCTP, AH, ESP, ICMP, ICMPV6 } = PROTOCOL
 const SECOND: Milliseconds = 1000
@@ -106,6 +75,7 @@ export class Director {
 
   /** @throws IpvsSyncError `ERR_CONFIG` or `ERR_USAGE`, whose `field` names what is not accepted. */
   constructor(options: DirectorOptions) {
+    demandKnownOptions(options, DIRECTOR_OPTIONS)
     demandObject('options', options)
     const settings = verifySysctls(options.settings ?? {})
     const { availablePages = Infinity } = options

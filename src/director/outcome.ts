@@ -13,7 +13,7 @@ import type { Connection } from './connection.js'
 export type Verdict = 'forward' | 'accept' | 'drop' | 'reject'
 
 /** What a reason means: for people, and the variable that would change it. */
-interface ReasonText {
+export interface ReasonText {
   readonly text: string
   /** The variable of `net.ipv4.vs` that decides it. */
   readonly sysctl?: string

@@ -4,7 +4,7 @@
  * @module
  */
 import { parseAddress } from '../addresses.js'
-import { misuse } from '../demand.js'
+import { misuse, demandKnownOptions, type OptionNames } from '../demand.js'
 import type { Endpoint, Forwarding } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { forwardingNumber } from '../wire/flags.js'
@@ -44,6 +44,16 @@ export interface ServiceOptions {
   readonly servers: readonly ServerOptions[]
 }
 
+/** Names of the options. */
+const SERVER_OPTIONS: OptionNames<ServerOptions> = {
+  address: true,
+  port: true,
+  forwarding: true,
+  weight: true,
+  upperThreshold: true,
+  lowerThreshold: true
+}
+
 /** A real server of the model. */
 export class Server {
   service: Service
@@ -68,6 +78,7 @@ export class Server {
   isOverloaded = false
 
   constructor(service: Service, options: ServerOptions) {
+    demandKnownOptions(options, SERVER_OPTIONS, 'ERR_USAGE')
     const words = [0, 0, 0, 0]
     const family = parseAddress(options.address, words)
     if (family === 0) throw misuse('servers.address', 'an IP address', options.address)
@@ -118,6 +129,19 @@ export class Server {
   }
 }
 
+/** Names of the options. */
+const SERVICE_OPTIONS: OptionNames<ServiceOptions> = {
+  protocol: true,
+  virtual: true,
+  fwmark: true,
+  family: true,
+  scheduler: true,
+  schedulerFlags: true,
+  onePacket: true,
+  persistence: true,
+  servers: true
+}
+
 /** A virtual service of the model. */
 export class Service {
   readonly options: ServiceOptions
@@ -138,6 +162,7 @@ export class Service {
   readonly scheduler: Scheduler
 
   constructor(options: ServiceOptions) {
+    demandKnownOptions(options, SERVICE_OPTIONS, 'ERR_USAGE')
     const words = [0, 0, 0, 0]
     const isMark = options.protocol === 'FWM'
     const protocol = isMark ? 0 : protocolNumber(options.protocol)

@@ -25,7 +25,8 @@ export {
   type NoticeEvent,
   type ProblemEvent
 } from './events.js'
-export type { RecordWriter } from './master/channel.js'
+export type { ChannelCounters, RecordWriter } from './master/channel.js'
+export type { AnnouncementOutlets, TableAnnouncement } from './master/table-announcement.js'
 export type { ConnectionChange, TemplateKey } from './master/connection-change.js'
 export type { Datagram, Engine, Transmitter } from './engine.js'
 export { BulkMessages, tableMessages, type BulkCounts, type BulkOptions } from './full-table/bulk-messages.js'

@@ -5,6 +5,7 @@
  */
 
 import { open } from 'node:fs/promises'
+import { demandObject } from '../demand.js'
 import type { Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
 import { readCapture, type Capture, type Compression, type Decompress } from '../capture/read-capture.js'
@@ -31,6 +32,7 @@ const TRAILER = 8
  * ```
  */
 export function openCapture(path: string, options: ReadCaptureOptions = {}): Capture {
+  demandObject('options', options)
   return readCapture(readFileBytes(path), { decompress, ...options })
 }
 

@@ -6,8 +6,15 @@
 export { decodeFrame, encodeFrame, SITE_NAME, type Frame, type FrameItem, type Origin } from './frame.js'
 export type { Link, LinkHandlers, TableCarrier, TableReceipt } from './link.js'
 export { MemoryHub, MemoryLink } from './memory-link.js'
-export { NatsLink, type NatsLinkOptions } from './nats-link.js'
-export { RelayEngine, type RelayCounters, type RelayEngineOptions, type RelayTransmit } from './relay-engine.js'
+export { NatsLink, type JetStreamClient, type NatsClient, type NatsLinkOptions } from './nats-link.js'
+export type { NatsTables, NatsTablesOptions } from './nats-tables.js'
+export {
+  RelayEngine,
+  type LinkShape,
+  type RelayCounters,
+  type RelayEngineOptions,
+  type RelayTransmit
+} from './relay-engine.js'
 export { RelayTable, type RelayTableOptions } from './relay-table.js'
 export type { Manifest, Position, TableContents } from './table-chunks.js'
 export { Relay, type RelayEvents, type RelayOptions, type RelayReport } from './relay.js'

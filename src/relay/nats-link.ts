@@ -10,6 +10,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -74,6 +75,20 @@ interface KeptFrame {
   isPublished: boolean
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<NatsLinkOptions> = {
+  servers: true,
+  fleet: true,
+  site: true,
+  syncid: true,
+  credentials: true,
+  tls: true,
+  ringBytes: true,
+  load: true,
+  stream: true,
+  loadJetStream: true
+}
+
 /** A link to every site of a fleet. */
 export class NatsLink implements Link {
   readonly description: string
@@ -104,6 +119,7 @@ export class NatsLink implements Link {
 
   /** @throws IpvsSyncError `ERR_CONFIG` for a fleet or site that cannot be part of a subject. */
   constructor(options: NatsLinkOptions) {
+    demandKnownOptions(options, OPTIONS)
     for (const field of ['fleet', 'site'] as const)
       if (!SITE_NAME.test(options[field]) || options[field] === 'any')
         throw new IpvsSyncError(

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import { LRUCache } from 'lru-cache'
 import type { Bytes, Milliseconds, TimestampMs } from '../units.js'
 import {
@@ -111,6 +112,9 @@ interface Batch {
   length: Bytes
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<RelayEngineOptions> = { origin: true, links: true }
+
 /** Relays between one local group and its links. */
 export class RelayEngine {
   readonly #options: RelayEngineOptions
@@ -123,6 +127,7 @@ export class RelayEngine {
   #counters = { local: 0, echoes: 0, delivered: 0, duplicates: 0, lost: 0, refused: 0 }
 
   constructor(options: RelayEngineOptions) {
+    demandKnownOptions(options, OPTIONS)
     this.#options = options
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions } from '../demand.js'
 import { BackupEngine } from '../engine/backup/backup.js'
 import { tableMessages } from '../engine/full-table/bulk-messages.js'
 import type { ConnectionTable } from '../table/connection-table.js'
@@ -35,6 +36,7 @@ export class RelayTable {
   #recent: KnownConnections | undefined
 
   constructor(options: RelayTableOptions) {
+    demandKnownOptions(options, { syncid: true, maxConnections: true, refresh: true })
     const { syncid, maxConnections } = options
     this.#options = options
     this.#engine = new BackupEngine({ syncid, ...(maxConnections !== undefined && { maxConnections }) })

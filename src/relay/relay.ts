@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import { randomBytes } from 'node:crypto'
 import { systemClock, type Clock } from '../daemon/clock.js'
 import { ContainedEmitter } from '../daemon/runner.js'
@@ -72,6 +73,19 @@ export interface RelayReport extends RelayCounters {
   readonly links: readonly { readonly description: string; readonly framesSent: number; readonly dropped: number }[]
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<RelayOptions> = {
+  site: true,
+  syncid: true,
+  receiver: true,
+  sender: true,
+  links: true,
+  clock: true,
+  id: true,
+  table: true,
+  tableRate: true
+}
+
 /** Carries the messages of one local group to other sites and back. */
 export class Relay extends ContainedEmitter<RelayEvents> {
   readonly #options: RelayOptions
@@ -93,6 +107,7 @@ export class Relay extends ContainedEmitter<RelayEvents> {
   /** @throws IpvsSyncError `ERR_CONFIG` for a site's name or syncid that is none, or no link. */
   constructor(options: RelayOptions) {
     super()
+    demandKnownOptions(options, OPTIONS)
     const { site, syncid, links, id = randomBytes(8).readBigUInt64BE(), clock = systemClock } = options
     if (!SITE_NAME.test(site))
       throw new IpvsSyncError(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import type { RemoteInfo, Socket } from 'node:dgram'
 import { addressFamily } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
@@ -39,6 +40,17 @@ export interface UdpLinkOptions {
   readonly system?: NetworkSystem
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<UdpLinkOptions> = {
+  address: true,
+  port: true,
+  keys: true,
+  mtu: true,
+  bind: true,
+  wallClock: true,
+  system: true
+}
+
 /** A link to one other relay. */
 export class UdpLink implements Link {
   readonly description: string
@@ -53,6 +65,7 @@ export class UdpLink implements Link {
 
   /** @throws IpvsSyncError `ERR_CONFIG` for an address that is none. */
   constructor(options: UdpLinkOptions) {
+    demandKnownOptions(options, OPTIONS)
     const { address, port = LINK_PORT, keys, wallClock, mtu = DEFAULT_LINK_MTU } = options
     const family = addressFamily(address)
     if (family === 0)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandInteger, demandKnownOptions } from '../demand.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { FLAG } from '../wire/constants.js'
 import { ROW, ROW_WORDS, type Rows } from '../wire/rows.js'
@@ -68,7 +69,14 @@ export abstract class EntryFields {
    * The table may change between two slices. A connection that stays for the whole walk is visited exactly once; one that is
    * added, removed or expires meanwhile at most once. A connection that is removed and added again is another one.
    */
-  *walk({ limit = 1024, templates }: WalkOptions = {}): Generator<readonly number[]> {
+  walk(options: WalkOptions = {}): Generator<readonly number[]> {
+    demandKnownOptions(options, { limit: true, templates: true }, 'ERR_USAGE')
+    const { limit = 1024, templates } = options
+    demandInteger('limit', limit, 1, Number.MAX_SAFE_INTEGER, 'ERR_USAGE')
+    return this.#slices(limit, templates)
+  }
+
+  *#slices(limit: number, templates: boolean | undefined): Generator<readonly number[]> {
     const wanted = templates === undefined ? -1 : templates ? FLAG.TEMPLATE : 0
     for (const family of [0, 1] as const) {
       const pool = this.pool(family)

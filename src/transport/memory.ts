@@ -7,6 +7,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Milliseconds, TimestampMs } from '../units.js'
 import { seededChance, type Chance } from './chance.js'
@@ -47,6 +48,17 @@ interface Copy extends Delivery {
   readonly bytes: Uint8Array
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<MemoryNetworkOptions> = {
+  seed: true,
+  loss: true,
+  duplication: true,
+  delayMs: true,
+  reordering: true,
+  reorderMs: true,
+  channels: true
+}
+
 /**
  * The network: every transport of it hears every other one, as members of one multicast group do.
  *
@@ -72,6 +84,7 @@ export class MemoryNetwork {
 
   /** @throws IpvsSyncError `ERR_CONFIG` for a chance outside 0…1 or a delay range turned round. */
   constructor(options: MemoryNetworkOptions = {}) {
+    demandKnownOptions(options, OPTIONS)
     this.#options = verify({
       seed: 1,
       loss: 0,

@@ -5,7 +5,7 @@
  */
 
 import { addressFamily, isMulticast } from '../addresses.js'
-import { demandArray, demandInteger, demandText, misuse } from '../demand.js'
+import { demandArray, demandInteger, demandText, misuse, demandKnownOptions, type OptionNames } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import { MAX_CHANNELS, SYNC_GROUP, SYNC_PORT } from '../wire/constants.js'
 
@@ -54,6 +54,18 @@ export interface UdpPlan {
   readonly bufferBytes: number
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<UdpOptions> = {
+  mcastInterface: true,
+  mcastGroup: true,
+  mcastPort: true,
+  mcastTtl: true,
+  hostOnly: true,
+  peers: true,
+  channels: true,
+  bufferBytes: true
+}
+
 /**
  * Verifies options and fills in the defaults.
  *
@@ -61,6 +73,7 @@ export interface UdpPlan {
  * `ERR_INTERFACE` for neither interface nor peers.
  */
 export function planUdp(options: UdpOptions): UdpPlan {
+  demandKnownOptions(options, OPTIONS)
   for (const name of ['mcastInterface', 'mcastGroup'] as const)
     if (options[name] !== undefined) demandText(name, options[name])
   const port = within('mcastPort', options.mcastPort ?? SYNC_PORT, 1, 65535)

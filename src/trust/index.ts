@@ -13,6 +13,7 @@ export {
   type SealedSenderOptions,
   type TrustClock
 } from './sealed-sender.js'
+export type { ReplayWindow, SequenceCounts } from './replay-window.js'
 export { Sealer, type SealerOptions } from './sealer.js'
 export { findTrailer, removeTrailer, TRAILER_LENGTH, type Trailer } from './trailer.js'
 export { Verifier, VERDICTS, type Verdict, type Verification, type VerifierOptions } from './verifier.js'

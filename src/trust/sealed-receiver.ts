@@ -9,6 +9,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import { LRUCache } from 'lru-cache'
 import type {
   ReceivingTransport,
@@ -65,6 +66,17 @@ interface Gap {
   cancel: () => void
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<SealedReceiverOptions> = {
+  verifier: true,
+  requireKey: true,
+  syncid: true,
+  clock: true,
+  firstChannel: true,
+  repair: true,
+  onVerdict: true
+}
+
 /** Verifies for a backup or an agent. */
 export class SealedReceiver implements ReceivingTransport {
   readonly #inner: ReceivingTransport
@@ -80,6 +92,7 @@ export class SealedReceiver implements ReceivingTransport {
    * @param options - Its verifier, and how it repairs.
    */
   constructor(inner: ReceivingTransport, options: SealedReceiverOptions) {
+    demandKnownOptions(options, OPTIONS)
     this.#inner = inner
     this.#options = options
     const { repair, verifier } = options

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import type { ReceivingTransport, SendingTransport, TransportHandlers } from '../transport/transport.js'
 import type { Bytes, Milliseconds, TimestampMs } from '../units.js'
 import { ClockChallenges } from './clock-challenges.js'
@@ -53,6 +54,9 @@ export interface RepairCounts {
   readonly refused: number
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<SealedSenderOptions> = { sealer: true, syncid: true, clock: true, repair: true }
+
 /** Seals the messages of a master, an agent or a resync. */
 export class SealedSender implements SendingTransport {
   readonly #inner: SendingTransport
@@ -68,6 +72,7 @@ export class SealedSender implements SendingTransport {
    * @param options - Its sealer, and how it repairs.
    */
   constructor(inner: SendingTransport, options: SealedSenderOptions) {
+    demandKnownOptions(options, OPTIONS)
     this.#inner = inner
     this.#options = options
     const { repair, sealer } = options

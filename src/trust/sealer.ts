@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import { randomBytes } from 'node:crypto'
 import type { Key } from './keys.js'
 import { appendTrailer, macParts } from './trailer.js'
@@ -20,6 +21,9 @@ export interface SealerOptions {
   readonly flags?: number
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<SealerOptions> = { key: true, wallClock: true, sender: true, flags: true }
+
 /** Seals the messages of one sender. Each channel has its own sequence, which starts at 1. */
 export class Sealer {
   /** This sender's id. */
@@ -29,7 +33,9 @@ export class Sealer {
   readonly #flags: number
   readonly #sequences = new Map<number, number>()
 
-  constructor({ key, wallClock = Date.now, sender, flags = 0 }: SealerOptions) {
+  constructor(options: SealerOptions) {
+    demandKnownOptions(options, OPTIONS)
+    const { key, wallClock = Date.now, sender, flags = 0 } = options
     this.#key = key
     this.#wallClock = wallClock
     this.#flags = flags

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../demand.js'
 import { LRUCache } from 'lru-cache'
 import type { KeyRing } from './keys.js'
 import type { SequenceReport } from '../transport/transport.js'
@@ -48,6 +49,9 @@ export interface Verification {
   readonly trailer: Trailer | undefined
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<VerifierOptions> = { keys: true, wallClock: true, toleranceMs: true }
+
 /** Verifies what one receiver receives. */
 export class Verifier {
   readonly #keys: KeyRing
@@ -57,7 +61,9 @@ export class Verifier {
   readonly #clockOffsets = new LRUCache<bigint, number>({ max: MAX_WINDOWS })
   readonly #counts = new Map<Verdict, number>(VERDICTS.map((verdict) => [verdict, 0]))
 
-  constructor({ keys, wallClock = Date.now, toleranceMs = DEFAULT_TOLERANCE_MS }: VerifierOptions) {
+  constructor(options: VerifierOptions) {
+    demandKnownOptions(options, OPTIONS)
+    const { keys, wallClock = Date.now, toleranceMs = DEFAULT_TOLERANCE_MS } = options
     this.#keys = keys
     this.#wallClock = wallClock
     this.#tolerance = toleranceMs

@@ -18,7 +18,7 @@ export interface Endpoint {
 }
 
 /** Any other string. It keeps a union open, and an editor still completes the names before it. */
-type OtherText = string & {}
+export type OtherText = string & {}
 
 /** Protocol of a connection, or its number as text. `IP` (0) is the protocol of fwmark templates. */
 export type ProtocolName = 'TCP' | 'UDP' | 'SCTP' | 'AH' | 'ESP' | 'IP' | 'ICMP' | 'ICMPv6' | OtherText

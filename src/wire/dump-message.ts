@@ -20,7 +20,7 @@ import {
 import { MessageView } from './message-view.js'
 import { PROBLEMS } from './problems.js'
 import { protocolName, stateName } from './protocols.js'
-import type { DecodeOptions } from './options.js'
+import { demandDecodable, type DecodeOptions } from './options.js'
 
 /** Some bytes of a message and what they mean. */
 export interface LabelledBytes {
@@ -43,8 +43,10 @@ export interface LabelledBytes {
  * @param options - How it is read.
  */
 export function labelBytes(bytes: Uint8Array, options: DecodeOptions = {}): readonly LabelledBytes[] {
-  const view = new MessageView(options)
-  const whole = wholeMessage(bytes, options.wireLength ?? 0)
+  demandDecodable(bytes, options)
+  const { wireLength = 0, ...readOptions } = options
+  const view = new MessageView(readOptions)
+  const whole = wholeMessage(bytes, wireLength)
   const labeller = new Labeller(bytes, whole, options.sequenceByteOrder !== 'big')
   const sound = view.reset(whole)
   labelHeader(labeller, view)

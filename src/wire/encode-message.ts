@@ -4,8 +4,8 @@
  * @module
  */
 import { IpvsSyncError } from '../errors.js'
-import { demandInteger, misuse } from '../demand.js'
-import { demandMessage, demandReadOptions, type EncodeOptions } from './options.js'
+import { demandInteger, misuse, demandKnownOptions, type OptionNames } from '../demand.js'
+import { demandMessage, demandReadOptions, ENCODE_OPTIONS, type EncodeOptions } from './options.js'
 import type { Connection, SyncMessage } from './connection.js'
 import { checksOf, DEFAULT_MAXLEN_IPV4, FLAG, KNOWN_ENGINES, MAX_CONNECTIONS, MAX_PAYLOAD } from './constants.js'
 import { judge } from './judge.js'
@@ -15,7 +15,7 @@ import { stateCount } from './protocols.js'
 import { rowFromConnection } from './row-values.js'
 import { createRows, PRESENT, ROW, type Rows } from './rows.js'
 
-/** How many messages are made of many connections. */
+/** Options of {@link encodeMessages}. */
 export interface SplitOptions extends EncodeOptions {
   /** `sync_maxlen`: maximum bytes per message, 1472 by default. A longer record is sent alone in a message. */
   readonly maxLength?: number
@@ -54,6 +54,7 @@ export interface SplitOptions extends EncodeOptions {
  */
 export function encodeMessage(message: SyncMessage, options: EncodeOptions = {}): Uint8Array {
   demandMessage(message)
+  demandKnownOptions(options, ENCODE_OPTIONS, 'ERR_USAGE')
   demandReadOptions(options)
   const { connections } = message
   if (connections.length > MAX_CONNECTIONS)
@@ -74,11 +75,14 @@ export function encodeMessage(message: SyncMessage, options: EncodeOptions = {})
  */
 export function encodeMessages(message: SyncMessage, options: SplitOptions = {}): readonly Uint8Array[] {
   demandMessage(message)
+  demandKnownOptions(options, SPLIT_OPTIONS, 'ERR_USAGE')
   demandReadOptions(options)
   const { maxLength = DEFAULT_MAXLEN_IPV4 } = options
   demandInteger('maxLength', maxLength, 1, MAX_PAYLOAD, 'ERR_USAGE')
   return Array.from(encode(message, options, maxLength), (bytes) => bytes.slice())
 }
+
+const SPLIT_OPTIONS: OptionNames<SplitOptions> = { ...ENCODE_OPTIONS, maxLength: true }
 
 /** Shared by all calls: a call takes what it finished before it returns. */
 const WRITERS = { little: new MessageWriter('little'), big: new MessageWriter('big') } as const

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { demandKnownOptions, demandOneOf, type OptionNames } from '../demand.js'
 import { counted } from '../text.js'
-import { demandMessage, type DecodeOptions } from './options.js'
+import { DECODE_OPTIONS, demandMessage, type DecodeOptions } from './options.js'
 import type { Connection, DecodedMessage, SyncMessage } from './connection.js'
 import { decodeMessage } from './decode-message.js'
 import { labelBytes } from './dump-message.js'
@@ -13,7 +14,7 @@ import { toHex } from './hex.js'
 import type { Problem } from './problems.js'
 import { endpointText, printable } from './terminal-text.js'
 
-/** How a message is put into text. */
+/** Options of {@link formatMessage}. */
 export interface FormatOptions extends DecodeOptions {
   /**
    * - `line` one line: header, how many connections of which protocol, codes of problems
@@ -23,8 +24,11 @@ export interface FormatOptions extends DecodeOptions {
   readonly style?: 'line' | 'lines' | 'dump'
 }
 
+const FORMAT_OPTIONS: OptionNames<FormatOptions> = { ...DECODE_OPTIONS, style: true }
+const STYLES = ['line', 'lines', 'dump'] as const
+
 /**
- * Puts a message into text. What came from the network is made harmless for a terminal.
+ * Formats a message as text. Control characters are escaped.
  *
  * @param message - Bytes of any kind, or a value. `dump` of a value shows the bytes that `encodeMessage` makes of it.
  * @param options - The style, and how bytes are read.
@@ -40,9 +44,11 @@ export interface FormatOptions extends DecodeOptions {
  * ```
  */
 export function formatMessage(message: Uint8Array | SyncMessage, options: FormatOptions = {}): string {
-  const { style = 'lines' } = options
-  if (style === 'dump') return dump(message instanceof Uint8Array ? message : encodeMessage(message), options)
-  const value = message instanceof Uint8Array ? decodeMessage(message, options) : message
+  demandKnownOptions(options, FORMAT_OPTIONS, 'ERR_USAGE')
+  const { style = 'lines', ...decodeOptions } = options
+  demandOneOf('style', style, STYLES, 'ERR_USAGE')
+  if (style === 'dump') return dump(message instanceof Uint8Array ? message : encodeMessage(message), decodeOptions)
+  const value = message instanceof Uint8Array ? decodeMessage(message, decodeOptions) : message
   demandMessage(value)
   return style === 'line' ? heading(value) : [heading(value), ...body(value)].join('\n')
 }
@@ -119,7 +125,7 @@ function signed(delta: number): string {
 
 const WIDTH = 16
 
-function dump(bytes: Uint8Array, options: FormatOptions): string {
+function dump(bytes: Uint8Array, options: DecodeOptions): string {
   const lines: string[] = []
   let connection: number | undefined
   for (const part of labelBytes(bytes, options)) {

@@ -29,6 +29,7 @@ export { flagBits, flagNames, forwardingName, forwardingNumber } from './flags.j
 export { formatMessage, type FormatOptions } from './format-message.js'
 export { MessageReader, type ReadResult } from './message-reader.js'
 export { MessageView } from './message-view.js'
+export type { RecordParameters } from './parameters.js'
 export { MessageWriter } from './message-writer.js'
 export type { DecodeOptions, EncodeOptions, ReadOptions } from './options.js'
 export { PROBLEMS, type Problem, type ProblemCode, type Severity } from './problems.js'

@@ -4,11 +4,12 @@
  *
  * @module
  */
+import { demandKnownOptions } from '../demand.js'
 import { checksOf, FLAG, KNOWN_ENGINES } from './constants.js'
 import { asciiBytes, isSameName } from './engine-name.js'
 import { judge } from './judge.js'
 import { HEADER_V0, HEADER_V1, isVersion1 } from './header.js'
-import type { ReadOptions } from './options.js'
+import { READ_OPTIONS, type ReadOptions } from './options.js'
 import { PROBLEMS } from './problems.js'
 import { stateCount } from './protocols.js'
 import { RecordParameters } from './parameters.js'
@@ -102,6 +103,7 @@ export class MessageView extends RecordParameters {
   /** @param options - How messages are read. */
   constructor(options: ReadOptions = {}) {
     super()
+    demandKnownOptions(options, READ_OPTIONS, 'ERR_USAGE')
     this.#checks = checksOf(options.flagChecks)
     this.#littleEndian = options.sequenceByteOrder !== 'big'
     this.#engines = (options.engines ?? KNOWN_ENGINES).map(asciiBytes)

@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { demandArray, demandInteger, demandObject, demandOneOf, misuse } from '../demand.js'
+import {
+  demandArray,
+  demandInteger,
+  demandKnownOptions,
+  demandObject,
+  demandOneOf,
+  misuse,
+  type OptionNames
+} from '../demand.js'
 import { FLAG_CHECKS, type FlagChecks } from './constants.js'
 
 /** How a message is read. */
@@ -33,6 +41,13 @@ export interface EncodeOptions {
   readonly engines?: readonly string[]
 }
 
+/** Names of the options of a reader. */
+export const READ_OPTIONS: OptionNames<ReadOptions> = { flagChecks: true, sequenceByteOrder: true, engines: true }
+/** Names of the options of {@link DecodeOptions}. */
+export const DECODE_OPTIONS: OptionNames<DecodeOptions> = { ...READ_OPTIONS, wireLength: true }
+/** Names of the options of a writer. */
+export const ENCODE_OPTIONS: OptionNames<EncodeOptions> = { sequenceByteOrder: true, engines: true }
+
 const BYTE_ORDERS = ['little', 'big'] as const
 
 /**
@@ -40,10 +55,11 @@ const BYTE_ORDERS = ['little', 'big'] as const
  *
  * @throws IpvsSyncError `ERR_USAGE`; `field` names the argument or option.
  */
-export function demandDecodable(bytes: unknown, options: unknown): void {
+export function demandDecodable(bytes: unknown, options: DecodeOptions): void {
   if (!(bytes instanceof Uint8Array)) throw misuse('bytes', 'a Uint8Array that holds one datagram', bytes)
+  demandKnownOptions(options, DECODE_OPTIONS, 'ERR_USAGE')
   demandReadOptions(options)
-  const { wireLength } = options as { readonly wireLength?: unknown }
+  const { wireLength } = options
   if (wireLength !== undefined) demandInteger('wireLength', wireLength, 0, Number.MAX_SAFE_INTEGER, 'ERR_USAGE')
 }
 

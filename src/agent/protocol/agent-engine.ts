@@ -4,6 +4,7 @@
  * @module
  */
 
+import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import { networkHolds, type Network } from '../../addresses.js'
 import { counted } from '../../text.js'
 import type { TimestampMs } from '../../units.js'
@@ -11,7 +12,7 @@ import { isAgentMessage } from '../../wire/agent-mark.js'
 import { HEADER_V1 } from '../../wire/layout.js'
 import { demandSyncid, parseAccepted } from '../../engine/backup/options.js'
 import { EventQueue, type From } from '../../engine/events.js'
-import type { Datagram } from '../../engine/engine.js'
+import type { Datagram, Engine } from '../../engine/engine.js'
 import {
   AGENT_VERSION,
   agentVersionOf,
@@ -55,6 +56,24 @@ export interface AgentReport extends RequesterReport {
   readonly agents: readonly Peer[]
 }
 
+/** Names of the options. */
+const OPTIONS: OptionNames<AgentEngineOptions> = {
+  id: true,
+  syncid: true,
+  chance: true,
+  table: true,
+  maxLength: true,
+  rate: true,
+  capacity: true,
+  answers: true,
+  answerBurst: true,
+  attempts: true,
+  verifies: true,
+  restores: true,
+  accept: true,
+  times: true
+}
+
 /**
  * Transfers whole tables between agents.
  *
@@ -69,7 +88,7 @@ export interface AgentReport extends RequesterReport {
  * for (let next = agent.pollTransmit(); next; next = agent.pollTransmit()) socket.send(next.bytes)
  * ```
  */
-export class AgentEngine {
+export class AgentEngine implements Engine<AgentEvent> {
   /** The agent's own name. */
   readonly id: AgentId
   readonly #syncid: number
@@ -93,6 +112,7 @@ export class AgentEngine {
 
   /** @throws IpvsSyncError `ERR_CONFIG`; `field` names the option. */
   constructor(options: AgentEngineOptions) {
+    demandKnownOptions(options, OPTIONS)
     const { id, syncid, chance, table, answers = true, answerBurst = 2, attempts = 2, accept = [], capacity } = options
     const { maxLength = 1472, rate, verifies = false, restores = false } = options
     this.id = id

@@ -195,6 +195,7 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
    * @returns How many connections were put into messages.
    */
   async announceTable(options: AnnounceOptions = {}): Promise<number> {
+    demandKnownOptions(options, { rate: true, signal: true })
     const parts = {
       engine: this.#engine,
       clock: this.#clock,
@@ -228,6 +229,7 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
 
   /** Sends what it holds (or gives it up, if told to), then closes. Calling it again waits for the first call. */
   async close(options: CloseOptions = {}): Promise<void> {
+    demandKnownOptions(options, { discard: true })
     await this.#life.close(options)
   }
 

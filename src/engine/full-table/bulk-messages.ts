@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
 import type { Bytes } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
@@ -42,6 +43,9 @@ export interface BulkCounts {
 /** Entries of the table that are read for one slice of {@link tableMessages}. */
 const SLICE = 256
 
+/** Names of the options. */
+const OPTIONS: OptionNames<BulkOptions> = { version: true, syncid: true, maxLength: true, channels: true }
+
 /** Packs connections into messages. Holds the messages' bytes and nothing else of the connections. */
 export class BulkMessages {
   /** Counts so far; read-only for callers. */
@@ -53,6 +57,7 @@ export class BulkMessages {
 
   /** @param options - Of the messages; not verified. */
   constructor(options: BulkOptions) {
+    demandKnownOptions(options, OPTIONS)
     this.#options = options
     this.#templates = new Batches(options)
     this.#others = new Batches(options)

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import type { TimestampMs } from '../../units.js'
 import type { Datagram, Transmitter } from '../engine.js'
 import { Pacer, type Pace } from './pacer.js'
@@ -25,6 +26,9 @@ export interface FullTableProgress {
   /** Connections in them. */
   readonly connections: number
 }
+
+/** Names of the options. */
+const OPTIONS: OptionNames<FullTableOptions> = { pace: true, times: true, now: true }
 
 /**
  * Sends messages at a pace.
@@ -54,7 +58,9 @@ export class FullTableSender implements Transmitter {
    *   next message (`tableMessages`): other work is done first.
    * @param options - Pace and time.
    */
-  constructor(messages: Iterable<Datagram | undefined>, { pace, times = 1, now }: FullTableOptions) {
+  constructor(messages: Iterable<Datagram | undefined>, options: FullTableOptions) {
+    demandKnownOptions(options, OPTIONS)
+    const { pace, times = 1, now } = options
     this.#messages = messages
     this.#pace = pace
     this.#pacer = new Pacer(pace.rate, pace.burst, now)
