@@ -54,6 +54,9 @@ const SERVER_OPTIONS: OptionNames<ServerOptions> = {
   lowerThreshold: true
 }
 
+/** What a table of services shows besides: a server that was read from one is accepted, its counters ignored. */
+const READ_COUNTERS = { activeConnections: true, inactiveConnections: true }
+
 /** A real server of the model. */
 export class Server {
   service: Service
@@ -78,7 +81,7 @@ export class Server {
   isOverloaded = false
 
   constructor(service: Service, options: ServerOptions) {
-    demandKnownOptions(options, SERVER_OPTIONS, 'ERR_USAGE')
+    demandKnownOptions(options, { ...SERVER_OPTIONS, ...READ_COUNTERS }, 'ERR_USAGE')
     const words = [0, 0, 0, 0]
     const family = parseAddress(options.address, words)
     if (family === 0) throw misuse('servers.address', 'an IP address', options.address)

@@ -119,7 +119,7 @@ class DecodeSink implements DatagramSink {
   readonly #summary: Summary | undefined
 
   constructor(settings: DecodeSettings, printer: Printer | undefined, summary: Summary | undefined) {
-    this.#message = new CapturedMessage(settings, settings.ports)
+    this.#message = new CapturedMessage(readingOf(settings), settings.ports)
     const filter = new Filter(settings.filter ?? {})
     this.#filter = filter.isEmpty ? undefined : filter
     this.#printer = printer
@@ -212,6 +212,14 @@ function withName(error: unknown, name: string): unknown {
   return new IpvsSyncError(error.code, `${name}: ${error.message}`, { cause: error })
 }
 
+/** How messages are read: the decoder refuses options that it does not know. */
+function readingOf({ flagChecks, sequenceByteOrder }: DecodeSettings): DecodeOptions {
+  return {
+    ...(flagChecks !== undefined && { flagChecks }),
+    ...(sequenceByteOrder !== undefined && { sequenceByteOrder })
+  }
+}
+
 /** Loads no other format's code: loading all of it takes as long as decoding 100,000 connections. */
 async function printerFor(
   format: Format,
@@ -224,7 +232,7 @@ async function printerFor(
   const columns = isTerminal ? io.stdout.columns : undefined
   if (settings.isFollowing === true) {
     const { FollowPrinter } = await import('./follow-printer.js')
-    return new FollowPrinter(output, { ...settings, style, columns, isJson: format === 'json' })
+    return new FollowPrinter(output, { reading: readingOf(settings), style, columns, isJson: format === 'json' })
   }
   if (settings.isSummary === true) return undefined
   switch (format) {
@@ -233,7 +241,7 @@ async function printerFor(
     case 'tshark':
       return new (await import('./tshark-printer.js')).TsharkPrinter(output)
     case 'hex':
-      return new (await import('./hex-printer.js')).HexPrinter(output, settings)
+      return new (await import('./hex-printer.js')).HexPrinter(output, readingOf(settings))
     case 'csv':
       return new (await import('./csv-printer.js')).CsvPrinter(output)
     case 'html':

@@ -18,7 +18,8 @@ import { wrap, type Style } from './style.js'
 const MOST_KEPT = 1000
 
 /** How the history is printed. */
-export interface FollowOptions extends DecodeOptions {
+export interface FollowOptions {
+  readonly reading: DecodeOptions
   readonly style: Style
   /** As JSON Lines. */
   readonly isJson: boolean
@@ -41,7 +42,7 @@ export class FollowPrinter implements Printer {
     this.#backup = new BackupEngine({
       syncid: 0,
       maxConnections: MOST_KEPT,
-      ...(options.flagChecks !== undefined && { flagChecks: options.flagChecks })
+      ...(options.reading.flagChecks !== undefined && { flagChecks: options.reading.flagChecks })
     })
   }
 
@@ -51,7 +52,7 @@ export class FollowPrinter implements Printer {
     this.#expireUntil(message.ms ?? this.#now)
     for (let record = 0; record < records.count; record++) {
       const alone = records.alone(record)
-      const [connection] = decodeMessage(alone, this.#options).connections
+      const [connection] = decodeMessage(alone, this.#options.reading).connections
       this.#record(time, message, alone, plain(connection!))
     }
   }

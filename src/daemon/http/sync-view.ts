@@ -84,6 +84,7 @@ function metricsOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
   const channels = master?.counters().channels ?? []
   const senders = backup?.senders() ?? []
   const counters = backup?.counters()
+  const seals = backup?.sealReport()
   return {
     ...(master !== undefined && {
       master: {
@@ -102,7 +103,8 @@ function metricsOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
         senders: senders.filter(({ age }) => age < SILENCE).length,
         age: Object.fromEntries(measuredSenders(senders).map((sender) => [sender.address, sender.age])),
         socketDrops: backup.receiveDrops(),
-        directing: backup.directing
+        directing: backup.directing,
+        ...(seals !== undefined && { seals })
       }
     }),
     ...(agent !== undefined && { agent: agent.metrics() }),

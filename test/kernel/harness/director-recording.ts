@@ -68,7 +68,10 @@ export function modelOptions(
     name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
     typeof value === 'string' ? value.split(' ').map(Number) : value
   ])
-  const services = recording.services.map((service) => ({ ...service, servers: [...service.servers].reverse() }))
+  const services = recording.services.map((service) => {
+    const options = Object.entries(service).filter(([name]) => name !== 'ports')
+    return { ...Object.fromEntries(options), servers: [...service.servers].reverse() } as unknown as ServiceOptions
+  })
   return {
     settings: Object.fromEntries(settings) as NonNullable<DirectorOptions['settings']>,
     services,
