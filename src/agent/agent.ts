@@ -53,7 +53,7 @@ const OUTCOMES: readonly AgentOutcome[] = ['complete', 'incomplete', 'alone']
 const ANNOUNCE_INTERVAL: Milliseconds = 1000
 const STORE_INTERVAL: Milliseconds = 60_000
 
-/** Where the agent learns the connections of its own kernel from. */
+/** Source from which an agent learns the connections of its host's kernel. */
 export type OwnSourceName = 'capture' | 'interface' | 'table'
 const OWN_SOURCES: readonly OwnSourceName[] = ['capture', 'interface', 'table']
 
@@ -181,7 +181,7 @@ export class Agent extends ContainedEmitter<AgentEvents> {
     return { received, expected, rate, remainingMs }
   }
 
-  /** Where it learns the connections of its own kernel from now; undefined without a kernel's table. */
+  /** The current source of the kernel's connections; undefined without a kernel's table. */
   get ownSource(): OwnSourceName | undefined {
     if (this.#own?.master.report().isCovering === true) return this.#own.name
     return this.#kernel === undefined ? undefined : 'table'

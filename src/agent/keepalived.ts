@@ -212,7 +212,7 @@ export class NotifyFifo {
     if (descriptor === undefined) return
     try {
       closeSync(descriptor)
-      /* c8 ignore next 2 -- test/cli/faults.test.ts lets it fail, in a process of its own */
+      /* c8 ignore next 2 -- test/cli/faults.test.ts makes it fail, in a child process */
     } catch {
       // The system has released the descriptor, whatever it reports.
     }

@@ -53,7 +53,7 @@ export function writeReadyFile(path: string, state: ReadyState): void {
   replaceFileSync(path, `${JSON.stringify({ boot: bootId(), ...state })}\n`, 0o644)
 }
 
-/** Removes the file: whoever waits for it continues to wait. */
+/** Removes the file: without it `wait-ready` continues to wait. */
 export function removeReadyFile(path: string): void {
   rmSync(path, { force: true })
 }

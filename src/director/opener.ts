@@ -192,7 +192,7 @@ export class Opener {
     }
     key.engineData = undefined
     if (service.engine === undefined || packet.protocol !== PROTOCOL.UDP) return true
-    // The engine reads the packet itself: an ICMP error is none of its own.
+    // The engine reads the client's packet, which an ICMP error is not.
     if (isIcmp) return false
     key.engineData = callIdOf(packet.payload)
     return key.engineData !== undefined

@@ -1,4 +1,4 @@
-// Frames of a capture: which of them a director received, which it sent itself, which are none of its traffic.
+// Frames of a capture: those that a director received, those that it sent, and those of other hosts.
 import t from 'tap'
 import { Director, Observer, type ObserverCounts, type ServiceOptions } from '../../src/director/index.js'
 import { serviceBy } from '../fixtures/support/director-packets.js'

@@ -34,7 +34,7 @@ export function captureArguments({ mcastInterface, mcastGroup, mcastPort }: Capt
   const last = Math.min(65_535, mcastPort + MAX_CHANNELS - 1)
   const fragment = isIP(mcastGroup) === 6 ? 'ip6[6] = 44' : 'ip[6:2] & 0x1fff != 0'
   const filter = `dst host ${mcastGroup} and (udp dst portrange ${mcastPort}-${last} or (${fragment}))`
-  // Without -Z root, tcpdump changes to a user of its own, which needs rights that the agent's unit does not give.
+  // Without -Z root, tcpdump changes to the user tcpdump, which needs rights that the agent's unit does not give.
   const user = process.getuid?.() === 0 ? ['-Z', 'root'] : []
   return ['-i', mcastInterface, '-Q', 'out', '-n', '-p', '-U', '-s', '0', '-B', String(BUFFER_KIB), ...user, '-w', '-', filter] // prettier-ignore
 }

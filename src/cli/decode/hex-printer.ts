@@ -24,7 +24,7 @@ import { decimal, hex16, hexColumn, ipv4, ipv6, piece, put, signedDecimal } from
 const WIDTH = 16
 /** Most bytes of a message's header, and of a connection without its parameters. */
 const MOST = 3072
-/** Most bytes of text for each byte of parameters: a line of its own. */
+/** Most bytes of text for each byte of parameters: each can need a line. */
 const PARAMETER_LINE = 128
 
 const MESSAGE = piece('# ')

@@ -29,7 +29,7 @@ export interface Job {
   /** File name of the scenario, without its ending. */
   readonly name: string
   readonly title: string
-  /** A folder of its own, which the guest writes to. */
+  /** Folder that this guest alone writes to. */
   readonly folder: string
   /** Seed of whatever the scenario draws by chance. */
   readonly seed: number
@@ -92,7 +92,7 @@ poweroff -f
 async function runGuest(kernel: GuestKernel, folder: string, timeLimit: number): Promise<boolean> {
   const console = openSync(join(folder, 'console'), 'w')
   const [program, ...words] = kernel.command(folder)
-  // A group of its own: the guest can be several processes, and all of them must end when time is up.
+  // A separate process group: the guest can be several processes, and the time limit must end all of them.
   const guest = spawn(program, words, {
     stdio: ['ignore', console, console],
     detached: true,

@@ -11,7 +11,7 @@ const ETHER_TYPE = { 4: 0x0800, 6: 0x86dd } as const
 export class Cannon {
   readonly #clients: Socket
   readonly #servers: Socket
-  /** Connected, so that a send looks no address up and is over when it returns. */
+  /** Connected, so that a send needs no address lookup and has left the process when it returns. */
   readonly #senders: readonly [clients: Socket, servers: Socket]
 
   private constructor(clients: Socket, servers: Socket, senders: readonly [Socket, Socket]) {
