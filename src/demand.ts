@@ -111,6 +111,11 @@ export function demandOneOf<Name extends string>(
 /** Names of the options of a type, each once: the compiler reports a name that is missing or wrong. */
 export type OptionNames<Options> = { readonly [Name in keyof Options]-?: true }
 
+/** Returns the options that a table names, of an object that has others besides. */
+export function pickOptions<Options extends object>(options: Options, known: OptionNames<Options>): Options {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(known, name))) as Options
+}
+
 /**
  * Refuses options that are not an object, and names that are not options; an unknown name would otherwise be ignored.
  *

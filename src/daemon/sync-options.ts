@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { OptionNames } from '../demand.js'
+import { pickOptions, type OptionNames } from '../demand.js'
 import { IpvsSyncError } from '../errors.js'
 import type { Sysctls } from '../sysctl/settings.js'
 import { ConnectionTable } from '../table/connection-table.js'
@@ -71,7 +71,7 @@ export const SYNC_OPTIONS: OptionNames<SyncOptions> = {
 
 /** Returns the shared options of an object that has others besides. */
 export function pickSyncOptions(options: SyncOptions): SyncOptions {
-  return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(SYNC_OPTIONS, name)))
+  return pickOptions(options, SYNC_OPTIONS)
 }
 
 /** The transport's options of a role's. */

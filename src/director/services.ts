@@ -53,9 +53,8 @@ const SERVER_OPTIONS: OptionNames<ServerOptions> = {
   upperThreshold: true,
   lowerThreshold: true
 }
-
-/** What a table of services shows besides: a server that was read from one is accepted, its counters ignored. */
-const READ_COUNTERS = { activeConnections: true, inactiveConnections: true }
+/** A server that was read from a kernel's table has counters, too; they are ignored. */
+const ACCEPTED_OF_SERVER = { ...SERVER_OPTIONS, activeConnections: true, inactiveConnections: true }
 
 /** A real server of the model. */
 export class Server {
@@ -81,7 +80,7 @@ export class Server {
   isOverloaded = false
 
   constructor(service: Service, options: ServerOptions) {
-    demandKnownOptions(options, { ...SERVER_OPTIONS, ...READ_COUNTERS }, 'ERR_USAGE')
+    demandKnownOptions(options, ACCEPTED_OF_SERVER, 'ERR_USAGE')
     const words = [0, 0, 0, 0]
     const family = parseAddress(options.address, words)
     if (family === 0) throw misuse('servers.address', 'an IP address', options.address)

@@ -9,6 +9,7 @@ import type { RemoteInfo, Socket } from 'node:dgram'
 import { addressFamily } from '../addresses.js'
 import { IpvsSyncError } from '../errors.js'
 import { openSocket } from '../transport/channel-sockets.js'
+import { packetHeaders } from '../transport/sync-maxlen.js'
 import { nodeSystem, type NetworkSystem } from '../transport/system.js'
 import { CIPHER_OVERHEAD, FrameDecryptor, FrameEncryptor } from '../trust/frame-cipher.js'
 import type { KeyRing } from '../trust/keys.js'
@@ -75,7 +76,7 @@ export class UdpLink implements Link {
     this.#options = options
     this.#port = port
     this.description = `udp://${family === 6 ? `[${address}]` : address}:${port}`
-    this.maxFrame = mtu - (family === 6 ? 48 : 28) - CIPHER_OVERHEAD
+    this.maxFrame = mtu - packetHeaders(family === 6 ? 'ipv6' : 'ipv4') - CIPHER_OVERHEAD
     this.#encryptor = new FrameEncryptor(keys.signing, wallClock)
     this.#decryptor = new FrameDecryptor(keys, wallClock)
   }

@@ -30,10 +30,10 @@ const KERNEL_MTU = 1500
  * @param mtu - The interface's; undefined if it is not known.
  */
 export function masterSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined): DefaultSyncMaxlen {
-  const kernel = KERNEL_MTU - headers(family)
+  const kernel = KERNEL_MTU - packetHeaders(family)
   if (mtu === undefined || mtu >= KERNEL_MTU) return { bytes: kernel, reason: `the kernel's default, ${kernel} bytes` }
   // Below the least MTU of either family nothing can be sent anyway; one whole IPv6 connection must fit.
-  const bytes = Math.max(mtu - headers(family), 80)
+  const bytes = Math.max(mtu - packetHeaders(family), 80)
   return { bytes, reason: `${bytes} bytes, what the interface's MTU of ${mtu} bytes carries unfragmented` }
 }
 
@@ -45,7 +45,7 @@ export function masterSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined
  */
 export function backupSyncMaxlen(family: 'ipv4' | 'ipv6', mtu: Bytes | undefined): DefaultSyncMaxlen {
   const held = Math.min(Math.max(mtu ?? KERNEL_MTU, KERNEL_MTU), 65535)
-  const bytes = held - headers(family)
+  const bytes = held - packetHeaders(family)
   return { bytes, reason: `${bytes} bytes, from an MTU of ${held} bytes` }
 }
 
@@ -60,6 +60,7 @@ export function heldSyncMaxlen(given: Bytes): Bytes {
   return Math.max(given, LEAST_OF_BACKUP)
 }
 
-function headers(family: 'ipv4' | 'ipv6'): Bytes {
+/** Length of a packet's IP and UDP headers. */
+export function packetHeaders(family: 'ipv4' | 'ipv6'): Bytes {
   return (family === 'ipv4' ? 20 : 40) + 8
 }

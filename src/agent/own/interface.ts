@@ -19,7 +19,6 @@ export function interfaceSource(
   udp: UdpOptions & { readonly mcastInterface: string },
   system: NetworkSystem = nodeSystem
 ): OpenOwnSource {
-  // prettier-ignore
   const { mcastInterface } = udp
   return ({ onUp, onDatagram, onDrops, onEnd }) => {
     const receiver = new UdpReceiver(udp, system)

@@ -13,10 +13,11 @@ import type {
 } from '../../capture/items.js'
 import { PacketReader } from '../../capture/packet-reader.js'
 import { CompressionDamage, expandCapture } from '../../capture/read-capture.js'
+import { pickOptions } from '../../demand.js'
 import { IpvsSyncError } from '../../errors.js'
 import { decompress } from '../../files/capture-file.js'
 import { counted } from '../../text.js'
-import type { DecodeOptions } from '../../wire/options.js'
+import { READ_OPTIONS, type DecodeOptions, type ReadOptions } from '../../wire/options.js'
 import type { Io } from '../io.js'
 import { CapturedMessage } from './captured-message.js'
 import { Filter, type FilterOptions } from './filter.js'
@@ -213,11 +214,8 @@ function withName(error: unknown, name: string): unknown {
 }
 
 /** How messages are read: the decoder refuses options that it does not know. */
-function readingOf({ flagChecks, sequenceByteOrder }: DecodeSettings): DecodeOptions {
-  return {
-    ...(flagChecks !== undefined && { flagChecks }),
-    ...(sequenceByteOrder !== undefined && { sequenceByteOrder })
-  }
+function readingOf(settings: DecodeSettings): ReadOptions {
+  return pickOptions<ReadOptions>(settings, READ_OPTIONS)
 }
 
 /** Loads no other format's code: loading all of it takes as long as decoding 100,000 connections. */

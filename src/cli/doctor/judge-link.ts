@@ -11,7 +11,7 @@ import { findBlocker } from './firewall-rules.js'
 import { isReceiving, isSending, receiversOf } from './roles.js'
 import type { SenderTotals } from '../traffic/observer.js'
 import { counted } from '../../text.js'
-import { backupSyncMaxlen } from '../../transport/sync-maxlen.js'
+import { backupSyncMaxlen, packetHeaders } from '../../transport/sync-maxlen.js'
 import { PROBLEMS } from '../../wire/problems.js'
 
 /** An Ethernet MTU: what a kernel master assumes whatever its interface has. */
@@ -51,7 +51,7 @@ export const judgeInterface: Judge = ({ wanted, interface: found, traffic }) => 
 }
 
 function judgeMtu(mtu: number, family: string, maxlen: number | undefined, sizes: readonly number[]): Check {
-  const carried = mtu - (family === 'IPv6' ? 48 : 28)
+  const carried = mtu - packetHeaders(family === 'IPv6' ? 'ipv6' : 'ipv4')
   const largest = Math.max(0, ...sizes)
   const seen = `MTU ${mtu} carries messages of ${carried} bytes unfragmented`
   if (maxlen !== undefined && maxlen > carried)

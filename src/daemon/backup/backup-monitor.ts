@@ -10,6 +10,7 @@ import type { IgnoredSender, SenderReport } from '../../engine/backup/senders.js
 import type { NoticeEvent } from '../../engine/events.js'
 import { counted } from '../../text.js'
 import type { LinkCounters } from '../../transport/link-counters.js'
+import { packetHeaders } from '../../transport/sync-maxlen.js'
 import type { Bytes, Milliseconds, Seconds, TimestampMs } from '../../units.js'
 
 /** Figures of a backup at one moment. */
@@ -214,9 +215,9 @@ export class BackupMonitor {
   }
 }
 
-/** IP and UDP headers of a packet from an address. */
+/** Length of the headers of a packet from an address. */
 function headersOf(address: string): Bytes {
-  return address.includes(':') ? 48 : 28
+  return packetHeaders(address.includes(':') ? 'ipv6' : 'ipv4')
 }
 
 /** Names those that sent most: `10.9.0.1 (syncid 6, 12 messages), 2 more`. */

@@ -32,7 +32,7 @@ import type { Clock } from '../clock.js'
 import { BackupMonitor } from './backup-monitor.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle } from '../lifecycle.js'
-import { callUser, ContainedEmitter } from '../runner.js'
+import { ContainedEmitter } from '../runner.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
 import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
 import { createReceiver, sealOverhead } from '../sealing.js'
@@ -221,7 +221,7 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
    * `ERR_USAGE` for a second start, or one after the close.
    */
   async start(): Promise<void> {
-    if (await this.#life.open()) callUser(() => this.emit('listening', this.#description))
+    if (await this.#life.open()) this.emit('listening', this.#description)
   }
 
   /**
@@ -236,7 +236,7 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
     this.#work.configure(settings)
     this.#sysctls = settings
     const latched = latchedSettings(this.#started, settings, ['SYNC_PORTS_LATCHED', 'SYNC_SOCK_SIZE_LATCHED'])
-    for (const notice of latched) callUser(() => this.emit('notice', notice))
+    for (const notice of latched) this.emit('notice', notice)
   }
 
   /** Returns the counters: a copy. */
@@ -362,7 +362,7 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
       receiveDrops: this.receiveDrops(),
       link: readLinkCounters(system, mcastInterface)
     }
-    for (const notice of this.#monitor.check(figures, this.#clock.now())) callUser(() => this.emit('notice', notice))
+    for (const notice of this.#monitor.check(figures, this.#clock.now())) this.emit('notice', notice)
     this.#unwatch = this.#clock.after(MONITOR_INTERVAL, () => this.#watch())
   }
 
@@ -370,7 +370,7 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
     this.#unwatch()
     await this.#portsBeyond?.close()
     await this.#work.close()
-    callUser(() => this.emit('close'))
+    this.emit('close')
   }
 
   #local(outlets: PoolOutlets): LocalBackup {

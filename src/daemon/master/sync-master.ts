@@ -13,7 +13,7 @@ import type { MasterAnswer, MasterCounters } from '../../engine/master/counters.
 import { MasterEngine } from '../../engine/master/master.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
-import { masterSyncMaxlen, type DefaultSyncMaxlen } from '../../transport/sync-maxlen.js'
+import { masterSyncMaxlen, packetHeaders, type DefaultSyncMaxlen } from '../../transport/sync-maxlen.js'
 import type { SendingTransport } from '../../transport/transport.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
@@ -22,7 +22,7 @@ import type { Clock } from '../clock.js'
 import { carryMessages } from '../carry-messages.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle, type CloseOptions } from '../lifecycle.js'
-import { callUser, ContainedEmitter, Runner } from '../runner.js'
+import { ContainedEmitter, Runner } from '../runner.js'
 import { createSender, sealOverhead } from '../sealing.js'
 import {
   clockOf,
@@ -152,7 +152,7 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
   async start(): Promise<void> {
     if (!(await this.#life.open())) return
     this.#notice('SYNC_MAXLEN', this.#startNotice)
-    callUser(() => this.emit('listening', this.#transport.description))
+    this.emit('listening', this.#transport.description)
     this.#runner.settle()
   }
 
@@ -251,7 +251,7 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
     await this.#drain()
     this.#runner.stop()
     await this.#transport.close()
-    callUser(() => this.emit('close'))
+    this.emit('close')
   }
 
   /** Until nothing is held, or nothing has moved for the whole of the grace. */
@@ -312,7 +312,7 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
   }
 
   #notice(code: string, message: string): void {
-    callUser(() => this.emit('notice', Object.freeze({ type: 'notice', code, message })))
+    this.emit('notice', Object.freeze({ type: 'notice', code, message }))
   }
 
   #fail(error: IpvsSyncError): void {
@@ -327,7 +327,7 @@ function maxlenOf(options: SyncMasterOptions, sysctls: Sysctls): DefaultSyncMaxl
     transport === undefined ? linkOf(options, sysctls) : { family: 'ipv4' as const, mtu: undefined }
   const carried = masterSyncMaxlen(family, mtu)
   if (bytes === undefined) return carried
-  const fits = mtu === undefined || bytes <= mtu - (family === 'ipv4' ? 28 : 48)
+  const fits = mtu === undefined || bytes <= mtu - packetHeaders(family)
   const fate = fits ? '' : `; an MTU of ${mtu} bytes carries it in fragments, and one lost fragment loses the message`
   return { bytes, reason: `${bytes} bytes, as set${fate}` }
 }

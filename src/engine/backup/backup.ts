@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { ReadOptions } from '../../wire/options.js'
+import { pickOptions } from '../../demand.js'
+import { READ_OPTIONS, type ReadOptions } from '../../wire/options.js'
 import { networkHolds, type Network } from '../../addresses.js'
 import { ConnectionTable } from '../../table/connection-table.js'
 import type { TimestampMs } from '../../units.js'
@@ -105,7 +106,7 @@ export class BackupEngine implements Engine<EngineEvent> {
     this.table = options.table ?? new ConnectionTable({ maxConnections, ...(seed !== undefined && { seed }) })
     this.#options = options
     this.#accepted = parseAccepted(options.accept ?? [])
-    this.#reader = new MessageReader(readOptionsOf(options))
+    this.#reader = new MessageReader(pickOptions<ReadOptions>(options, READ_OPTIONS))
     this.#listenerErrors = this.table.listenerErrors
     this.#events = new EventQueue(options.maxEvents)
     this.#senders = new SenderBook(options.maxSenders ?? 1024)
@@ -359,14 +360,6 @@ export class BackupEngine implements Engine<EngineEvent> {
 
   #drop(reason: number): void {
     this.#tally.drops[reason]!++
-  }
-}
-
-function readOptionsOf({ flagChecks, sequenceByteOrder, engines }: BackupEngineOptions): ReadOptions {
-  return {
-    ...(flagChecks !== undefined && { flagChecks }),
-    ...(sequenceByteOrder !== undefined && { sequenceByteOrder }),
-    ...(engines !== undefined && { engines })
   }
 }
 

@@ -69,8 +69,9 @@ export function modelOptions(
     typeof value === 'string' ? value.split(' ').map(Number) : value
   ])
   const services = recording.services.map((service) => {
-    const options = Object.entries(service).filter(([name]) => name !== 'ports')
-    return { ...Object.fromEntries(options), servers: [...service.servers].reverse() } as unknown as ServiceOptions
+    const options: ServiceOptions = { ...service, servers: [...service.servers].reverse() }
+    Reflect.deleteProperty(options, 'ports')
+    return options
   })
   return {
     settings: Object.fromEntries(settings) as NonNullable<DirectorOptions['settings']>,
