@@ -41,7 +41,13 @@ export function formatIpv6(words: ArrayLike<number>, at = 0): string {
   const [a, b, c, d] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!]
   if (a === 0 && b === 0 && c === 0xffff) return `::ffff:${formatIpv4(d)}`
   const groups = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff, c >>> 16, c & 0xffff, d >>> 16, d & 0xffff]
-  const { start, length } = longestZeroRun(groups)
+  let best = { start: 0, length: 0 }
+  for (let start = 0; start < 8; start++) {
+    let length = 0
+    while (groups[start + length] === 0) length++
+    if (length > best.length) best = { start, length }
+  }
+  const { start, length } = best
   if (length < 2) return joinGroups(groups, 0, 8)
   return `${joinGroups(groups, 0, start)}::${joinGroups(groups, start + length, 8)}`
 }
@@ -119,16 +125,6 @@ export function networkHolds(network: Network, address: string): boolean {
 
 function maskOf(bits: number): number {
   return bits >= 32 ? -1 : bits <= 0 ? 0 : -1 << (32 - bits)
-}
-
-function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
-  let best = { start: 0, length: 0 }
-  for (let start = 0; start < 8; start++) {
-    let length = 0
-    while (groups[start + length] === 0) length++
-    if (length > best.length) best = { start, length }
-  }
-  return best
 }
 
 function joinGroups(groups: readonly number[], from: number, to: number): string {

@@ -20,7 +20,19 @@ const MAX_DESCRIPTION = 200
  * `[3,50]`, `an ArrayBuffer`.
  */
 export function describeValue(value: unknown): string {
-  return typeof value === 'string' ? `the string ${quote(value)}` : describeOther(value)
+  if (typeof value === 'string') return `the string ${quote(value)}`
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`
+  if (typeof value !== 'object' || value === null) return String(value)
+  // Returns the name of an object's class, `Object` for one without a prototype.
+  const kind = Object.prototype.toString.call(value).slice(8, -1)
+  const name = kind !== 'Object' || Object.getPrototypeOf(value) === null ? kind : value.constructor.name
+  if (name !== 'Object' && name !== 'Array') return `${/^(?:[AEIO]|U(?!int))/.test(name) ? 'an' : 'a'} ${name}`
+  try {
+    return shorten(JSON.stringify(value))
+  } catch {
+    return 'an object'
+  }
 }
 
 /**
@@ -139,7 +151,10 @@ export function demandKnownOptions<Options extends object>(
     if (Object.hasOwn(known, name)) continue
     const hint = suggest(name, Object.keys(known))
     const suggestion = hint === undefined ? '' : `; did you mean ${hint}?`
-    throw new IpvsSyncError(code, `unknown option ${printableName(name)}${suggestion}`, { field: name })
+    // A name that could move a terminal's cursor is quoted.
+    throw new IpvsSyncError(code, `unknown option ${/^[\w$.-]{1,64}$/.test(name) ? name : quote(name)}${suggestion}`, {
+      field: name
+    })
   }
 }
 
@@ -155,7 +170,16 @@ export function suggest(given: string, names: readonly string[]): string | undef
   let nearest: string | undefined
   let least = Infinity
   for (const name of names) {
-    const distance = editDistance(lower, name.toLowerCase())
+    // Returns how many characters must be inserted, removed or changed (Levenshtein).
+    const to = name.toLowerCase()
+    let row = Array.from({ length: to.length + 1 }, (_, i) => i)
+    for (let i = 0; i < lower.length; i++) {
+      const next = [i + 1]
+      for (let j = 0; j < to.length; j++)
+        next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (lower[i] === to[j] ? 0 : 1)))
+      row = next
+    }
+    const distance = row[to.length]!
     if (distance < least && distance <= Math.min(2, name.length / 3)) {
       nearest = name
       least = distance
@@ -172,47 +196,10 @@ export function joinAlternatives(items: readonly string[]): string {
   return `${items.slice(0, -1).join(', ')} or ${items.at(-1)!}`
 }
 
-function describeOther(value: unknown): string {
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`
-  if (typeof value !== 'object' || value === null) return String(value)
-  const name = typeName(value)
-  if (name !== 'Object' && name !== 'Array') return `${/^(?:[AEIO]|U(?!int))/.test(name) ? 'an' : 'a'} ${name}`
-  try {
-    return shorten(JSON.stringify(value))
-  } catch {
-    return 'an object'
-  }
-}
-
-/** Returns the name of an object's class, `Object` for one without a prototype. */
-function typeName(value: object): string {
-  const kind = Object.prototype.toString.call(value).slice(8, -1)
-  if (kind !== 'Object' || Object.getPrototypeOf(value) === null) return kind
-  return value.constructor.name
-}
-
 function quote(text: string): string {
   return shorten(JSON.stringify(text))
 }
 
 function shorten(text: string): string {
   return text.length <= MAX_DESCRIPTION ? text : `${text.slice(0, MAX_DESCRIPTION)}…`
-}
-
-/** A name that could move a terminal's cursor is quoted. */
-function printableName(name: string): string {
-  return /^[\w$.-]{1,64}$/.test(name) ? name : quote(name)
-}
-
-/** Returns how many characters must be inserted, removed or changed (Levenshtein). */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
-  for (let i = 0; i < from.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < to.length; j++)
-      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (from[i] === to[j] ? 0 : 1)))
-    row = next
-  }
-  return row[to.length]!
 }

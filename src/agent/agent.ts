@@ -143,7 +143,13 @@ export class Agent extends ContainedEmitter<AgentEvents> {
       restores: options.kernel !== false && options.restore !== false
     })
     this.#runner = new Runner(this.#engine, this.#clock, {
-      transmit: () => this.#transmit(),
+      transmit: () => {
+        while (this.#sender.writable(0)) {
+          const datagram = this.#engine.pollTransmit()
+          if (datagram === undefined) return
+          this.#sender.send(0, datagram.bytes)
+        }
+      },
       event: (event) => this.#take(event)
     })
     this.#life = new Lifecycle({ open: () => this.#open(), close: () => this.#close(), signal: options.signal })
@@ -171,7 +177,14 @@ export class Agent extends ContainedEmitter<AgentEvents> {
 
   /** The state in one line. */
   get status(): string {
-    return `${this.#engine.statusText()}${this.#ownText()}`
+    const source = this.ownSource
+    const ownText =
+      source === undefined
+        ? ''
+        : source === 'table'
+          ? '; own kernel: its table alone'
+          : `; own kernel: ${source} ${this.#own!.where} (misses connections that were never announced)`
+    return `${this.#engine.statusText()}${ownText}`
   }
 
   /** The table that is being received; undefined if none is. */
@@ -281,7 +294,18 @@ export class Agent extends ContainedEmitter<AgentEvents> {
     this.#table = (await this.#store?.load()) ?? this.#table
     this.#announcing = this.#createAnnouncing()
     this.#backup = this.#createBackup()
-    await this.#openSockets(this.#backup)
+    const backup = this.#backup
+    await backup.start()
+    try {
+      await this.#sender.start({
+        onWritable: () => this.#runner.settle(),
+        onNotice: ({ code, message }) => this.#notice(code, message),
+        onError: (error) => this.#fail(error)
+      })
+    } catch (error) {
+      await backup.close()
+      throw error
+    }
     // The source is open before the table is read, so that no connection falls between the two.
     this.#own = this.#createOwn()
     await this.#own?.master.start()
@@ -336,12 +360,29 @@ export class Agent extends ContainedEmitter<AgentEvents> {
 
   #createBackup(): SyncBackup {
     const { syncid, accept } = this.#options
+    // Passes datagrams to the engine first; messages between agents are not for the backup.
+    const receiver = this.#receiver
+    const withoutAgentMessages = {
+      channels: receiver.channels,
+      description: receiver.description,
+      start: (handlers: TransportHandlers) =>
+        receiver.start({
+          ...handlers,
+          onDatagram: (bytes, from, channel) => {
+            if (this.#engine.handleDatagram(bytes, from, this.#clock.now())) this.#runner.settle()
+            else handlers.onDatagram?.(bytes, from, channel)
+          }
+        }),
+      close: () => receiver.close(),
+      receiveDrops: () => receiver.receiveDrops(),
+      sealReport: () => receiver.sealReport?.()
+    }
     const backup = new SyncBackup({
       ...pickSyncOptions(this.#options),
       ...(syncid !== undefined && { syncid }),
       ...(accept !== undefined && { accept }),
       table: this.#table,
-      transport: this.#withoutAgentMessages(this.#receiver)
+      transport: withoutAgentMessages
     })
     backup.on('notice', (event) => this.emit('notice', event))
     backup.on('error', (error) => this.#fail(error))
@@ -363,25 +404,6 @@ export class Agent extends ContainedEmitter<AgentEvents> {
       look: () => this.#look(),
       notify: this.#notices.notify
     })
-  }
-
-  /** Passes datagrams to the engine first; messages between agents are not for the backup. */
-  #withoutAgentMessages(receiver: ReceivingTransport): ReceivingTransport {
-    return {
-      channels: receiver.channels,
-      description: receiver.description,
-      start: (handlers: TransportHandlers) =>
-        receiver.start({
-          ...handlers,
-          onDatagram: (bytes, from, channel) => {
-            if (this.#engine.handleDatagram(bytes, from, this.#clock.now())) this.#runner.settle()
-            else handlers.onDatagram?.(bytes, from, channel)
-          }
-        }),
-      close: () => receiver.close(),
-      receiveDrops: () => receiver.receiveDrops(),
-      sealReport: () => receiver.sealReport?.()
-    }
   }
 
   /** Creates the source of the own kernel's announcements; undefined if only the kernel's table is read. */
@@ -410,27 +432,6 @@ export class Agent extends ContainedEmitter<AgentEvents> {
       onGap: () => this.#kernel?.markStale()
     })
     return { name: isCapture ? 'capture' : 'interface', where, master }
-  }
-
-  #ownText(): string {
-    const source = this.ownSource
-    if (source === undefined) return ''
-    if (source === 'table') return '; own kernel: its table alone'
-    return `; own kernel: ${source} ${this.#own!.where} (misses connections that were never announced)`
-  }
-
-  async #openSockets(backup: SyncBackup): Promise<void> {
-    await backup.start()
-    try {
-      await this.#sender.start({
-        onWritable: () => this.#runner.settle(),
-        onNotice: ({ code, message }) => this.#notice(code, message),
-        onError: (error) => this.#fail(error)
-      })
-    } catch (error) {
-      await backup.close()
-      throw error
-    }
   }
 
   async #startKernel(announcing: Announcing): Promise<void> {
@@ -471,14 +472,6 @@ export class Agent extends ContainedEmitter<AgentEvents> {
     await this.#store?.saveLast(this.#table)
     this.#readyFile.remove()
     this.emit('close')
-  }
-
-  #transmit(): void {
-    while (this.#sender.writable(0)) {
-      const datagram = this.#engine.pollTransmit()
-      if (datagram === undefined) return
-      this.#sender.send(0, datagram.bytes)
-    }
   }
 
   #take(event: AgentEvent): void {

@@ -82,31 +82,27 @@ export class Announcing {
   async #change(): Promise<void> {
     if (this.#wanted === (this.#master !== undefined)) return
     try {
-      if (this.#wanted) await this.#begin()
-      else await this.#end()
+      if (this.#wanted) {
+        // Starts the master and announces the whole table.
+        const { options, rate, notify, look } = this.#parts
+        const master = new SyncMaster({ ...options(), expires: false })
+        master.on('notice', ({ code, message }) => notify(code, message))
+        master.on('error', ({ message }) => notify('ANNOUNCING_FAILED', message))
+        await master.start()
+        this.#follower?.forgetAnnouncements(this.#parts.clock.now())
+        this.#master = master
+        const kernel = await look()
+        if (!(kernel > 0)) {
+          const sent = await master.announceTable(rate === undefined ? {} : { rate })
+          notify('TABLE_ANNOUNCED', `announced ${counted(sent, 'connection')} of the table`)
+        }
+      } else {
+        const master = this.#master
+        this.#master = undefined
+        await master?.close()
+      }
     } catch (error) {
       this.#parts.notify('ANNOUNCING_FAILED', `announcing failed: ${(error as Error).message}`)
     }
-  }
-
-  /** Starts the master and announces the whole table. */
-  async #begin(): Promise<void> {
-    const { options, rate, notify, look } = this.#parts
-    const master = new SyncMaster({ ...options(), expires: false })
-    master.on('notice', ({ code, message }) => notify(code, message))
-    master.on('error', ({ message }) => notify('ANNOUNCING_FAILED', message))
-    await master.start()
-    this.#follower?.forgetAnnouncements(this.#parts.clock.now())
-    this.#master = master
-    const kernel = await look()
-    if (kernel > 0) return
-    const sent = await master.announceTable(rate === undefined ? {} : { rate })
-    notify('TABLE_ANNOUNCED', `announced ${counted(sent, 'connection')} of the table`)
-  }
-
-  async #end(): Promise<void> {
-    const master = this.#master
-    this.#master = undefined
-    await master?.close()
   }
 }

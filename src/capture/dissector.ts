@@ -148,7 +148,8 @@ export class Dissector {
     for (let depth = from; depth <= MOST_TUNNELS; depth++) {
       const ip = readIp(packet, location)
       if (isPortless(packet, ip)) {
-        this.#countPortless(number)
+        if (this.#portless === 0) this.#firstPortless = number
+        this.#portless += 1
         return
       }
       if (ip === undefined) return
@@ -159,7 +160,13 @@ export class Dissector {
       }
       const inner = this.#inner(packet.view, ip, location)
       if (inner === undefined) {
-        if (ip.protocol === UDP) this.#whole(packet, ip, origin)
+        if (ip.protocol === UDP) {
+          const udp = { bytes: packet.bytes, view: packet.view, start: ip.start, end: ip.end, wireEnd: ip.wireEnd }
+          if (this.#accepts(udp)) {
+            const problems = ip.isLengthWrong ? [captureProblem('IP_LENGTH', wrongLength(packet, ip))] : []
+            this.#datagram(udp, origin(), 1, problems)
+          }
+        }
         return
       }
       location = inner
@@ -192,18 +199,6 @@ export class Dissector {
       packet: this.#firstPortless,
       problem: captureProblem('PACKET_SNAPPED', text)
     })
-  }
-
-  #countPortless(number: number): void {
-    if (this.#portless === 0) this.#firstPortless = number
-    this.#portless += 1
-  }
-
-  #whole(packet: RawPacket, ip: IpPacket, origin: () => Origin): void {
-    const udp = { bytes: packet.bytes, view: packet.view, start: ip.start, end: ip.end, wireEnd: ip.wireEnd }
-    if (!this.#accepts(udp)) return
-    const problems = ip.isLengthWrong ? [captureProblem('IP_LENGTH', wrongLength(packet, ip))] : []
-    this.#datagram(udp, origin(), 1, problems)
   }
 
   #fragment(packet: RawPacket, ip: IpPacket, fragment: Fragment, origin: Origin): void {
@@ -241,7 +236,14 @@ export class Dissector {
   }
 
   #giveUp({ assembly, note }: Pending<Origin>, why: GivenUp): void {
-    const reason = assembly.fault ?? (why === 'evicted' ? tooMany() : missing(assembly))
+    const reason =
+      assembly.fault ??
+      (why === 'evicted'
+        ? captureProblem(
+            'FRAGMENT_LIMIT',
+            'too many datagrams were waiting for fragments: this one was given up, incomplete'
+          )
+        : missing(assembly))
     if (assembly.protocol !== undefined) {
       this.#assembled(assembly, note, [reason, ...assembly.warnings])
       return
@@ -260,14 +262,10 @@ export class Dissector {
       end - start >= UDP_HEADER + 4 &&
       view.getUint16(start + UDP_HEADER + 2) === view.getUint16(start + 4) - UDP_HEADER
     ) {
-      this.#countOther(port)
+      const count = this.otherPorts.get(port)
+      if (count !== undefined || this.otherPorts.size < MAX_OTHER_PORTS) this.otherPorts.set(port, (count ?? 0) + 1)
     }
     return false
-  }
-
-  #countOther(port: number): void {
-    const count = this.otherPorts.get(port)
-    if (count !== undefined || this.otherPorts.size < MAX_OTHER_PORTS) this.otherPorts.set(port, (count ?? 0) + 1)
   }
 
   #datagram(udp: UdpBytes, origin: Origin, fragments: number, before: readonly Problem[]): void {
@@ -355,11 +353,4 @@ function snapped(captured: number, wireLength: number): Problem {
 function missing(assembly: Assembly): Problem {
   const text = `fragments are missing (${assembly.missing()}); the capture filter "udp port" sees only the first: use "host" or "ip"`
   return captureProblem('FRAGMENT_MISSING', text)
-}
-
-function tooMany(): Problem {
-  return captureProblem(
-    'FRAGMENT_LIMIT',
-    'too many datagrams were waiting for fragments: this one was given up, incomplete'
-  )
 }

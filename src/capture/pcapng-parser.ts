@@ -17,7 +17,6 @@ import {
   readObsoletePacket,
   readSimplePacket,
   type Block,
-  type PacketBlock,
   type PcapngInterface
 } from './pcapng-blocks.js'
 import { timeFromTicks } from './capture-time.js'
@@ -76,8 +75,11 @@ export class PcapngParser {
       if (type === BLOCK.SECTION && !this.#byteOrder(queue, sink)) return false
       const length = queue.view.getUint32(queue.start + 4, this.#little)
       if (!isLengthSound(type, length, queue, sink)) return false
-      if (!READ.has(type)) this.#startPassing(queue, length)
-      else if (queue.length < length) return true
+      if (!READ.has(type)) {
+        queue.skip(8)
+        this.#skip = length - 12
+        this.#closing = length
+      } else if (queue.length < length) return true
       else if (!this.#block(queue, sink, type, length)) return false
     }
   }
@@ -106,12 +108,6 @@ export class PcapngParser {
     }
     this.#little = magic === MAGIC_LITTLE
     return true
-  }
-
-  #startPassing(queue: ByteQueue, length: number): void {
-    queue.skip(8)
-    this.#skip = length - 12
-    this.#closing = length
   }
 
   #pass(queue: ByteQueue, sink: PacketSink): 'passed' | 'wait' | 'damaged' {
@@ -173,7 +169,23 @@ export class PcapngParser {
     if (captured !== view.getUint32(start + 16, little) || first + captured > end) return false
     const { resolution } = described
     if (resolution !== 6 && resolution !== 9) return false
-    splitTicks(this.#time, view.getUint32(start + 4, little), view.getUint32(start + 8, little), resolution)
+    // Splits ticks of 10^-digits seconds. A double does not hold 64 bits: the seconds may be wrong by one, and the fraction,
+    // which is computed modulo 2^32, shows it.
+    const high = view.getUint32(start + 4, little)
+    const low = view.getUint32(start + 8, little)
+    const unit = resolution === 6 ? 1_000_000 : 1_000_000_000
+    let seconds = Math.floor((high * 4_294_967_296 + low) / unit)
+    let fraction = (low - Math.imul(seconds % 4_294_967_296, unit)) >>> 0
+    if (fraction >= 0x80000000) {
+      seconds -= 1
+      fraction = (fraction + unit) >>> 0
+    } else if (fraction >= unit) {
+      seconds += 1
+      fraction -= unit
+    }
+    this.#time.seconds = seconds
+    this.#time.fraction = fraction
+    this.#time.digits = resolution
     if (this.#time.seconds > LAST_SECOND) return false
     if (!sink.frame(bytes, view, first, first + captured, this.#time)) return false
     this.#readable = true
@@ -182,7 +194,12 @@ export class PcapngParser {
 
   #packet(block: Block, type: number, queue: ByteQueue, sink: PacketSink): void {
     if (type === BLOCK.ENHANCED && this.#frame(block, sink)) return
-    const packet = readPacket(block, type, this.#interfaces[0])
+    const packet =
+      type === BLOCK.ENHANCED
+        ? readEnhancedPacket(block)
+        : type === BLOCK.SIMPLE
+          ? readSimplePacket(block, this.#interfaces[0]?.snapLength ?? 0)
+          : readObsoletePacket(block)
     if (packet === undefined) {
       sink.unreadable(
         'BLOCK_INVALID',
@@ -195,65 +212,34 @@ export class PcapngParser {
     if (described === undefined) {
       const text = `a packet names interface ${packet.interfaceNumber}, and its section has described ${this.#interfaces.length}`
       sink.unreadable('INTERFACE_UNKNOWN', text, queue.position)
-    } else if (isKnownLinkType(described.linkType)) this.#hand(block, packet, described, sink)
-    else this.#unknown(packet.interfaceNumber, described.linkType, queue, sink)
-  }
-
-  #hand(block: Block, packet: PacketBlock, described: PcapngInterface, sink: PacketSink): void {
-    this.#readable = true
-    sink.packet({
-      bytes: block.bytes,
-      view: block.view,
-      start: packet.start,
-      end: packet.end,
-      wireLength: Math.max(packet.end - packet.start, packet.wireLength),
-      linkType: described.linkType,
-      interfaceNumber: packet.interfaceNumber,
-      interfaceName: described.name,
-      time: packet.ticks === undefined ? undefined : timeFromTicks(packet.ticks, described)
-    })
-  }
-
-  /** Once for each interface number: a busy one would fill the screen. */
-  #unknown(interfaceNumber: number, linkType: number, queue: ByteQueue, sink: PacketSink): void {
-    this.#unknownLinkType ??= linkType
-    if (this.#reported.has(interfaceNumber)) {
-      sink.skipped()
-      return
+    } else if (isKnownLinkType(described.linkType)) {
+      this.#readable = true
+      sink.packet({
+        bytes: block.bytes,
+        view: block.view,
+        start: packet.start,
+        end: packet.end,
+        wireLength: Math.max(packet.end - packet.start, packet.wireLength),
+        linkType: described.linkType,
+        interfaceNumber: packet.interfaceNumber,
+        interfaceName: described.name,
+        time: packet.ticks === undefined ? undefined : timeFromTicks(packet.ticks, described)
+      })
+    } else {
+      // Once for each interface number: a busy one would fill the screen.
+      this.#unknownLinkType ??= described.linkType
+      if (this.#reported.has(packet.interfaceNumber)) {
+        sink.skipped()
+      } else {
+        this.#reported.add(packet.interfaceNumber)
+        const text = `interface ${packet.interfaceNumber} has link type ${described.linkType}, which is not read: its packets are passed over`
+        sink.unreadable('LINK_TYPE_UNKNOWN', text, queue.position)
+      }
     }
-    this.#reported.add(interfaceNumber)
-    const text = `interface ${interfaceNumber} has link type ${linkType}, which is not read: its packets are passed over`
-    sink.unreadable('LINK_TYPE_UNKNOWN', text, queue.position)
   }
-}
-
-/**
- * Splits ticks of 10^-digits seconds. A double does not hold 64 bits: the seconds may be wrong by one, and the fraction,
- * which is computed modulo 2^32, shows it.
- */
-function splitTicks(time: FrameTime, high: number, low: number, digits: 6 | 9): void {
-  const unit = digits === 6 ? 1_000_000 : 1_000_000_000
-  let seconds = Math.floor((high * 4_294_967_296 + low) / unit)
-  let fraction = (low - Math.imul(seconds % 4_294_967_296, unit)) >>> 0
-  if (fraction >= 0x80000000) {
-    seconds -= 1
-    fraction = (fraction + unit) >>> 0
-  } else if (fraction >= unit) {
-    seconds += 1
-    fraction -= unit
-  }
-  time.seconds = seconds
-  time.fraction = fraction
-  time.digits = digits
 }
 
 const READ: ReadonlySet<number> = new Set<number>(Object.values(BLOCK))
-
-function readPacket(block: Block, type: number, first: PcapngInterface | undefined): PacketBlock | undefined {
-  if (type === BLOCK.ENHANCED) return readEnhancedPacket(block)
-  if (type === BLOCK.SIMPLE) return readSimplePacket(block, first?.snapLength ?? 0)
-  return readObsoletePacket(block)
-}
 
 function isLengthSound(type: number, length: number, queue: ByteQueue, sink: PacketSink): boolean {
   const tooLong = READ.has(type) && length > LIMIT

@@ -183,24 +183,21 @@ function followGre(walk: Walk, at: number): InnerIp | undefined {
   const sequenceAt = keyAt + (flags & 0x2000 ? 4 : 0)
   const from = sequenceAt + (flags & 0x1000 ? 4 : 0)
   if (from > end) return undefined
-  if (type === ETHERTYPE.ERSPAN) return followErspan2(walk, (flags & 0x1000) !== 0, from)
-  if (type === ETHERTYPE.ERSPAN3) return followErspan3(walk, from)
+  if (type === ETHERTYPE.ERSPAN) {
+    // Type I has no sequence number and no header; type II a header of 8 bytes with the session in 10 bits.
+    const hasSequence = (flags & 0x1000) !== 0
+    if (from + 8 > walk.end) return undefined
+    walk.layers.push(hasSequence ? { type: 'erspan', id: walk.view.getUint16(from + 2) & 0x3ff } : { type: 'erspan' })
+    return followEthernet(walk, hasSequence ? from + 8 : from)
+  }
+  if (type === ETHERTYPE.ERSPAN3) {
+    // A header of 12 bytes, and 8 more where its last bit is set.
+    if (from + 12 > walk.end) return undefined
+    walk.layers.push({ type: 'erspan', id: walk.view.getUint16(from + 2) & 0x3ff })
+    return followEthernet(walk, from + (walk.view.getUint8(from + 11) & 1 ? 20 : 12))
+  }
   layers.push(flags & 0x2000 ? { type: 'gre', id: view.getUint32(keyAt) } : { type: 'gre' })
   return followType(walk, type, from)
-}
-
-/** Type I has no sequence number and no header; type II a header of 8 bytes with the session in 10 bits. */
-function followErspan2(walk: Walk, hasSequence: boolean, at: number): InnerIp | undefined {
-  if (at + 8 > walk.end) return undefined
-  walk.layers.push(hasSequence ? { type: 'erspan', id: walk.view.getUint16(at + 2) & 0x3ff } : { type: 'erspan' })
-  return followEthernet(walk, hasSequence ? at + 8 : at)
-}
-
-/** A header of 12 bytes, and 8 more where its last bit is set. */
-function followErspan3(walk: Walk, at: number): InnerIp | undefined {
-  if (at + 12 > walk.end) return undefined
-  walk.layers.push({ type: 'erspan', id: walk.view.getUint16(at + 2) & 0x3ff })
-  return followEthernet(walk, at + (walk.view.getUint8(at + 11) & 1 ? 20 : 12))
 }
 
 const VXLAN_PORTS: ReadonlySet<number> = new Set([4789, 8472])

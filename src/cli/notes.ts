@@ -26,7 +26,12 @@ export function addNotes(command: Command, { text = [], examples = [] }: Notes):
   kept.set(command, [{ text, examples }])
   return command.addHelpText('after', ({ error }) => {
     const output = command.configureOutput()
-    return helpText(command, error ? output.getErrHelpWidth!() : output.getOutHelpWidth!())
+    const width = error ? output.getErrHelpWidth!() : output.getOutHelpWidth!()
+    const { text, examples } = notesOf(command)
+    const help = command.createHelp()
+    const paragraphs = text.map((paragraph) => (paragraph.startsWith(' ') ? paragraph : help.boxWrap(paragraph, width)))
+    const shown = examples.length === 0 ? [] : [['Examples:', ...examples.map((line) => `  ${line}`)].join('\n')]
+    return ['', ...paragraphs, ...shown].join('\n\n').slice(1)
   })
 }
 
@@ -34,12 +39,4 @@ export function addNotes(command: Command, { text = [], examples = [] }: Notes):
 export function notesOf(command: Command): Required<Notes> {
   const all = kept.get(command) ?? []
   return { text: all.flatMap(({ text }) => text), examples: all.flatMap(({ examples }) => examples) }
-}
-
-function helpText(command: Command, width: number): string {
-  const { text, examples } = notesOf(command)
-  const help = command.createHelp()
-  const paragraphs = text.map((paragraph) => (paragraph.startsWith(' ') ? paragraph : help.boxWrap(paragraph, width)))
-  const shown = examples.length === 0 ? [] : [['Examples:', ...examples.map((line) => `  ${line}`)].join('\n')]
-  return ['', ...paragraphs, ...shown].join('\n\n').slice(1)
 }

@@ -49,13 +49,19 @@ export function addDaemonOptions(command: Command): Command {
       'length of the largest message, header included',
       integerOption('--sync-maxlen', 1, 65_507)
     )
-    .option('--mcast-group <address>', 'multicast group, IPv4 or IPv6 (default: 224.0.0.81)', parseGroup)
+    .option('--mcast-group <address>', 'multicast group, IPv4 or IPv6 (default: 224.0.0.81)', (text: string): string =>
+      isMulticast(text) ? text : refuse('--mcast-group', text, 'a multicast address (224.0.0.0/4 or ff00::/8)')
+    )
     .option('--mcast-port <port>', 'UDP port of the first channel', integerOption('--mcast-port', 1, 65_535), 8848)
     .option('--mcast-ttl <hops>', 'TTL or hop limit', integerOption('--mcast-ttl', 1, 255), 1)
     .addOption(
       command
         .createOption('--peer <address[:port]>', 'use unicast with this peer instead of multicast; repeatable')
-        .argParser(collectPeer)
+        .argParser((text: string, before: readonly Peer[]): Peer[] => {
+          const { host, port } = parseHostPort('--peer', text)
+          if (addressFamily(host) === 0) refuse('--peer', text, 'ADDRESS or ADDRESS:PORT, IPv6 as [ADDRESS]:PORT')
+          return [...before, { address: host, ...(port !== undefined && { port }) }]
+        })
         .default([], 'none')
     )
 }
@@ -128,23 +134,20 @@ export function collect(value: string, before: readonly string[]): string[] {
   return [...before, value]
 }
 
-function collectPeer(text: string, before: readonly Peer[]): Peer[] {
-  const { host, port } = parseHostPort('--peer', text)
-  if (addressFamily(host) === 0) refuse('--peer', text, 'ADDRESS or ADDRESS:PORT, IPv6 as [ADDRESS]:PORT')
-  return [...before, { address: host, ...(port !== undefined && { port }) }]
-}
-
-function parseGroup(text: string): string {
-  return isMulticast(text) ? text : refuse('--mcast-group', text, 'a multicast address (224.0.0.0/4 or ff00::/8)')
-}
-
 async function baseOf(
   from: string | undefined,
   folder: string | undefined,
   onFact: (text: string) => void
 ): Promise<Sysctls> {
   if (from === undefined) return sysctlDefaults
-  if (from === 'kernel') return liveSettings(folder, onFact)
+  if (from === 'kernel') {
+    const { settings, read, unknown } = readLiveSysctls(folder)
+    const missing = SYSCTL_DEFINITIONS.map(({ name }) => name).filter((name) => !read.includes(name))
+    onFact(`read from the kernel: ${read.join(', ')}`)
+    if (missing.length > 0) onFact(`not in this kernel, our defaults: ${missing.join(', ')}`)
+    if (unknown.length > 0) onFact(`in this kernel, not used: ${unknown.join(', ')}`)
+    return settings
+  }
   const { settings, findings } = readSysctls(await readText('--sysctl-from', from))
   for (const { code, line, error } of findings) {
     const { message, field } = error
@@ -152,15 +155,6 @@ async function baseOf(
     if (code === 'SYSCTL_UNKNOWN') onFact(`${from}: line ${line}: ignored: ${message}`)
     else throw new IpvsSyncError('ERR_CONFIG', `${from}: line ${line}: ${message}`, { ...(field !== undefined && { field }) }) // prettier-ignore
   }
-  return settings
-}
-
-function liveSettings(folder: string | undefined, onFact: (text: string) => void): Sysctls {
-  const { settings, read, unknown } = readLiveSysctls(folder)
-  const missing = SYSCTL_DEFINITIONS.map(({ name }) => name).filter((name) => !read.includes(name))
-  onFact(`read from the kernel: ${read.join(', ')}`)
-  if (missing.length > 0) onFact(`not in this kernel, our defaults: ${missing.join(', ')}`)
-  if (unknown.length > 0) onFact(`in this kernel, not used: ${unknown.join(', ')}`)
   return settings
 }
 

@@ -27,10 +27,15 @@ export async function runProgram(
 ): Promise<number> {
   let exitCode = 0
   const program = createProgram(io, version)
-  const chosen = chosenName(argv)
+  // Returns the name of the command whose code is needed: the first word, or the one after `help`.
+  const words = argv.filter((word) => !word.startsWith('-'))
+  const chosen = words[0] === 'help' ? words[1] : words[0]
   const all = commands.some(({ name, needsAll }) => name === chosen && needsAll)
   for (const { name, summary, load } of commands) {
-    const command = program.command(name).summary(summary).description(sentence(summary))
+    const command = program
+      .command(name)
+      .summary(summary)
+      .description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`)
     if (name !== chosen && !all) continue
     const { configure, execute } = await load()
     configure(command)
@@ -81,14 +86,4 @@ function withoutUnknownHelp(argv: readonly string[], commands: readonly CommandE
   const [first, second] = argv
   const known = second === undefined || second.startsWith('-') || commands.some(({ name }) => name === second)
   return first === 'help' && !known ? [second] : argv
-}
-
-/** Returns the name of the command whose code is needed: the first word, or the one after `help`. */
-function chosenName(argv: readonly string[]): string | undefined {
-  const words = argv.filter((word) => !word.startsWith('-'))
-  return words[0] === 'help' ? words[1] : words[0]
-}
-
-function sentence(summary: string): string {
-  return `${summary[0]!.toUpperCase()}${summary.slice(1)}.`
 }

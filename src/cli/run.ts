@@ -22,7 +22,13 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   io.stderr.on('error', () => undefined)
   const broken = whenBroken(io.stdout)
   try {
-    return await Promise.race([dispatch(argv, io).then(afterFaults), broken])
+    // Resolves after pending write errors have been emitted, so that {@link whenBroken} sees them.
+    return await Promise.race([
+      dispatch(argv, io).then(
+        async (code: number): Promise<number> => new Promise((resolve) => setImmediate(() => resolve(code)))
+      ),
+      broken
+    ])
   } catch (error) {
     io.stderr.write(`ipvs-sync: ${explain(error)}\n`)
     return exitCodeOf(error)
@@ -37,11 +43,6 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   }
   const { runProgram } = await import('./program.js')
   return runProgram(argv, io, versionText())
-}
-
-/** Resolves after pending write errors have been emitted, so that {@link whenBroken} sees them. */
-async function afterFaults(code: number): Promise<number> {
-  return new Promise((resolve) => setImmediate(() => resolve(code)))
 }
 
 /**
@@ -60,10 +61,7 @@ async function whenBroken(stdout: OutputStream): Promise<number> {
 
 /** Returns the version on its own line, for scripts, and the supported kernels. */
 function versionText(): string {
-  return `${readVersion()}\nkernels: legacy flag checks, and strict ones (from Linux 6.1.191); messages of version 0 and 1`
-}
-
-function readVersion(): string {
   const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
+  const version = (JSON.parse(manifest) as { version: string }).version
+  return `${version}\nkernels: legacy flag checks, and strict ones (from Linux 6.1.191); messages of version 0 and 1`
 }

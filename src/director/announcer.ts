@@ -54,18 +54,16 @@ export class Announcer {
     this.controllerDecision = undefined
     let answer = first
     let at = connection.controller
-    while (at !== undefined && this.#reachesController(connection, answer)) {
+    // Version 0 continues only from what was sent; version 1 always, unless an engine's template lacks its server.
+    while (
+      at !== undefined &&
+      (answer === 'no-real-server' ? false : this.#version === 1 || (!connection.onePacket && SENT.has(answer)))
+    ) {
       const count = at.template ? ++at.packets : this.#policy.threshold
       answer = this.#decide(at, count, now)
       this.controllerDecision ??= answer
       at = at.controller
     }
-  }
-
-  /** Version 0 continues only from what was sent; version 1 always, unless an engine's template lacks its server. */
-  #reachesController(connection: Connection, answer: MasterAnswer): boolean {
-    if (answer === 'no-real-server') return false
-    return this.#version === 1 || (!connection.onePacket && SENT.has(answer))
   }
 
   #decide(connection: Connection, packets: number, now: TimestampMs): MasterAnswer {
@@ -76,14 +74,6 @@ export class Announcer {
     connection.lastSyncedState = connection.state
     connection.endTimeMs = now + connection.timeoutMs
     if (connection.engineData !== undefined && connection.server === undefined) return 'no-real-server'
-    this.#fill(connection)
-    presentSequence(this.#rows.words, 0)
-    this.#master.announceRow(this.#rows, 0, now)
-    this.#onAnnounce?.(connection, now)
-    return REASONS[code]!
-  }
-
-  #fill(connection: Connection): void {
     const { words: row, engines } = this.#rows
     const { words } = connection
     row[ROW.FAMILY] = connection.family
@@ -107,9 +97,14 @@ export class Announcer {
         row[ROW.DESTINATION + i] = words[WORDS.DESTINATION + i]!
       }
     }
-    if (connection.engineData === undefined) return
-    row[ROW.PRESENT] = PRESENT.ENGINE
-    engines[0] = { name: ENGINE_NAME, data: connection.engineData }
+    if (connection.engineData !== undefined) {
+      row[ROW.PRESENT] = PRESENT.ENGINE
+      engines[0] = { name: ENGINE_NAME, data: connection.engineData }
+    }
+    presentSequence(this.#rows.words, 0)
+    this.#master.announceRow(this.#rows, 0, now)
+    this.#onAnnounce?.(connection, now)
+    return REASONS[code]!
   }
 }
 

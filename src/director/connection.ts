@@ -156,7 +156,13 @@ export class ConnectionStore {
     const port = isMasq ? connection.destinationPort : virtualPort
     connection.replyHash = hashOf(client, source, (clientPort << 16) | port, protocol)
     connection.isHashed = true
-    if (++this.#size > this.#mask) this.#grow()
+    if (++this.#size > this.#mask) {
+      const all = [...this].reverse()
+      this.#mask = this.#mask * 2 + 1
+      this.#heads = new Array<Connection | undefined>(this.#mask + 1).fill(undefined)
+      this.#replyHeads = new Array<Connection | undefined>(this.#mask + 1).fill(undefined)
+      for (const connection of all) this.#link(connection)
+    }
     this.#link(connection)
     if ((connection.flags & FLAG.NO_CPORT) !== 0) this.#openPorts++
   }
@@ -302,14 +308,6 @@ export class ConnectionStore {
     const replyAt = connection.replyHash & this.#mask
     connection.nextReply = this.#replyHeads[replyAt]
     this.#replyHeads[replyAt] = connection
-  }
-
-  #grow(): void {
-    const all = [...this].reverse()
-    this.#mask = this.#mask * 2 + 1
-    this.#heads = new Array<Connection | undefined>(this.#mask + 1).fill(undefined)
-    this.#replyHeads = new Array<Connection | undefined>(this.#mask + 1).fill(undefined)
-    for (const connection of all) this.#link(connection)
   }
 }
 

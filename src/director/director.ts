@@ -102,7 +102,13 @@ export class Director {
       defences: this.#defences,
       moment: this.#moment,
       hasFtp: this.#hasFtp,
-      isLocal: (packet) => this.#isLocal(packet)
+      isLocal: (packet) => {
+        // Whether an IPv4 address is the director's. Of IPv6 addresses a kernel does not ask (`ip_vs_leave`).
+        const { family, destination } = packet
+        if (family === 6) return false
+        const text = formatIpv4(destination)
+        return this.#local.some((network) => networkHolds(network, text))
+      }
     })
     this.#icmp = new IcmpHandler(this.#lifetimes, this.#opener, () => this.#isStandby())
     this.#timeouts.set(options.timeouts ?? {})
@@ -243,9 +249,27 @@ export class Director {
       const next = Math.min(timers.earliest, tick, this.#flushAt)
       if (next > now) break
       this.#now = Math.max(this.#now, next)
-      if (next === this.#flushAt) this.#flushRemoved()
-      else if (next === tick) this.#tick()
-      else {
+      if (next === this.#flushAt) {
+        // Connections of removed servers go, and then what controlled them (`ip_vs_expire_nodest_conn_flush`).
+        this.#flushAt = Infinity
+        for (const connection of [...this.#lifetimes.store]) {
+          if (!connection.isHashed || connection.server?.isAvailable !== false || connection.controls > 0) continue
+          const { controller } = connection
+          this.#lifetimes.drop(connection, this.#now)
+          if (controller?.isHashed === true && controller.controls === 0) this.#lifetimes.drop(controller, this.#now)
+        }
+      } else if (next === tick) {
+        this.#nextTick += SECOND
+        this.#defences.update(this.#availablePages(this.#now))
+        if (!(this.#defences.dropEntry < 2)) {
+          const buckets = drawBuckets(this.#tableBits, this.#random)
+          const mask = 2 ** this.#tableBits - 1
+          for (const connection of [...this.#lifetimes.store]) {
+            if (!buckets.has(connection.hash & mask) || !connection.isHashed) continue
+            if (this.#defences.dropsEntry(connection, this.#now)) this.#lifetimes.drop(connection, this.#now)
+          }
+        }
+      } else {
         const due = timers.due(next)
         if (due !== undefined) this.#lifetimes.fire(due, this.#now)
       }
@@ -282,7 +306,40 @@ export class Director {
     const connection = packet.isTranslated
       ? store.find(packet, protocol, from, to, true)
       : store.findReply(packet, protocol, from, to)
-    if (connection === undefined) return this.#handleServerPacket(packet, out)
+    if (connection === undefined) {
+      // A packet of a NAT server without a connection: the `sip` engine's, or refused by `nat_icmp_send`.
+      const { natIcmpSend } = this.#settings
+      const isUdp = packet.protocol === UDP
+      if (natIcmpSend === 0 && !isUdp) return false
+      const server = this.#services.serverBySource(packet)
+      if (server === undefined) return false
+      if (isUdp && server.service.engine !== undefined && server.service.fwmark === 0) {
+        // A server begins (`ip_vs_new_conn_out`): a connection, and a template, as if the client had.
+        const { service } = server
+        if (packet.sourcePort === 0 || packet.destinationPort === 0) return false
+        if (service.persistenceMs > 0 && callIdOf(packet.payload) === undefined) return false
+        const request = new Packet()
+        request.family = packet.family
+        request.protocol = packet.protocol
+        request.source = packet.destination
+        request.sourceWords.set(packet.destinationWords)
+        request.destination = service.address
+        request.destinationWords.set(service.words)
+        request.sourcePort = packet.destinationPort
+        request.destinationPort = service.port === 0 ? packet.sourcePort : service.port
+        request.payload = packet.payload
+        const connection = this.#opener.openFor(request, server, this.#now)
+        out.isNew = true
+        this.#answer(connection, packet, out)
+        return true
+      }
+      if (natIcmpSend === 0) return false
+      if (packet.protocol === TCP && (packet.signal & TCP_FLAG.RST) !== 0) return false
+      if (packet.protocol === SCTP && (packet.signal & 0xff) === CHUNK.ABORT) return false
+      out.verdict = 'reject'
+      out.reason = 'nat-icmp'
+      return true
+    }
     this.#answer(connection, packet, out)
     return true
   }
@@ -298,44 +355,6 @@ export class Director {
     move(connection, packet, true, this.#defences.isSecure, this.#timeouts)
     out.stateAfter = connection.state
     this.#lifetimes.restart(connection, this.#now)
-  }
-
-  /** A packet of a NAT server without a connection: the `sip` engine's, or refused by `nat_icmp_send`. */
-  #handleServerPacket(packet: Packet, out: OpenOutcome): boolean {
-    const { natIcmpSend } = this.#settings
-    const isUdp = packet.protocol === UDP
-    if (natIcmpSend === 0 && !isUdp) return false
-    const server = this.#services.serverBySource(packet)
-    if (server === undefined) return false
-    if (isUdp && server.service.engine !== undefined && server.service.fwmark === 0)
-      return this.#openFromServer(packet, server, out)
-    if (natIcmpSend === 0) return false
-    if (packet.protocol === TCP && (packet.signal & TCP_FLAG.RST) !== 0) return false
-    if (packet.protocol === SCTP && (packet.signal & 0xff) === CHUNK.ABORT) return false
-    out.verdict = 'reject'
-    out.reason = 'nat-icmp'
-    return true
-  }
-
-  /** A server begins (`ip_vs_new_conn_out`): a connection, and a template, as if the client had. */
-  #openFromServer(packet: Packet, server: Server, out: OpenOutcome): boolean {
-    const { service } = server
-    if (packet.sourcePort === 0 || packet.destinationPort === 0) return false
-    if (service.persistenceMs > 0 && callIdOf(packet.payload) === undefined) return false
-    const request = new Packet()
-    request.family = packet.family
-    request.protocol = packet.protocol
-    request.source = packet.destination
-    request.sourceWords.set(packet.destinationWords)
-    request.destination = service.address
-    request.destinationWords.set(service.words)
-    request.sourcePort = packet.destinationPort
-    request.destinationPort = service.port === 0 ? packet.sourcePort : service.port
-    request.payload = packet.payload
-    const connection = this.#opener.openFor(request, server, this.#now)
-    out.isNew = true
-    this.#answer(connection, packet, out)
-    return true
   }
 
   /** Packets from the client (`ip_vs_in`). */
@@ -359,7 +378,16 @@ export class Director {
       false
     )
     if (connection !== undefined && isOpening(packet)) {
-      const cause = this.#reuse(connection)
+      // Why a SYN or INIT on this connection opens a new one; undefined where it does not.
+      const { expireNodestConn, connReuseMode } = this.#settings
+      const cause =
+        expireNodestConn !== 0 && connection.server?.weight === 0
+          ? 'weight-zero'
+          : connReuseMode === 0 || !isNewExpected(connection, connReuseMode)
+            ? undefined
+            : connection.controls === 0 || !isTracked(connection)
+              ? 'port-reuse'
+              : undefined
       if (cause !== undefined) {
         if (this.#makeRoom(connection, cause, out)) return
         connection = undefined
@@ -418,14 +446,6 @@ export class Director {
     this.#lifetimes.restart(connection, this.#now)
   }
 
-  /** Why a SYN or INIT on this connection opens a new one; undefined where it does not. */
-  #reuse(connection: Connection): Rescheduled | undefined {
-    const { expireNodestConn, connReuseMode } = this.#settings
-    if (expireNodestConn !== 0 && connection.server?.weight === 0) return 'weight-zero'
-    if (connReuseMode === 0 || !isNewExpected(connection, connReuseMode)) return undefined
-    return connection.controls === 0 || !isTracked(connection) ? 'port-reuse' : undefined
-  }
-
   /** Ends the old connection of a reused port; true where this packet is dropped for it. */
   #makeRoom(connection: Connection, cause: Rescheduled, out: OpenOutcome): boolean {
     const isOld = isTracked(connection)
@@ -442,29 +462,6 @@ export class Director {
   #isTooBig(connection: Connection, { family, length, dontFragment }: Packet): boolean {
     if (this.#settings.pmtuDisc === 0 || family !== 4 || !dontFragment) return false
     return (connection.flags & FLAG.FORWARDING) === TUNNEL && length > this.#mtu - IPIP_HEADER
-  }
-
-  #tick(): void {
-    this.#nextTick += SECOND
-    this.#defences.update(this.#availablePages(this.#now))
-    if (this.#defences.dropEntry < 2) return
-    const buckets = drawBuckets(this.#tableBits, this.#random)
-    const mask = 2 ** this.#tableBits - 1
-    for (const connection of [...this.#lifetimes.store]) {
-      if (!buckets.has(connection.hash & mask) || !connection.isHashed) continue
-      if (this.#defences.dropsEntry(connection, this.#now)) this.#lifetimes.drop(connection, this.#now)
-    }
-  }
-
-  /** Connections of removed servers go, and then what controlled them (`ip_vs_expire_nodest_conn_flush`). */
-  #flushRemoved(): void {
-    this.#flushAt = Infinity
-    for (const connection of [...this.#lifetimes.store]) {
-      if (!connection.isHashed || connection.server?.isAvailable !== false || connection.controls > 0) continue
-      const { controller } = connection
-      this.#lifetimes.drop(connection, this.#now)
-      if (controller?.isHashed === true && controller.controls === 0) this.#lifetimes.drop(controller, this.#now)
-    }
   }
 
   /** Whether `backup_only` keeps it from directing. */
@@ -488,13 +485,6 @@ export class Director {
       if (server !== undefined) return server
     }
     return undefined
-  }
-
-  /** Whether an IPv4 address is the director's. Of IPv6 addresses a kernel does not ask (`ip_vs_leave`). */
-  #isLocal({ family, destination }: Packet): boolean {
-    if (family === 6) return false
-    const text = formatIpv4(destination)
-    return this.#local.some((network) => networkHolds(network, text))
   }
 }
 

@@ -79,29 +79,27 @@ export class FrameReader {
     packet.sourcePort = packet.destinationPort = 0
     packet.mark = 0
     const version = start < end ? view.getUint8(start) >> 4 : 0
-    if (version === 4) return this.#readIpv4(packet, view, bytes, start, end, isOuter)
-    return version === 6 && this.#readIpv6(packet, view, bytes, start, end, isOuter)
-  }
-
-  #readIpv4(packet: Packet, view: DataView, bytes: Uint8Array, start: number, end: number, isOuter: boolean): boolean {
-    if (end - start < 20) return false
-    const header = (view.getUint8(start) & 15) * 4
-    if (header < 20) return false
-    packet.family = 4
-    packet.protocol = view.getUint8(start + 9)
-    packet.length = view.getUint16(start + 2)
-    packet.source = view.getInt32(start + 12)
-    packet.destination = view.getInt32(start + 16)
-    const place = view.getUint16(start + 6)
-    packet.dontFragment = (place & 0x4000) !== 0
-    packet.isLaterFragment = (place & 0x1fff) !== 0
-    if (isOuter) {
-      this.info.id = view.getUint16(start + 4)
-      this.info.ttl = view.getUint8(start + 8)
+    if (version === 4) {
+      if (end - start < 20) return false
+      const header = (view.getUint8(start) & 15) * 4
+      if (header < 20) return false
+      packet.family = 4
+      packet.protocol = view.getUint8(start + 9)
+      packet.length = view.getUint16(start + 2)
+      packet.source = view.getInt32(start + 12)
+      packet.destination = view.getInt32(start + 16)
+      const place = view.getUint16(start + 6)
+      packet.dontFragment = (place & 0x4000) !== 0
+      packet.isLaterFragment = (place & 0x1fff) !== 0
+      if (isOuter) {
+        this.info.id = view.getUint16(start + 4)
+        this.info.ttl = view.getUint8(start + 8)
+      }
+      const last = packet.length >= header ? Math.min(end, start + packet.length) : end
+      this.#readTransport(packet, view, bytes, start + header, last, isOuter)
+      return true
     }
-    const last = packet.length >= header ? Math.min(end, start + packet.length) : end
-    this.#readTransport(packet, view, bytes, start + header, last, isOuter)
-    return true
+    return version === 6 && this.#readIpv6(packet, view, bytes, start, end, isOuter)
   }
 
   #readIpv6(packet: Packet, view: DataView, bytes: Uint8Array, start: number, end: number, isOuter: boolean): boolean {

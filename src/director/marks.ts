@@ -23,25 +23,24 @@ const MAX_MARK = 2 ** 32 - 1
  * @throws IpvsSyncError `ERR_CONFIG`.
  */
 export function parseMarks(texts: readonly string[]): (packet: Packet) => number {
-  const rules = texts.map(parseRule)
+  const rules = texts.map((text: string): { readonly mark: number; readonly tests: readonly Test[] } => {
+    const [, number, filter] = /^(0x[\da-f]{1,8}|\d{1,10})=(.+)$/i.exec(text.trim()) ?? []
+    const mark = Number(number)
+    if (filter === undefined || !(mark <= MAX_MARK)) throw refusal(text)
+    return {
+      mark: mark | 0,
+      tests: filter.split(/\s+and\s+/).flatMap((term) => {
+        const [, protocol, side, kind, value] = TERM.exec(term.trim().replace(/\s+/g, ' ')) ?? []
+        const tests: Test[] = []
+        if (protocol !== undefined) tests.push((packet) => packet.protocol === PROTOCOLS[protocol])
+        if (side !== undefined && value !== undefined)
+          tests.push(kind === 'port' ? portTest(side, value, text) : networkTest(side, value, text))
+        if (tests.length === 0) throw refusal(text)
+        return tests
+      })
+    }
+  })
   return (packet) => rules.reduce((mark, rule) => (rule.tests.every((test) => test(packet)) ? rule.mark : mark), 0)
-}
-
-function parseRule(text: string): { readonly mark: number; readonly tests: readonly Test[] } {
-  const [, number, filter] = /^(0x[\da-f]{1,8}|\d{1,10})=(.+)$/i.exec(text.trim()) ?? []
-  const mark = Number(number)
-  if (filter === undefined || !(mark <= MAX_MARK)) throw refusal(text)
-  return { mark: mark | 0, tests: filter.split(/\s+and\s+/).flatMap((term) => parseTerm(term, text)) }
-}
-
-function parseTerm(term: string, text: string): Test[] {
-  const [, protocol, side, kind, value] = TERM.exec(term.trim().replace(/\s+/g, ' ')) ?? []
-  const tests: Test[] = []
-  if (protocol !== undefined) tests.push((packet) => packet.protocol === PROTOCOLS[protocol])
-  if (side !== undefined && value !== undefined)
-    tests.push(kind === 'port' ? portTest(side, value, text) : networkTest(side, value, text))
-  if (tests.length === 0) throw refusal(text)
-  return tests
 }
 
 function portTest(side: string, value: string, text: string): Test {

@@ -129,7 +129,13 @@ export class Opener {
     const isOwnPort = port === service.port && service.port !== FTP_PORT
     let template = lifetimes.store.findTemplate(key)
     if (template !== undefined && !this.#isUsable(template)) {
-      this.#invalidate(template)
+      // Makes a template that no look-up finds; its timer keeps running (`ip_vs_check_template`).
+      const { store } = this.#parts.lifetimes
+      store.remove(template)
+      template.clientPort = 0
+      template.virtualPort = INVALID_PORT
+      template.destinationPort = INVALID_PORT
+      store.add(template)
       template = undefined
     }
     if (template === undefined) {
@@ -201,16 +207,6 @@ export class Opener {
   #isUsable({ server }: Connection): boolean {
     if (server?.isAvailable !== true) return false
     return this.settings.expireQuiescentTemplate === 0 || server.weight !== 0
-  }
-
-  /** Makes a template that no look-up finds; its timer keeps running (`ip_vs_check_template`). */
-  #invalidate(template: Connection): void {
-    const { store } = this.#parts.lifetimes
-    store.remove(template)
-    template.clientPort = 0
-    template.virtualPort = INVALID_PORT
-    template.destinationPort = INVALID_PORT
-    store.add(template)
   }
 
   #addTemplate(service: Service, server: Server, port: number, now: TimestampMs): Connection {

@@ -95,7 +95,13 @@ export function packetFromValue(value: PacketValue, field = 'packet'): Packet {
   packet.destinationWords.set(words)
   packet.sourcePort = value.source.port
   packet.destinationPort = value.destination.port
-  packet.signal = signalOf(value, protocol)
+  const { flags = [], chunks } = value
+  packet.signal =
+    protocol === PROTOCOL.SCTP
+      ? chunks?.[0] === undefined
+        ? -1
+        : chunks[0] | (chunks[1] === undefined ? 0xff00 : chunks[1] << 8)
+      : flags.reduce((bits, flag) => bits | TCP_FLAG[flag], 0)
   packet.mark = value.mark ?? 0
   packet.isLoopback = value.device === 'lo'
   packet.payload = value.payload
@@ -111,10 +117,4 @@ export function packetFromValue(value: PacketValue, field = 'packet'): Packet {
 /** An IPv6 address as one word. */
 export function foldWords(words: ArrayLike<number>, at = 0): number {
   return words[at]! ^ words[at + 1]! ^ words[at + 2]! ^ words[at + 3]!
-}
-
-function signalOf({ flags = [], chunks }: PacketValue, protocol: number): number {
-  if (protocol === PROTOCOL.SCTP)
-    return chunks?.[0] === undefined ? -1 : chunks[0] | (chunks[1] === undefined ? 0xff00 : chunks[1] << 8)
-  return flags.reduce((bits, flag) => bits | TCP_FLAG[flag], 0)
 }

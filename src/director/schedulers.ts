@@ -56,7 +56,23 @@ const FACTORIES: Readonly<Record<string, (service: Service) => Scheduler>> = {
   fo: (service) => stateless(() => heaviest(service.servers.filter(isOpen))),
   ovf: (service) =>
     stateless(() => heaviest(service.servers.filter((server) => isOpen(server) && server.active <= server.weight))),
-  twos: (service) => stateless((_, moment) => twoDraws(service, moment)),
+  twos: (service) =>
+    stateless((_, moment) => {
+      const { servers } = service
+      const { random } = moment
+      const open = servers.filter(isOpen)
+      const total = open.reduce((sum, { weight }) => sum + weight, 0)
+      const draw = (): Server | undefined => {
+        let rest = Math.floor(random() * total)
+        return open.find((server) => (rest -= server.weight) < 0)
+      }
+      const [one, other] = [draw(), draw()]
+      return one === undefined || other === undefined
+        ? undefined
+        : loadOf(other) * one.weight < loadOf(one) * other.weight
+          ? other
+          : one
+    }),
   sh: (service) => hashed(service, 'source'),
   dh: (service) => hashed(service, 'destination'),
   mh: maglev,
@@ -167,25 +183,9 @@ function greatestDivisor(one: number, other: number): number {
   return other === 0 ? one : greatestDivisor(other, one % other)
 }
 
-function twoDraws({ servers }: Service, { random }: Moment): Server | undefined {
-  const open = servers.filter(isOpen)
-  const total = open.reduce((sum, { weight }) => sum + weight, 0)
-  const draw = (): Server | undefined => {
-    let rest = Math.floor(random() * total)
-    return open.find((server) => (rest -= server.weight) < 0)
-  }
-  const [one, other] = [draw(), draw()]
-  if (one === undefined || other === undefined) return undefined
-  return loadOf(other) * one.weight < loadOf(one) * other.weight ? other : one
-}
-
 const BUCKETS = 256
 /** `GOLDEN_RATIO_32`: the multiplier of the kernel's `hash_32`. */
 const GOLDEN_RATIO = 0x61c88647
-
-function bucketOf(address: number, port: number): number {
-  return Math.imul((address + port) | 0, GOLDEN_RATIO) >>> 24
-}
 
 function hasFlag({ options }: Service, ...names: readonly string[]): boolean {
   return options.schedulerFlags?.some((flag) => names.includes(flag)) ?? false
@@ -210,7 +210,7 @@ function hashed(service: Service, by: 'source' | 'destination'): Scheduler {
     choose(packet, _, isReversed = false) {
       const address = by === 'source' && !isReversed ? packet.source : packet.destination
       const port = usesPort ? (isReversed ? packet.destinationPort : packet.sourcePort) : 0
-      const first = bucketOf(address, port)
+      const first = Math.imul((address + port) | 0, GOLDEN_RATIO) >>> 24
       const server = buckets[first]
       if (server === undefined || server.takesConnections) return server
       if (!hasFallback) return undefined

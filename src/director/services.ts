@@ -182,7 +182,10 @@ export class Service {
     this.onePacket = options.onePacket ?? false
     const { timeout = 0, prefix = family === 4 ? 32 : 128, engine } = options.persistence ?? {}
     this.persistenceMs = timeout * 1000
-    this.mask = Int32Array.from([0, 1, 2, 3], (word) => maskOf(prefix - 32 * word))
+    this.mask = Int32Array.from([0, 1, 2, 3], (word) => {
+      const bits = prefix - 32 * word
+      return bits >= 32 ? -1 : bits <= 0 ? 0 : -1 << (32 - bits)
+    })
     this.engine = engine
     this.scheduler = createScheduler(this)
     // One after the other, as an administrator adds them: `wrr` starts from where the additions leave it.
@@ -210,10 +213,6 @@ function familyOfMark({ family, servers }: ServiceOptions): 4 | 6 {
   return servers[0]?.address.includes(':') === true ? 6 : 4
 }
 
-function maskOf(bits: number): number {
-  return bits >= 32 ? -1 : bits <= 0 ? 0 : -1 << (32 - bits)
-}
-
 const FTP_PORT = 21
 const FTP_DATA_PORT = 20
 const FIRST_UNPRIVILEGED_PORT = 1024
@@ -231,7 +230,15 @@ export class Services {
   /** Adds a server. One that was removed from such a service, and still has connections, comes back (`ip_vs_trash_get_dest`). */
   addServer(service: Service, options: ServerOptions): Server {
     const fresh = new Server(service, options)
-    const at = this.#trash.findIndex((server) => isSameServer(server, fresh))
+    const at = this.#trash.findIndex((server) => {
+      const [own, others] = [server.service, fresh.service]
+      const isSameService =
+        own.fwmark === others.fwmark &&
+        own.protocol === others.protocol &&
+        own.port === others.port &&
+        own.words.every((word, at) => word === others.words[at])
+      return isSameService && server.port === fresh.port && server.words.every((word, at) => word === fresh.words[at])
+    })
     const server = at < 0 ? fresh : this.#trash.splice(at, 1)[0]!
     server.service = service
     server.isAvailable = true
@@ -244,7 +251,9 @@ export class Services {
   removeServer(server: Server): void {
     server.isAvailable = false
     server.service.take(server)
-    this.#trash = [...this.#trash, server].filter(hasConnections)
+    this.#trash = [...this.#trash, server].filter(
+      ({ active, inactive, persistent }: Server): boolean => active + inactive + persistent > 0
+    )
   }
 
   add(service: Service): void {
@@ -314,20 +323,6 @@ export class Services {
     if (protocol === PROTOCOL.TCP && port === FTP_PORT) this.#ftp += by
     if (port === 0 && fwmark === 0) this.#anyPort += by
   }
-}
-
-function hasConnections({ active, inactive, persistent }: Server): boolean {
-  return active + inactive + persistent > 0
-}
-
-function isSameServer(one: Server, other: Server): boolean {
-  const [own, others] = [one.service, other.service]
-  const isSameService =
-    own.fwmark === others.fwmark &&
-    own.protocol === others.protocol &&
-    own.port === others.port &&
-    own.words.every((word, at) => word === others.words[at])
-  return isSameService && one.port === other.port && one.words.every((word, at) => word === other.words[at])
 }
 
 function keyOf(protocol: number, address: number, port: number): number {

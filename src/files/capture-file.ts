@@ -8,7 +8,7 @@ import { open } from 'node:fs/promises'
 import { demandObject } from '../demand.js'
 import type { Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
-import { readCapture, type Capture, type Compression, type Decompress } from '../capture/read-capture.js'
+import { readCapture, type Capture, type Decompress } from '../capture/read-capture.js'
 import type { ReadCaptureOptions } from '../capture/items.js'
 import { IpvsSyncError } from '../errors.js'
 
@@ -69,17 +69,13 @@ async function attempt<Value>(path: string, promise: Promise<Value>): Promise<Va
 
 /** Node's decompressor for gzip, and for zstd from Node 22.15 on. */
 export const decompress: Decompress = (compression, chunks) => {
-  const stream = decompressorFor(compression)
+  const stream =
+    compression === 'gzip' ? zlib.createGunzip({ flush: zlib.constants.Z_SYNC_FLUSH }) : createZstdDecompress?.()
   return stream === undefined ? undefined : expand(chunks, stream)
 }
 
 /** Node's types are those of Node 20. */
 const { createZstdDecompress } = zlib as unknown as { readonly createZstdDecompress?: () => Transform }
-
-function decompressorFor(compression: Compression): Transform | undefined {
-  if (compression === 'gzip') return zlib.createGunzip({ flush: zlib.constants.Z_SYNC_FLUSH })
-  return createZstdDecompress?.()
-}
 
 /**
  * Expands chunk by chunk. Everything that can be expanded before an error is given first.

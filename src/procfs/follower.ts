@@ -91,7 +91,27 @@ export class KernelFollower {
     for (let i = 0; i < count; i++) {
       const slot = table.upsert(rows, i, now)
       this.slots[i] = slot
-      this.reasons[i] = slot === 0 ? FOLLOW_REASON.NONE : this.#compare(slot, words, i * ROW_WORDS, tenths)
+      if (slot === 0) {
+        this.reasons[i] = FOLLOW_REASON.NONE
+      } else {
+        const row = i * ROW_WORDS
+        const record = this.#records.chunk(slot)
+        const at = this.#records.base(slot)
+        const state = words[row + ROW.STATE]!
+        const announced = record[at + RECORD.ANNOUNCED]!
+        if (record[at + RECORD.LOOK] !== this.#look) this.size++
+        const reason = (
+          (words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
+            ? true
+            : isUnannounced[words[row + ROW.PROTOCOL]! * STATES + Math.min(state, STATES - 1)] === 0
+        )
+          ? this.#reasonFor(announced, record[at + RECORD.STATE] === state, tenths)
+          : 0
+        record[at + RECORD.LOOK] = this.#look
+        record[at + RECORD.STATE] = state
+        if (reason !== FOLLOW_REASON.NONE) record[at + RECORD.ANNOUNCED] = tenths
+        this.reasons[i] = reason
+      }
     }
   }
 
@@ -105,21 +125,6 @@ export class KernelFollower {
     return this.#look > 0 && this.#records.get(slot, RECORD.LOOK) === this.#look
   }
 
-  #compare(slot: number, words: Int32Array, row: number, tenths: number): number {
-    const record = this.#records.chunk(slot)
-    const at = this.#records.base(slot)
-    const state = words[row + ROW.STATE]!
-    const announced = record[at + RECORD.ANNOUNCED]!
-    if (record[at + RECORD.LOOK] !== this.#look) this.size++
-    const reason = isAnnounced(words, row, state)
-      ? this.#reasonFor(announced, record[at + RECORD.STATE] === state, tenths)
-      : 0
-    record[at + RECORD.LOOK] = this.#look
-    record[at + RECORD.STATE] = state
-    if (reason !== FOLLOW_REASON.NONE) record[at + RECORD.ANNOUNCED] = tenths
-    return reason
-  }
-
   #reasonFor(announced: number, isSameState: boolean, tenths: number): number {
     if (announced === 0 || announced < this.#since) return FOLLOW_REASON.NEW
     if (!isSameState) return FOLLOW_REASON.STATE
@@ -131,9 +136,4 @@ export class KernelFollower {
 /** Above 0; 32 bits hold 6 years. */
 function tenthsOf(now: TimestampMs): number {
   return Math.floor(now / TENTH) + 1
-}
-
-function isAnnounced(words: Int32Array, row: number, state: number): boolean {
-  if ((words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0) return true
-  return isUnannounced[words[row + ROW.PROTOCOL]! * STATES + Math.min(state, STATES - 1)] === 0
 }

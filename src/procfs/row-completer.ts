@@ -102,7 +102,32 @@ export class RowCompleter {
         words.copyWithin(kept * ROW_WORDS, from, from + ROW_WORDS)
         rows.engines[kept] = rows.engines[i]
       }
-      this.#completeRow(words, kept * ROW_WORDS)
+      const row = kept * ROW_WORDS
+      const { assumed } = this.#counts
+      const fact = this.#factOf(words, row)
+      const facts = this.#facts
+      const isTemplate = (words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
+      const protocol = words[row + ROW.PROTOCOL]!
+      const method = facts[fact + FACT.METHOD]!
+      const assumptions = facts[fact + FACT.ASSUMED]!
+      if ((assumptions & ASSUMED_METHOD) !== 0) assumed.forwarding++
+      if ((assumptions & ASSUMED_MARK) !== 0) assumed.fwmark++
+      if ((words[row + TABLE_ROW.MARKS]! & MARK.STATE_UNKNOWN) !== 0) {
+        assumed.state++
+        words[row + ROW.STATE] = isTemplate ? ASSURED : 0
+      }
+      const state = words[row + ROW.STATE]!
+      const place = protocol * STATES + Math.min(state, STATES - 1)
+      let timeout = this.#timeouts[place]!
+      if (isTemplate) {
+        const persistence = facts[fact + FACT.PERSISTENCE]!
+        if (persistence === UNKNOWN) assumed.timeout++
+        timeout = persistence === UNKNOWN ? stateTimeout(protocol, true, state) : persistence >>> 0
+      }
+      words[row + ROW.TIMEOUT] = Math.max(timeout, words[row + TABLE_ROW.EXPIRES]! >>> 0) | 0
+      words[row + ROW.FWMARK] = facts[fact + FACT.FWMARK]!
+      words[row + ROW.FLAGS] = flagsOf(words, row, isTemplate, isActive[place] === 1, method)
+      words[row + TABLE_ROW.MARKS] = 0
       kept++
     }
     rows.count = kept
@@ -115,34 +140,6 @@ export class RowCompleter {
     else if ((words[row + TABLE_ROW.MARKS]! & MARK.OTHER_FAMILY) !== 0) unsendable['other-family']++
     else return true
     return false
-  }
-
-  #completeRow(words: Int32Array, row: number): void {
-    const { assumed } = this.#counts
-    const fact = this.#factOf(words, row)
-    const facts = this.#facts
-    const isTemplate = (words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
-    const protocol = words[row + ROW.PROTOCOL]!
-    const method = facts[fact + FACT.METHOD]!
-    const assumptions = facts[fact + FACT.ASSUMED]!
-    if ((assumptions & ASSUMED_METHOD) !== 0) assumed.forwarding++
-    if ((assumptions & ASSUMED_MARK) !== 0) assumed.fwmark++
-    if ((words[row + TABLE_ROW.MARKS]! & MARK.STATE_UNKNOWN) !== 0) {
-      assumed.state++
-      words[row + ROW.STATE] = isTemplate ? ASSURED : 0
-    }
-    const state = words[row + ROW.STATE]!
-    const place = protocol * STATES + Math.min(state, STATES - 1)
-    let timeout = this.#timeouts[place]!
-    if (isTemplate) {
-      const persistence = facts[fact + FACT.PERSISTENCE]!
-      if (persistence === UNKNOWN) assumed.timeout++
-      timeout = persistence === UNKNOWN ? stateTimeout(protocol, true, state) : persistence >>> 0
-    }
-    words[row + ROW.TIMEOUT] = Math.max(timeout, words[row + TABLE_ROW.EXPIRES]! >>> 0) | 0
-    words[row + ROW.FWMARK] = facts[fact + FACT.FWMARK]!
-    words[row + ROW.FLAGS] = flagsOf(words, row, isTemplate, isActive[place] === 1, method)
-    words[row + TABLE_ROW.MARKS] = 0
   }
 
   /** Where the facts about a row's service and real server stand. */

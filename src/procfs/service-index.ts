@@ -64,19 +64,18 @@ export class ServiceIndex {
       this.#methods.set(`${service} ${address}`, forwarding)
       this.#addMethod(`${address} ${port}`, forwarding)
       this.#addMethod(address, forwarding)
-      if (virtual === undefined) this.#addMark(`${address} ${port}`, fwmark)
+      if (virtual === undefined) {
+        const key = `${address} ${port}`
+        const marks = this.#marks.get(key)
+        if (marks === undefined) this.#marks.set(key, new Set([fwmark]))
+        else marks.add(fwmark)
+      }
     }
   }
 
   #addMethod(key: string, forwarding: Forwarding): void {
     const known = this.#methods.get(key)
     this.#methods.set(key, known === undefined || known === forwarding ? forwarding : 'several')
-  }
-
-  #addMark(key: string, fwmark: number): void {
-    const marks = this.#marks.get(key)
-    if (marks === undefined) this.#marks.set(key, new Set([fwmark]))
-    else marks.add(fwmark)
   }
 
   /** The service's own method first; for services by mark, or of all ports, that of the real server elsewhere. */

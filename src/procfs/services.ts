@@ -108,7 +108,7 @@ export function parseServices(text: string): ServiceList {
     const times = TIMEOUTS.exec(line)
     if (line === '' || HEADING.test(line)) continue
     if (times !== null) timeouts = { tcp: Number(times[1]), tcpFin: Number(times[2]), udp: Number(times[3]) }
-    else if (!isServerLine(line)) {
+    else if (!(line.startsWith('->') || RULE.test(line))) {
       open = parseService(line, areMarksHex)
       if (open === undefined) noteUnreadable(unreadable, index + 1, line)
       else services.push(open)
@@ -150,10 +150,6 @@ export async function readKernelServices(path: string = SERVICES_FILE): Promise<
 
 const RULE = /^(?:ipvsadm\s+)?(?:-a|--add-server)\s/
 
-function isServerLine(line: string): boolean {
-  return line.startsWith('->') || RULE.test(line)
-}
-
 /** A listing's server belongs to the service above it; a rule names its own service. */
 function addServer(line: string, open: OpenService | undefined, services: readonly OpenService[]): boolean {
   if (line.startsWith('->')) {
@@ -162,7 +158,18 @@ function addServer(line: string, open: OpenService | undefined, services: readon
     return server !== undefined && open !== undefined
   }
   const rule = readRule(line)
-  const service = rule && services.find((each) => isSameService(each, rule))
+  const service =
+    rule &&
+    services.find((each) => {
+      const identity = identityOfRule(rule)
+      return (
+        identity?.protocol === each.protocol &&
+        identity.fwmark === each.fwmark &&
+        identity.family === each.family &&
+        identity.virtual?.address === each.virtual?.address &&
+        identity.virtual?.port === each.virtual?.port
+      )
+    })
   const server = rule && serverOfRule(rule)
   if (service === undefined || server === undefined) return false
   adopt(service, server)
@@ -177,7 +184,29 @@ function adopt(service: OpenService, server: RealServer): void {
 }
 
 function parseService(line: string, areMarksHex: boolean): OpenService | undefined {
-  if (/^(?:ipvsadm\s+)?(?:-A|--add-service)\s/.test(line)) return serviceOfRule(readRule(line))
+  if (/^(?:ipvsadm\s+)?(?:-A|--add-service)\s/.test(line)) {
+    const rule = readRule(line)
+    const identity = rule && identityOfRule(rule)
+    if (identity === undefined) return undefined
+    const timeout = rule!.get('-p')
+    const engine = rule!.get('--pe')
+    return {
+      ...identity,
+      scheduler: rule!.get('-s') ?? 'wlc',
+      schedulerFlags: rule!.get('-b')?.split(',') ?? [],
+      onePacket: rule!.has('-o'),
+      persistence:
+        timeout === undefined
+          ? undefined
+          : {
+              timeout: Number(timeout),
+              unit: 'seconds',
+              prefix: prefixOf(rule!.get('-M'), identity.family),
+              ...(engine !== undefined && { engine })
+            },
+      servers: []
+    }
+  }
   const [protocol = '', where = '', ...rest] = line.split(/\s+/)
   const words = protocol === 'FWM' && rest[0] === 'IPv6' ? rest.slice(1) : rest
   const identity =
@@ -337,29 +366,6 @@ function identityOfRule(rule: Rule): Identity | undefined {
   return undefined
 }
 
-function serviceOfRule(rule: Rule | undefined): OpenService | undefined {
-  const identity = rule && identityOfRule(rule)
-  if (identity === undefined) return undefined
-  const timeout = rule!.get('-p')
-  const engine = rule!.get('--pe')
-  return {
-    ...identity,
-    scheduler: rule!.get('-s') ?? 'wlc',
-    schedulerFlags: rule!.get('-b')?.split(',') ?? [],
-    onePacket: rule!.has('-o'),
-    persistence:
-      timeout === undefined
-        ? undefined
-        : {
-            timeout: Number(timeout),
-            unit: 'seconds',
-            prefix: prefixOf(rule!.get('-M'), identity.family),
-            ...(engine !== undefined && { engine })
-          },
-    servers: []
-  }
-}
-
 function serverOfRule(rule: Rule): RealServer | undefined {
   const endpoint = parseEndpoint(rule.get('-r') ?? '')
   const number = (option: string, otherwise: number): number => Number(rule.get(option) ?? otherwise)
@@ -375,17 +381,6 @@ function serverOfRule(rule: Rule): RealServer | undefined {
     activeConnections: 0,
     inactiveConnections: 0
   }
-}
-
-function isSameService(service: OpenService, rule: Rule): boolean {
-  const identity = identityOfRule(rule)
-  return (
-    identity?.protocol === service.protocol &&
-    identity.fwmark === service.fwmark &&
-    identity.family === service.family &&
-    identity.virtual?.address === service.virtual?.address &&
-    identity.virtual?.port === service.virtual?.port
-  )
 }
 
 /** The words of an address as the kernel prints it: 8 hex digits, or 8 groups of 4 in square brackets. */

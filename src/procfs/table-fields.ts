@@ -51,7 +51,16 @@ export function isIpv6Endpoint(bytes: Uint8Array, at: number): boolean {
 
 /** An address as the kernel prints it: 8 hex digits (`%08X`), or 8 groups of 4 (`%pI6`). */
 export function readAddress(bytes: Uint8Array, at: number, words: Int32Array, to: number): number {
-  if (isGrouped(bytes, at)) return readGroups(bytes, at, words, to)
+  if (isGrouped(bytes, at)) {
+    for (let i = 0; i < 4; i++) {
+      const place = at + 10 * i
+      const high = fourDigits(bytes, place)
+      const low = fourDigits(bytes, place + 5)
+      if ((high | low) < 0 || bytes[place + 4] !== COLON || (i < 3 && bytes[place + 9] !== COLON)) return -1
+      words[to + i] = (high << 16) | low
+    }
+    return CLASS[bytes[at + 39]!] === WORD ? -1 : at + 39
+  }
   const high = fourDigits(bytes, at)
   const low = fourDigits(bytes, at + 4)
   if ((high | low) < 0 || CLASS[bytes[at + 8]!] === WORD) return -1
@@ -163,17 +172,6 @@ function fourDigits(bytes: Uint8Array, at: number): number {
   const c = HEX[bytes[at + 2]!]!
   const d = HEX[bytes[at + 3]!]!
   return (a | b | c | d) < NOT_HEX ? (a << 12) | (b << 8) | (c << 4) | d : -1
-}
-
-function readGroups(bytes: Uint8Array, at: number, words: Int32Array, to: number): number {
-  for (let i = 0; i < 4; i++) {
-    const place = at + 10 * i
-    const high = fourDigits(bytes, place)
-    const low = fourDigits(bytes, place + 5)
-    if ((high | low) < 0 || bytes[place + 4] !== COLON || (i < 3 && bytes[place + 9] !== COLON)) return -1
-    words[to + i] = (high << 16) | low
-  }
-  return CLASS[bytes[at + 39]!] === WORD ? -1 : at + 39
 }
 
 function readIpv4(bytes: Uint8Array, from: number, end: number, words: Int32Array, to: number): boolean {

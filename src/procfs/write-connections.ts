@@ -37,17 +37,9 @@ export function connSyncLine({
   expires
 }: ConnSyncFields): string {
   const endpoints = [client, virtual, destination].map(hexEndpoint).join(' ')
-  return `${protocolText(protocol).padEnd(3)} ${endpoints} ${stateText(state).padEnd(11)} ${origin.padEnd(6)} ${String(expires).padStart(7)}\n`
-}
-
-/** Returns the name of a protocol, or `IP_51` for one without a name. */
-function protocolText(protocol: string): string {
-  return NAMED.includes(protocol) ? protocol : `IP_${protocolNumber(protocol)}`
-}
-
-/** Returns the name of a state, or `ERR!` for one without a name, as the kernel prints it. */
-function stateText(state: string): string {
-  return /^\d/.test(state) ? 'ERR!' : state
+  // Returns the name of a protocol, or `IP_51` for one without a name.
+  // Returns the name of a state, or `ERR!` for one without a name, as the kernel prints it.
+  return `${(NAMED.includes(protocol) ? protocol : `IP_${protocolNumber(protocol)}`).padEnd(3)} ${endpoints} ${(/^\d/.test(state) ? 'ERR!' : state).padEnd(11)} ${origin.padEnd(6)} ${String(expires).padStart(7)}\n`
 }
 
 function hexEndpoint({ address, port }: Endpoint): string {

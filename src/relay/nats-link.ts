@@ -204,7 +204,17 @@ export class NatsLink implements Link {
       connection.subscribe(`ipvs.sync.${fleet}.*.${syncid}.*`, {
         callback: (error, { subject, data }) => {
           // A site's own publications come back from the broker.
-          if (error === null && subject.split('.')[3] !== site) this.#receive(data, handlers)
+          if (error === null && subject.split('.')[3] !== site) {
+            const { onFrame } = handlers
+            if (this.#held === undefined) {
+              this.#lastFrameAt = Date.now()
+              onFrame(data)
+            } else {
+              this.#held.push(data)
+              this.#heldBytes += data.length
+              if (this.#heldBytes > MAX_HELD) this.#release(onFrame)
+            }
+          }
         }
       })
       this.tables.attach(connection)
@@ -284,17 +294,6 @@ export class NatsLink implements Link {
         () => undefined
       )
     }, CONFIRM_MS)
-  }
-
-  #receive(frame: Uint8Array, { onFrame }: LinkHandlers): void {
-    if (this.#held === undefined) {
-      this.#lastFrameAt = Date.now()
-      onFrame(frame)
-      return
-    }
-    this.#held.push(frame)
-    this.#heldBytes += frame.length
-    if (this.#heldBytes > MAX_HELD) this.#release(onFrame)
   }
 
   #release(onFrame: LinkHandlers['onFrame']): void {

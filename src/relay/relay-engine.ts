@@ -233,21 +233,18 @@ export class RelayEngine {
       return
     }
     // A sender far ahead has lost what lies between: it is not waited for.
-    if (incoming.waiting.size >= MAX_WAITING || sequence - incoming.next >= MAX_WAITING)
-      this.#skipTo(incoming, sequence, now)
+    if (incoming.waiting.size >= MAX_WAITING || sequence - incoming.next >= MAX_WAITING) {
+      for (const waiting of [...incoming.waiting.keys()].sort((a, b) => a - b)) {
+        this.#countLost(incoming, waiting - incoming.next)
+        incoming.next = waiting
+        this.#release(incoming, now)
+      }
+      this.#countLost(incoming, sequence - incoming.next)
+      incoming.next = sequence
+    }
     const parts: (Uint8Array | undefined)[] = Array.from({ length: pieces })
     parts[piece] = bytes
     incoming.waiting.set(sequence, { pieces: parts, hops, from, deadline: now + HOLD_BACK })
-  }
-
-  #skipTo(incoming: Incoming, sequence: number, now: TimestampMs): void {
-    for (const waiting of [...incoming.waiting.keys()].sort((a, b) => a - b)) {
-      this.#countLost(incoming, waiting - incoming.next)
-      incoming.next = waiting
-      this.#release(incoming, now)
-    }
-    this.#countLost(incoming, sequence - incoming.next)
-    incoming.next = sequence
   }
 
   /** Delivers what is complete and in order; what its time has come for does not wait for earlier messages any more. */

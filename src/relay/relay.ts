@@ -147,7 +147,9 @@ export class Relay extends ContainedEmitter<RelayEvents> {
     const { receiver, sender, links } = this.#options
     const notices = {
       onNotice: ({ code, message }: { code: string; message: string }) => this.#notice(code, message),
-      onError: (error: IpvsSyncError) => this.#fail(error)
+      onError: (error: IpvsSyncError) => {
+        if (this.listenerCount('error') > 0) this.emit('error', error)
+      }
     }
     try {
       for (const [index, link] of links.entries())
@@ -158,7 +160,18 @@ export class Relay extends ContainedEmitter<RelayEvents> {
           onError: notices.onError
         })
       await sender.start(notices)
-      await receiver.start({ ...notices, onDatagram: (bytes, _from, channel) => this.#receive(bytes, channel) })
+      await receiver.start({
+        ...notices,
+        onDatagram: (bytes, _from, channel) => {
+          // The syncid stands in byte 1 of both versions' headers.
+          if (bytes.length < 4 || bytes[1] !== this.#options.syncid) this.#counts.foreign++
+          else
+            this.#step(() => {
+              this.#options.table?.handleMessage(bytes, this.#clock.now())
+              this.#engine.handleLocal(bytes, channel, this.#clock.now())
+            })
+        }
+      })
     } catch (error) {
       await this.close()
       throw error
@@ -183,16 +196,6 @@ export class Relay extends ContainedEmitter<RelayEvents> {
   /** For `await using`: as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  #receive(bytes: Uint8Array, channel: number): void {
-    // The syncid stands in byte 1 of both versions' headers.
-    if (bytes.length < 4 || bytes[1] !== this.#options.syncid) this.#counts.foreign++
-    else
-      this.#step(() => {
-        this.#options.table?.handleMessage(bytes, this.#clock.now())
-        this.#engine.handleLocal(bytes, channel, this.#clock.now())
-      })
   }
 
   #step(input: () => void): void {
@@ -300,9 +303,5 @@ export class Relay extends ContainedEmitter<RelayEvents> {
 
   #notice(code: string, message: string): void {
     this.emit('notice', Object.freeze({ type: 'notice', code, message }))
-  }
-
-  #fail(error: IpvsSyncError): void {
-    if (this.listenerCount('error') > 0) this.emit('error', error)
   }
 }

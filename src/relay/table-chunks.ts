@@ -117,7 +117,16 @@ export class TableAssembly {
     const body = bytes.subarray(HEAD)
     if (bytes[1] === KIND.BEGIN) return this.#chunks === 0 ? { messages: [] } : undefined
     if (view.getUint32(2) !== this.#chunks) return undefined
-    if (bytes[1] === KIND.MANIFEST) return this.#verify(body)
+    if (bytes[1] === KIND.MANIFEST) {
+      try {
+        const manifest = JSON.parse(new TextDecoder().decode(body)) as Partial<Manifest> | null
+        const { chunks, messages, connections, sha256 } = manifest ?? {}
+        const isWhole = chunks === this.#chunks && messages === this.#messages && sha256 === this.#hash.digest('hex')
+        return isWhole && Number.isSafeInteger(connections) ? { manifest: manifest as Manifest } : undefined
+      } catch {
+        return undefined
+      }
+    }
     if (bytes[1] !== KIND.DATA) return undefined
     const messages: Uint8Array[] = []
     for (let at = 0; at < body.length;) {
@@ -131,16 +140,5 @@ export class TableAssembly {
     this.#bytes += body.length
     this.#hash.update(body)
     return { messages }
-  }
-
-  #verify(body: Uint8Array): { readonly manifest: Manifest } | undefined {
-    try {
-      const manifest = JSON.parse(new TextDecoder().decode(body)) as Partial<Manifest> | null
-      const { chunks, messages, connections, sha256 } = manifest ?? {}
-      const isWhole = chunks === this.#chunks && messages === this.#messages && sha256 === this.#hash.digest('hex')
-      return isWhole && Number.isSafeInteger(connections) ? { manifest: manifest as Manifest } : undefined
-    } catch {
-      return undefined
-    }
   }
 }

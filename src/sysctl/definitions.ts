@@ -127,8 +127,9 @@ const QLEN_MAX = 8192
 
 type Properties = Pick<SysctlDefinition, 'key' | 'default' | 'meaning'> & Partial<SysctlDefinition>
 
+// Returns `sync_qlen_max` for `syncQlenMax`.
 const integer = (properties: Properties): SysctlDefinition => ({
-  name: nameOf(properties.key),
+  name: properties.key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
   form: 'integer',
   least: INT_MIN,
   most: INT_MAX,
@@ -309,11 +310,6 @@ export const SYSCTL_DEFINITIONS: readonly SysctlDefinition[] = Object.freeze([
 /** Returns the definition of a variable by its file name, such as `sync_threshold`. */
 export function findDefinition(name: string): SysctlDefinition | undefined {
   return BY_NAME.get(name)
-}
-
-/** Returns `sync_qlen_max` for `syncQlenMax`. */
-function nameOf(key: SysctlKey): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 const BY_NAME = new Map(SYSCTL_DEFINITIONS.map((definition) => [definition.name, definition]))

@@ -75,31 +75,24 @@ export function readSysctls(text: string, base: Sysctls = sysctlDefaults, limits
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (/^\s*(?:[#;]|$)/.test(line)) continue
     const [, lenient = '', name = '', value] = /^\s*(-?)\s*([^=\s]*)\s*(?:=(.*))?$/.exec(line) ?? []
-    if (isForeign(name)) continue
+    // Returns whether a variable belongs to another part of the kernel: `net.core.rmem_max`.
+    if (/[./]/.test(shortName(name))) continue
     try {
-      if (name === '' || value === undefined) throw malformed(line, name)
+      if (name === '' || value === undefined)
+        throw new IpvsSyncError('ERR_CONFIG', `${JSON.stringify(line.trim())}: expected NAME = VALUE`, {
+          ...(name !== '' && { field: shortName(name) })
+        })
       settings = applySysctl(settings, name, value, limits)
       assignments++
     } catch (error) {
-      const code = codeOf(name, value)
+      const code =
+        name === '' || value === undefined
+          ? 'SYSCTL_SYNTAX'
+          : findDefinition(shortName(name)) === undefined
+            ? 'SYSCTL_UNKNOWN'
+            : 'SYSCTL_REFUSED'
       if (lenient === '') findings.push({ code, line: index + 1, error: error as IpvsSyncError })
     }
   }
   return { settings, findings, assignments }
-}
-
-/** Returns whether a variable belongs to another part of the kernel: `net.core.rmem_max`. */
-function isForeign(name: string): boolean {
-  return /[./]/.test(shortName(name))
-}
-
-function codeOf(name: string, value: string | undefined): SysctlFindingCode {
-  if (name === '' || value === undefined) return 'SYSCTL_SYNTAX'
-  return findDefinition(shortName(name)) === undefined ? 'SYSCTL_UNKNOWN' : 'SYSCTL_REFUSED'
-}
-
-function malformed(line: string, name: string): IpvsSyncError {
-  return new IpvsSyncError('ERR_CONFIG', `${JSON.stringify(line.trim())}: expected NAME = VALUE`, {
-    ...(name !== '' && { field: shortName(name) })
-  })
 }

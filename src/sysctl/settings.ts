@@ -66,7 +66,15 @@ export function applySysctl(settings: Sysctls, name: string, text: string, limit
  */
 export function verifySysctls(settings: Partial<Sysctls>, limits: SysctlLimits = {}): Sysctls {
   demandObject('sysctls', settings)
-  for (const key of Object.keys(settings)) demandKey(key)
+  for (const key of Object.keys(settings)) {
+    // An unknown key would otherwise be ignored: `sync_ports` for syncPorts.
+    const keys = SYSCTL_DEFINITIONS.map((each) => each.key)
+    if (!keys.some((known) => known === key)) {
+      const hint = findDefinition(shortName(key))?.key ?? suggest(key, keys)
+      const suggestion = hint === undefined ? '' : `; did you mean ${hint}?`
+      throw new IpvsSyncError('ERR_CONFIG', `unknown sysctl ${key}${suggestion}`, { field: key })
+    }
+  }
   const verified: Record<string, SysctlValue> = { ...sysctlDefaults }
   for (const definition of SYSCTL_DEFINITIONS) {
     const value: unknown = settings[definition.key]
@@ -98,15 +106,6 @@ function unknownVariable(name: string): IpvsSyncError {
   return new IpvsSyncError('ERR_CONFIG', `${name}: unknown to this version of ipvs-sync; ${next}`, { field: name })
 }
 
-/** An unknown key would otherwise be ignored: `sync_ports` for syncPorts. */
-function demandKey(key: string): void {
-  const keys = SYSCTL_DEFINITIONS.map((each) => each.key)
-  if (keys.some((known) => known === key)) return
-  const hint = findDefinition(shortName(key))?.key ?? suggest(key, keys)
-  const suggestion = hint === undefined ? '' : `; did you mean ${hint}?`
-  throw new IpvsSyncError('ERR_CONFIG', `unknown sysctl ${key}${suggestion}`, { field: key })
-}
-
 /** Returns undefined for text that does not have the form of the variable's value. */
 function parseValue({ form }: SysctlDefinition, text: string, settings: Sysctls): SysctlValue | undefined {
   if (form === 'cpulist') return text
@@ -129,7 +128,16 @@ function parseNumber(word: string): number {
 }
 
 function isAccepted(definition: SysctlDefinition, value: unknown, limits: SysctlLimits): value is SysctlValue {
-  if (definition.form === 'cpulist') return typeof value === 'string' && isCpuList(value)
+  // `cpulist_parse`: numbers, ranges, and parts of ranges (`0-7:2/4`).
+  if (definition.form === 'cpulist')
+    return (
+      typeof value === 'string' &&
+      (value === '' ||
+        value.split(',').every((part) => {
+          const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5})(?::\d{1,5}\/[1-9]\d{0,4})?)?$/.exec(part) ?? []
+          return first !== undefined && Number(first) <= Number(last)
+        }))
+    )
   if (definition.form === 'integer')
     return isWithin(definition, value, limits) && (definition.key !== 'syncPorts' || Number.isInteger(Math.log2(value)))
   if (!Array.isArray(value) || value.length !== 2) return false
@@ -146,16 +154,6 @@ function isWithin(
   if (typeof value !== 'number' || !Number.isInteger(value)) return false
   const limit = inTicks ? tickSeconds(hz) : Infinity
   return value >= Math.max(least, -limit) && value <= Math.min(most, limit)
-}
-
-/** `cpulist_parse`: numbers, ranges, and parts of ranges (`0-7:2/4`). */
-function isCpuList(text: string): boolean {
-  return text === '' || text.split(',').every((part) => isCpuRange(part))
-}
-
-function isCpuRange(text: string): boolean {
-  const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5})(?::\d{1,5}\/[1-9]\d{0,4})?)?$/.exec(text) ?? []
-  return first !== undefined && Number(first) <= Number(last)
 }
 
 /** What a program may give: `sync_threshold` has two integers in an array there. */

@@ -144,7 +144,17 @@ export class PackedSnapshotLoader {
   /** Takes the header or block at a place; returns its length, 0 if it is not all there, or damaged. */
   #next(bytes: Uint8Array, at: number): number {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at)
-    if (!this.#hasHeader) return this.#takeHeader(bytes, view)
+    if (!this.#hasHeader) {
+      if (bytes.length < HEADER_BYTES) return 0
+      const isSound =
+        isPackedSnapshot(bytes) &&
+        view.getUint32(8, true) === VERSION &&
+        this.#checksum(bytes.subarray(0, 20)) === view.getUint32(20, true)
+      if (!isSound) return this.#damage()
+      this.#hasHeader = true
+      this.report.ageMs = Math.max(0, this.#times.wallClock - view.getFloat64(12, true))
+      return HEADER_BYTES
+    }
     if (view.byteLength < BLOCK_HEADER) return 0
     // Nothing may follow the end.
     if (this.report.complete) return this.#damage()
@@ -162,18 +172,6 @@ export class PackedSnapshotLoader {
       this.report.complete = true
     } else if (!this.#load(view, end, records)) return this.#damage()
     return end
-  }
-
-  #takeHeader(bytes: Uint8Array, view: DataView): number {
-    if (bytes.length < HEADER_BYTES) return 0
-    const isSound =
-      isPackedSnapshot(bytes) &&
-      view.getUint32(8, true) === VERSION &&
-      this.#checksum(bytes.subarray(0, 20)) === view.getUint32(20, true)
-    if (!isSound) return this.#damage()
-    this.#hasHeader = true
-    this.report.ageMs = Math.max(0, this.#times.wallClock - view.getFloat64(12, true))
-    return HEADER_BYTES
   }
 
   #damage(): 0 {
@@ -194,8 +192,16 @@ export class PackedSnapshotLoader {
       if (next === 0) return false
       const left: Milliseconds = view.getUint32(at + 24, true) * 1000 - report.ageMs
       const known = left <= 0 ? 0 : table.findExact(rows, 0)
+      // Returns whether a record was received later than the table's connection of its key.
       if (left <= 0) report.expired++
-      else if (known !== 0 && !(this.#replaces && isNewer(table, known, rows, now + left))) report.known++
+      else if (
+        known !== 0 &&
+        !(
+          this.#replaces &&
+          now + left - (rows.words[ROW.TIMEOUT]! >>> 0) * 1000 > table.deadlineMs(known) - table.timeoutMs(known)
+        )
+      )
+        report.known++
       else {
         table.remove(known)
         const slot = table.add(rows, 0, now, left)
@@ -210,11 +216,6 @@ export class PackedSnapshotLoader {
     this.#connections += records
     return at === end
   }
-}
-
-/** Returns whether a record was received later than the table's connection of its key. */
-function isNewer(table: ConnectionTable, slot: number, rows: Rows, deadline: TimestampMs): boolean {
-  return deadline - (rows.words[ROW.TIMEOUT]! >>> 0) * 1000 > table.deadlineMs(slot) - table.timeoutMs(slot)
 }
 
 /** CRC-32 as of zlib and PNG, byte by byte. */

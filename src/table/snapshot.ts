@@ -5,7 +5,7 @@
  * @module
  */
 import { IpvsSyncError } from '../errors.js'
-import type { Milliseconds, TimestampMs } from '../units.js'
+import type { TimestampMs } from '../units.js'
 import type { TableConnection } from '../wire/connection.js'
 import { FLAG } from '../wire/constants.js'
 import { rowFromConnection } from '../wire/row-values.js'
@@ -96,49 +96,41 @@ export class SnapshotLoader {
     this.#line++
     if (text.trim() === '') return
     try {
-      this.#take(JSON.parse(text) as Record<string, unknown>)
+      const value = JSON.parse(text) as Record<string, unknown>
+      if (value['format'] !== SNAPSHOT_FORMAT) {
+        const connection = value as unknown as TableConnection
+        this.#connections++
+        const rows = this.#rows
+        rowFromConnection(connection, rows, 0)
+        const expires = expiryOf(connection)
+        const left = expires * 1000 - this.report.ageMs
+        if (left <= 0) this.report.expired++
+        else if (this.#table.findExact(this.#rows, 0) !== 0) this.report.known++
+        else {
+          const words = this.#rows.words
+          const sync = connection.origin === 'SYNC' ? FLAG.SYNC : 0
+          words[ROW.FLAGS] = (words[ROW.FLAGS]! & ~FLAG.SYNC) | sync
+          const slot = this.#table.add(this.#rows, 0, this.#now, left)
+          if (slot === 0) {
+            this.report.refused++
+          } else {
+            this.report.loaded++
+            this.#table.setSyncid(slot, Number.isInteger(connection.syncid) ? connection.syncid & 0xff : 0)
+          }
+        }
+      } else if (value['end'] === true) this.report.complete = this.#begun && value['connections'] === this.#connections
+      else {
+        const { version, savedAt } = value
+        if (version !== 1 || typeof savedAt !== 'number')
+          throw new IpvsSyncError('ERR_USAGE', `version: expected 1 and savedAt, got ${String(version)}`)
+        this.#begun = true
+        this.report.ageMs = Math.max(0, this.#wallClock - savedAt)
+      }
     } catch (error) {
       this.report.faulty++
       if (this.report.faults.length < MOST_FAULTS)
         this.report.faults.push({ line: this.#line, message: (error as Error).message })
     }
-  }
-
-  #take(value: Record<string, unknown>): void {
-    if (value['format'] !== SNAPSHOT_FORMAT) this.#load(value as unknown as TableConnection)
-    else if (value['end'] === true) this.report.complete = this.#begun && value['connections'] === this.#connections
-    else this.#begin(value)
-  }
-
-  #begin({ version, savedAt }: Record<string, unknown>): void {
-    if (version !== 1 || typeof savedAt !== 'number')
-      throw new IpvsSyncError('ERR_USAGE', `version: expected 1 and savedAt, got ${String(version)}`)
-    this.#begun = true
-    this.report.ageMs = Math.max(0, this.#wallClock - savedAt)
-  }
-
-  #load(connection: TableConnection): void {
-    this.#connections++
-    const rows = this.#rows
-    rowFromConnection(connection, rows, 0)
-    const expires = expiryOf(connection)
-    const left = expires * 1000 - this.report.ageMs
-    if (left <= 0) this.report.expired++
-    else if (this.#table.findExact(this.#rows, 0) !== 0) this.report.known++
-    else this.#add(connection, left)
-  }
-
-  #add(connection: TableConnection, left: Milliseconds): void {
-    const words = this.#rows.words
-    const sync = connection.origin === 'SYNC' ? FLAG.SYNC : 0
-    words[ROW.FLAGS] = (words[ROW.FLAGS]! & ~FLAG.SYNC) | sync
-    const slot = this.#table.add(this.#rows, 0, this.#now, left)
-    if (slot === 0) {
-      this.report.refused++
-      return
-    }
-    this.report.loaded++
-    this.#table.setSyncid(slot, Number.isInteger(connection.syncid) ? connection.syncid & 0xff : 0)
   }
 }
 

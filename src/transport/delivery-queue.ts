@@ -42,22 +42,20 @@ export class DeliveryQueue<T extends Delivery> {
     const heap = this.#heap
     const first = heap[0]
     const last = heap.pop()
-    if (last !== undefined && heap.length > 0) this.#sink(last)
-    return first
-  }
-
-  #sink(delivery: T): void {
-    const heap = this.#heap
-    let at = 0
-    for (;;) {
-      let child = 2 * at + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1
-      if (before(delivery, heap[child]!)) break
-      heap[at] = heap[child]!
-      at = child
+    if (last !== undefined && heap.length > 0) {
+      const heap = this.#heap
+      let at = 0
+      for (;;) {
+        let child = 2 * at + 1
+        if (child >= heap.length) break
+        if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1
+        if (before(last, heap[child]!)) break
+        heap[at] = heap[child]!
+        at = child
+      }
+      heap[at] = last
     }
-    heap[at] = delivery
+    return first
   }
 }
 

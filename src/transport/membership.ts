@@ -20,39 +20,30 @@ export function isMember(
 ): boolean | undefined {
   const text = system.readText(family === 'ipv4' ? '/proc/net/igmp' : '/proc/net/igmp6')
   if (text === undefined) return undefined
-  return family === 'ipv4' ? isMember4(text, name, group) : isMember6(text, name, group)
-}
-
-/** A line names an interface (`3<TAB>eth1 :`), and those below it its groups, as words in the byte order of the host. */
-function isMember4(text: string, name: string, group: string): boolean {
-  const bytes = group.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))
-  const words = [bytes.join(''), [...bytes].reverse().join('')]
-  let inside = false
-  for (const line of text.toLowerCase().split('\n').slice(1)) {
-    const [first = '', second = ''] = line.trim().split(/\s+/)
-    if (/^\d/.test(line)) inside = second.replace(/:$/, '') === name.toLowerCase()
-    else if (inside && words.includes(first)) return true
+  if (family === 'ipv4') {
+    // A line names an interface (`3<TAB>eth1 :`), and those below it its groups, as words in the byte order of the host.
+    const bytes = group.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))
+    const words = [bytes.join(''), [...bytes].reverse().join('')]
+    let inside = false
+    for (const line of text.toLowerCase().split('\n').slice(1)) {
+      const [first = '', second = ''] = line.trim().split(/\s+/)
+      if (/^\d/.test(line)) inside = second.replace(/:$/, '') === name.toLowerCase()
+      else if (inside && words.includes(first)) return true
+    }
+    return false
   }
-  return false
-}
-
-/** Each line has an index, an interface and a group of 32 hexadecimal digits. */
-function isMember6(text: string, name: string, group: string): boolean {
-  const digits = expand(group)
-  return text.split('\n').some((line) => {
-    const [, device, word] = line.trim().split(/\s+/)
-    return device === name && word?.toLowerCase() === digits
-  })
-}
-
-/** Returns the 32 digits of an IPv6 address without an embedded IPv4 one: `ff02::51`. */
-function expand(address: string): string {
-  const [head = '', tail] = address.toLowerCase().split('::')
+  // Each line has an index, an interface and a group of 32 hexadecimal digits.
+  // Returns the 32 digits of an IPv6 address without an embedded IPv4 one: `ff02::51`.
+  const [head = '', tail] = group.toLowerCase().split('::')
   const words = (text: string): string[] =>
     text
       .split(':')
       .filter((word) => word !== '')
       .map((word) => word.padStart(4, '0'))
   const [left, right] = [words(head), words(tail ?? '')]
-  return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => '0000'), ...right].join('')
+  const digits = [...left, ...Array.from({ length: 8 - left.length - right.length }, () => '0000'), ...right].join('')
+  return text.split('\n').some((line) => {
+    const [, device, word] = line.trim().split(/\s+/)
+    return device === name && word?.toLowerCase() === digits
+  })
 }

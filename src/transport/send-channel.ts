@@ -54,7 +54,21 @@ export class SendChannel {
     this.#targets = targets
     this.#handlers = handlers
     // One function for all datagrams: a closure for each would cost more than the sending.
-    this.#done = (error) => this.#completed(error)
+    this.#done = (error) => {
+      this.#inFlight -= 1
+      const bytes = this.#sent.shift()
+      const kept = error !== null && bytes !== undefined && this.#handlers.keep(bytes, error)
+      if (!kept) {
+        const failure = error === null ? '' : errorCodeOf(error)
+        if (error !== null && failure !== this.#lastFailure) this.#handlers.failed(error)
+        this.#lastFailure = failure
+      }
+      if (this.#full && this.writable) {
+        this.#full = false
+        this.#handlers.room()
+      }
+      if (this.#inFlight === 0) this.#handlers.idle()
+    }
   }
 
   /** Whether there is room. */
@@ -78,23 +92,5 @@ export class SendChannel {
       for (const { address, port } of this.#targets) this.socket.send(bytes, port, address, this.#done)
     }
     this.#full = !this.writable
-  }
-
-  #completed(error: Error | null): void {
-    this.#inFlight -= 1
-    const bytes = this.#sent.shift()
-    const kept = error !== null && bytes !== undefined && this.#handlers.keep(bytes, error)
-    if (!kept) this.#tell(error)
-    if (this.#full && this.writable) {
-      this.#full = false
-      this.#handlers.room()
-    }
-    if (this.#inFlight === 0) this.#handlers.idle()
-  }
-
-  #tell(error: Error | null): void {
-    const failure = error === null ? '' : errorCodeOf(error)
-    if (error !== null && failure !== this.#lastFailure) this.#handlers.failed(error)
-    this.#lastFailure = failure
   }
 }

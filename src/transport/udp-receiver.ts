@@ -62,9 +62,17 @@ export class UdpReceiver implements ReceivingTransport {
     this.#handlers = handlers
     this.#unwatch = await openAndWatch(this.#system, this.#plan, handlers, {
       steadyLooks: 1,
-      joined: () => this.#isJoined(),
+      joined: () => {
+        const { family, group, peers, interfaceName } = this.#plan
+        return peers.length > 0 ? undefined : isMember(this.#system, interfaceName!, family, group)
+      },
       open: (found) => this.#open(found),
-      lost: (reason) => this.#lost(reason),
+      lost: (reason) => {
+        this.#handlers.onNotice?.({
+          code: 'INTERFACE_LOST',
+          message: `${reason}: nothing is received until it returns`
+        })
+      },
       back: (found) => this.#back(found)
     })
     // Closed while it started: nothing is left to watch for.
@@ -85,29 +93,20 @@ export class UdpReceiver implements ReceivingTransport {
     await closeAll(sockets)
   }
 
-  #isJoined(): boolean | undefined {
-    const { family, group, peers, interfaceName } = this.#plan
-    return peers.length > 0 ? undefined : isMember(this.#system, interfaceName!, family, group)
-  }
-
   /** A count that cannot be read now (EMFILE) is unknown. */
   #dropsNow(): number | undefined {
     try {
-      return this.#readDrops()
+      if (this.#sockets.length === 0) return 0
+      const { family, channels } = this.#plan
+      const bases = new Set(this.#places(undefined).map(({ port, channel }) => port - channel))
+      const counts = [...bases].map((base) => socketDrops(this.#system, family, base, channels))
+      return counts.reduce<number | undefined>(
+        (sum, count) => (sum === undefined || count === undefined ? undefined : sum + count),
+        0
+      )
     } catch {
       return undefined
     }
-  }
-
-  #readDrops(): number | undefined {
-    if (this.#sockets.length === 0) return 0
-    const { family, channels } = this.#plan
-    const bases = new Set(this.#places(undefined).map(({ port, channel }) => port - channel))
-    const counts = [...bases].map((base) => socketDrops(this.#system, family, base, channels))
-    return counts.reduce<number | undefined>(
-      (sum, count) => (sum === undefined || count === undefined ? undefined : sum + count),
-      0
-    )
   }
 
   async #open(found: InterfaceAddress | undefined): Promise<TransportNotice[]> {
@@ -129,7 +128,11 @@ export class UdpReceiver implements ReceivingTransport {
       const notice = sizeReceiveBuffer(socket, bufferBytes)
       if (notice !== undefined) notices.push(notice)
       if (multicast) this.#join(socket, found!)
-      this.#listen(socket, place.channel)
+      const { onDatagram, onError } = this.#handlers
+      if (onDatagram !== undefined) socket.on('message', (bytes, from) => onDatagram(bytes, from, place.channel))
+      socket.on('error', (cause) => {
+        onError?.(explainSocketError(`receiving on ${this.description}`, cause))
+      })
     }).catch((cause: unknown) => {
       if (cause instanceof IpvsSyncError) throw cause
       throw explainSocketError(`listening on ${place.address ?? '*'}:${place.port}`, cause)
@@ -145,14 +148,6 @@ export class UdpReceiver implements ReceivingTransport {
     }
   }
 
-  #listen(socket: Socket, channel: number): void {
-    const { onDatagram, onError } = this.#handlers
-    if (onDatagram !== undefined) socket.on('message', (bytes, from) => onDatagram(bytes, from, channel))
-    socket.on('error', (cause) => {
-      onError?.(explainSocketError(`receiving on ${this.description}`, cause))
-    })
-  }
-
   /** Every socket's place: the group's ports, or those of the peers that are this host; any address if none is. */
   #places(found: InterfaceAddress | undefined): Place[] {
     const { family, group, port, peers, interfaceName } = this.#plan
@@ -163,13 +158,6 @@ export class UdpReceiver implements ReceivingTransport {
     return bases.flatMap((base) =>
       Array.from({ length: this.channels }, (_, channel) => ({ ...base, port: base.port + channel, channel }))
     )
-  }
-
-  #lost(reason: string): void {
-    this.#handlers.onNotice?.({
-      code: 'INTERFACE_LOST',
-      message: `${reason}: nothing is received until it returns`
-    })
   }
 
   /** The membership went with the interface, and so did an IPv6 socket's scope: new sockets take the old ones' place. */

@@ -69,7 +69,13 @@ export class UdpSender implements SendingTransport {
       steadyLooks: 2,
       steady: () => this.#sendAgain(this.#kept.steady()),
       open: (found) => this.#open(found),
-      lost: (reason) => this.#lost(reason),
+      lost: (reason) => {
+        this.#present = false
+        this.#handlers.onNotice?.({
+          code: 'INTERFACE_LOST',
+          message: `${reason}: messages are held back until it returns`
+        })
+      },
       back: (found) => this.#back(found)
     })
     // Closed while it started: nothing is left to watch for.
@@ -99,7 +105,12 @@ export class UdpSender implements SendingTransport {
   }
 
   async close(): Promise<void> {
-    this.#tellLost()
+    // Closed while messages are kept: the callers that wait for them are notified.
+    const lost = this.#kept.take(true).length
+    if (lost !== 0) {
+      const message = `closing ${this.description}: ${counted(lost, 'message')} had no interface to leave by`
+      this.#handlers.onError?.(new IpvsSyncError('ERR_INTERFACE', message))
+    }
     this.#closed = true
     this.#present = false
     this.#unwatch()
@@ -116,7 +127,19 @@ export class UdpSender implements SendingTransport {
         throw explainSocketError(`opening sockets to ${this.description}`, cause)
       }
     )
-    this.#channels = sockets.map((socket, channel) => this.#sendChannel(socket, channel))
+    this.#channels = sockets.map((socket, channel) => {
+      const targets: SendTarget[] = this.#plan.peers.map(({ address, port }) => ({ address, port: port + channel }))
+      const tell = (cause: Error): void => {
+        if (!this.#closed) this.#handlers.onError?.(explainSocketError(`sending to ${this.description}`, cause))
+      }
+      socket.on('error', tell)
+      return new SendChannel(socket, targets, {
+        room: () => this.#tellRoom(channel),
+        keep: (bytes, cause) => !this.#closed && this.#kept.keep({ channel, bytes }, cause),
+        failed: tell,
+        idle: () => this.#release()
+      })
+    })
     this.#present = true
     // Closed while the sockets were being opened: they go as well.
     if (this.#closed) await this.close()
@@ -148,32 +171,10 @@ export class UdpSender implements SendingTransport {
     await outcomeOf(socket, (done) => socket.connect(port + channel, target, done))
   }
 
-  #sendChannel(socket: Socket, channel: number): SendChannel {
-    const targets: SendTarget[] = this.#plan.peers.map(({ address, port }) => ({ address, port: port + channel }))
-    const tell = (cause: Error): void => {
-      if (!this.#closed) this.#handlers.onError?.(explainSocketError(`sending to ${this.description}`, cause))
-    }
-    socket.on('error', tell)
-    return new SendChannel(socket, targets, {
-      room: () => this.#tellRoom(channel),
-      keep: (bytes, cause) => !this.#closed && this.#kept.keep({ channel, bytes }, cause),
-      failed: tell,
-      idle: () => this.#release()
-    })
-  }
-
   /** Ahead of everything that was held back meanwhile. */
   #sendAgain(messages: readonly KeptMessage[]): void {
     for (const { channel, bytes } of messages) this.#channels[channel]?.send(bytes)
     for (const channel of new Set(messages.map((message) => message.channel))) this.#tellRoom(channel)
-  }
-
-  /** Closed while messages are kept: the callers that wait for them are notified. */
-  #tellLost(): void {
-    const lost = this.#kept.take(true).length
-    if (lost === 0) return
-    const message = `closing ${this.description}: ${counted(lost, 'message')} had no interface to leave by`
-    this.#handlers.onError?.(new IpvsSyncError('ERR_INTERFACE', message))
   }
 
   #tellRoom(channel: number): void {
@@ -185,14 +186,6 @@ export class UdpSender implements SendingTransport {
     const waiting = this.#idle
     this.#idle = []
     for (const resolve of waiting) resolve()
-  }
-
-  #lost(reason: string): void {
-    this.#present = false
-    this.#handlers.onNotice?.({
-      code: 'INTERFACE_LOST',
-      message: `${reason}: messages are held back until it returns`
-    })
   }
 
   /** The old sockets are bound to an address that may be gone: new ones take their place. */

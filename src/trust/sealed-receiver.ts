@@ -120,8 +120,49 @@ export class SealedReceiver implements ReceivingTransport {
       ...handlers,
       onDatagram: (bytes, from, channel) => {
         const repair = decodeRepairMessage(bytes)
-        if (repair?.kind === 'repeat') this.#handleRepeat(repair.sealed, from)
-        else this.#handleSealed(bytes, from, channel)
+        if (repair?.kind === 'repeat') {
+          // Passes on those records of a repaired message that no later message has.
+          const { verifier, firstChannel = 0 } = this.#options
+          const { verdict, trailer } = verifier.verify(repair.sealed)
+          // Others requested it too: a repeat of what this receiver has is no attack, and no finding.
+          if (verdict === 'VALID') {
+            this.#counts.repaired++
+            const message = removeTrailer(repair.sealed)
+            const { sender, channel, sequence } = trailer!
+            if (decodeRepairMessage(message) === undefined) {
+              const later =
+                this.#gaps.get(gapName(sender, channel))?.later.filter((other) => other.sequence > sequence) ?? []
+              const known = new KnownConnections()
+              for (const { bytes } of later) known.add(bytes)
+              const current = known.without(message)
+              this.#counts.outdated += current.omitted
+              if (current.message !== undefined)
+                this.#handlers.onDatagram?.(current.message, from, channel - firstChannel)
+            }
+            this.#noticeGap(trailer!, message)
+          }
+        } else {
+          const { verifier, requireKey = false, firstChannel = 0, onVerdict, clock } = this.#options
+          const { verdict, trailer } = verifier.verify(bytes, channel + firstChannel)
+          const message = trailer === undefined ? bytes : removeTrailer(bytes)
+          const repair = verdict === 'VALID' || verdict === 'STALE' ? decodeRepairMessage(message) : undefined
+          if (repair?.kind === 'challenge' || repair?.kind === 'response')
+            this.#send(this.#challenges?.handle(repair, trailer!, clock.now()))
+          if (verdict === 'VALID') {
+            // Messages of this layer are not passed on; they still count in their sender's sequence.
+            if (repair === undefined) this.#handlers.onDatagram?.(message, from, channel)
+            this.#noticeGap(trailer!, message)
+          } else {
+            const isDropped = requireKey || (verdict !== 'UNSIGNED' && verdict !== 'UNKNOWN_KEY')
+            onVerdict?.(verdict, from, isDropped)
+            this.#noticeAtPowers(`SEAL_${verdict}`, verifier.count(verdict), (count) => {
+              return `${count} messages ${isDropped ? 'dropped' : 'applied without proof'} (${verdict}), last from ${from.address}`
+            })
+            if (!isDropped) this.#handlers.onDatagram?.(message, from, channel)
+            if (verdict === 'STALE' && repair === undefined)
+              this.#send(this.#challenges?.challenge(trailer!, clock.now()))
+          }
+        }
       }
     })
     const { onNotice, onError } = handlers
@@ -139,28 +180,6 @@ export class SealedReceiver implements ReceivingTransport {
     this.#gaps.clear()
     await this.#options.repair?.sender.close()
     await this.#inner.close()
-  }
-
-  #handleSealed(bytes: Uint8Array, from: Sender, channel: number): void {
-    const { verifier, requireKey = false, firstChannel = 0, onVerdict, clock } = this.#options
-    const { verdict, trailer } = verifier.verify(bytes, channel + firstChannel)
-    const message = trailer === undefined ? bytes : removeTrailer(bytes)
-    const repair = verdict === 'VALID' || verdict === 'STALE' ? decodeRepairMessage(message) : undefined
-    if (repair?.kind === 'challenge' || repair?.kind === 'response')
-      this.#send(this.#challenges?.handle(repair, trailer!, clock.now()))
-    if (verdict === 'VALID') {
-      // Messages of this layer are not passed on; they still count in their sender's sequence.
-      if (repair === undefined) this.#handlers.onDatagram?.(message, from, channel)
-      this.#noticeGap(trailer!, message)
-      return
-    }
-    const isDropped = requireKey || (verdict !== 'UNSIGNED' && verdict !== 'UNKNOWN_KEY')
-    onVerdict?.(verdict, from, isDropped)
-    this.#noticeAtPowers(`SEAL_${verdict}`, verifier.count(verdict), (count) => {
-      return `${count} messages ${isDropped ? 'dropped' : 'applied without proof'} (${verdict}), last from ${from.address}`
-    })
-    if (!isDropped) this.#handlers.onDatagram?.(message, from, channel)
-    if (verdict === 'STALE' && repair === undefined) this.#send(this.#challenges?.challenge(trailer!, clock.now()))
   }
 
   #send(message: RepairMessage | undefined): boolean {
@@ -218,26 +237,6 @@ export class SealedReceiver implements ReceivingTransport {
         if (this.#send({ kind: 'request', sender, channel, sequences })) this.#counts.requests++
       this.#schedule(gap, sender, channel, round + 1)
     })
-  }
-
-  /** Passes on those records of a repaired message that no later message has. */
-  #handleRepeat(sealed: Uint8Array, from: Sender): void {
-    const { verifier, firstChannel = 0 } = this.#options
-    const { verdict, trailer } = verifier.verify(sealed)
-    // Others requested it too: a repeat of what this receiver has is no attack, and no finding.
-    if (verdict !== 'VALID') return
-    this.#counts.repaired++
-    const message = removeTrailer(sealed)
-    const { sender, channel, sequence } = trailer!
-    if (decodeRepairMessage(message) === undefined) {
-      const later = this.#gaps.get(gapName(sender, channel))?.later.filter((other) => other.sequence > sequence) ?? []
-      const known = new KnownConnections()
-      for (const { bytes } of later) known.add(bytes)
-      const current = known.without(message)
-      this.#counts.outdated += current.omitted
-      if (current.message !== undefined) this.#handlers.onDatagram?.(current.message, from, channel - firstChannel)
-    }
-    this.#noticeGap(trailer!, message)
   }
 }
 

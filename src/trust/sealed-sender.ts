@@ -8,13 +8,7 @@ import { demandKnownOptions, type OptionNames } from '../demand.js'
 import type { ReceivingTransport, SendingTransport, TransportHandlers } from '../transport/transport.js'
 import type { Bytes, Milliseconds, TimestampMs } from '../units.js'
 import { ClockChallenges } from './clock-challenges.js'
-import {
-  decodeRepairMessage,
-  encodeRepairMessage,
-  REPEAT_OVERHEAD,
-  type ClockMessage,
-  type RepairRequest
-} from './repair-messages.js'
+import { decodeRepairMessage, encodeRepairMessage, REPEAT_OVERHEAD, type ClockMessage } from './repair-messages.js'
 import { SecondLimit } from './second-limit.js'
 import type { Sealer } from './sealer.js'
 import { SentMessages } from './sent-messages.js'
@@ -97,7 +91,33 @@ export class SealedSender implements SendingTransport {
     await this.#inner.start(handlers)
     const { onNotice, onError } = handlers
     await this.#options.repair?.receiver.start({
-      onDatagram: (bytes) => this.#receive(bytes),
+      onDatagram: (bytes) => {
+        const { repair, sealer, clock, syncid } = this.#options
+        const { verdict, trailer } = repair!.verifier.verify(bytes)
+        if (verdict !== 'VALID' && verdict !== 'STALE') return
+        const message = decodeRepairMessage(removeTrailer(bytes))
+        if (message === undefined || !('sender' in message) || message.sender !== sealer.sender) return
+        let answer: ClockMessage | undefined
+        if (message.kind !== 'request') answer = this.#challenges!.handle(message, trailer!, clock.now())
+        else if (verdict === 'VALID') {
+          const { channel, sequences } = message
+          const now = this.#options.clock.now()
+          this.#counts.requests++
+          for (const sequence of sequences) {
+            const isPossible = channel < this.channels && this.#inner.writable(channel)
+            const sealed =
+              isPossible && this.#repeatLimit.take(now) ? this.#sent.take(channel, sequence, now) : undefined
+            if (sealed === undefined) {
+              this.#counts.refused++
+              continue
+            }
+            this.#counts.repeated++
+            this.#inner.send(channel, encodeRepairMessage({ kind: 'repeat', channel, sealed }, this.#options.syncid))
+          }
+        } else answer = this.#challenges!.challenge(trailer!, clock.now())
+        if (answer !== undefined && answer.channel < this.channels && this.#inner.writable(answer.channel))
+          this.#send(answer.channel, encodeRepairMessage(answer, syncid))
+      },
       ...(onNotice !== undefined && { onNotice }),
       ...(onError !== undefined && { onError })
     })
@@ -143,34 +163,5 @@ export class SealedSender implements SendingTransport {
           this.#schedulePulse(channel, round + 1)
         })
       )
-  }
-
-  #receive(bytes: Uint8Array): void {
-    const { repair, sealer, clock, syncid } = this.#options
-    const { verdict, trailer } = repair!.verifier.verify(bytes)
-    if (verdict !== 'VALID' && verdict !== 'STALE') return
-    const message = decodeRepairMessage(removeTrailer(bytes))
-    if (message === undefined || !('sender' in message) || message.sender !== sealer.sender) return
-    let answer: ClockMessage | undefined
-    if (message.kind !== 'request') answer = this.#challenges!.handle(message, trailer!, clock.now())
-    else if (verdict === 'VALID') this.#repeat(message)
-    else answer = this.#challenges!.challenge(trailer!, clock.now())
-    if (answer !== undefined && answer.channel < this.channels && this.#inner.writable(answer.channel))
-      this.#send(answer.channel, encodeRepairMessage(answer, syncid))
-  }
-
-  #repeat({ channel, sequences }: RepairRequest): void {
-    const now = this.#options.clock.now()
-    this.#counts.requests++
-    for (const sequence of sequences) {
-      const isPossible = channel < this.channels && this.#inner.writable(channel)
-      const sealed = isPossible && this.#repeatLimit.take(now) ? this.#sent.take(channel, sequence, now) : undefined
-      if (sealed === undefined) {
-        this.#counts.refused++
-        continue
-      }
-      this.#counts.repeated++
-      this.#inner.send(channel, encodeRepairMessage({ kind: 'repeat', channel, sealed }, this.#options.syncid))
-    }
   }
 }

@@ -49,12 +49,27 @@ export function labelBytes(bytes: Uint8Array, options: DecodeOptions = {}): read
   const whole = wholeMessage(bytes, wireLength)
   const labeller = new Labeller(bytes, whole, options.sequenceByteOrder !== 'big')
   const sound = view.reset(whole)
-  labelHeader(labeller, view)
+  const { u8, u16 } = labeller
+  if (view.version === 1) {
+    labeller.field(1, 'reserved', u8)
+    labeller.field(1, 'syncid', u8)
+    labeller.field(2, 'size', u16)
+    labeller.field(1, 'connections', u8)
+    labeller.field(1, 'version', u8)
+    labeller.field(HEADER_V1.LENGTH - HEADER_V1.SPARE, 'spare', u16)
+  } else {
+    labeller.field(1, 'connections', u8)
+    labeller.field(1, 'syncid', u8)
+    labeller.field(HEADER_V0.LENGTH - HEADER_V0.SIZE, 'size', u16)
+  }
   while (sound && view.next()) labelRecord(labeller, view)
   if (view.fault === 0) labeller.take(bytes.length, 'behind the last connection, not read')
   else {
     if (sound) labelRecord(labeller, view)
-    labeller.take(bytes.length, `not read: the receiver gives up at byte ${view.faultOffset}, ${codeOf(view.fault)}`)
+    labeller.take(
+      bytes.length,
+      `not read: the receiver gives up at byte ${view.faultOffset}, ${CODES.get(view.fault)!}`
+    )
   }
   return labeller.lines
 }
@@ -111,58 +126,38 @@ class Labeller {
   readonly u32 = (at: number): number => this.data.getUint32(at)
 }
 
-function labelHeader(labeller: Labeller, view: MessageView): void {
-  const { u8, u16 } = labeller
-  if (view.version === 1) {
-    labeller.field(1, 'reserved', u8)
-    labeller.field(1, 'syncid', u8)
-    labeller.field(2, 'size', u16)
-    labeller.field(1, 'connections', u8)
-    labeller.field(1, 'version', u8)
-    labeller.field(HEADER_V1.LENGTH - HEADER_V1.SPARE, 'spare', u16)
-    return
-  }
-  labeller.field(1, 'connections', u8)
-  labeller.field(1, 'syncid', u8)
-  labeller.field(HEADER_V0.LENGTH - HEADER_V0.SIZE, 'size', u16)
-}
-
 function labelRecord(labeller: Labeller, view: MessageView): void {
   labeller.take(view.offset, 'padding')
   labeller.connection = view.index
-  if (view.version === 1) labelV1(labeller, view)
-  else labelV0(labeller, view.offset)
+  if (view.version === 1) {
+    const { u8, u16, u32 } = labeller
+    const start = view.offset
+    const ipv6 = (peek(labeller, start + RECORD_V1.TYPE, 1, u8) & TYPE_IPV6) !== 0
+    const verSize = peek(labeller, start + RECORD_V1.VER_SIZE, 2, u16)
+    const flags = peek(labeller, start + RECORD_V1.FLAGS, 4, u32)
+    labeller.field(1, 'type', (at) => (u8(at) > TYPE_IPV6 ? u8(at) : ipv6 ? 'IPv6' : 'IPv4'))
+    labeller.field(1, 'protocol', (at) => protocolName(u8(at)))
+    labeller.field(2, 'record', () => `version ${verSize >>> VERSION_SHIFT}, length ${verSize & SIZE_MASK}`)
+    labeller.field(4, 'flags', () => flagsText(flags))
+    labelState(labeller, start + RECORD_V1.PROTOCOL, flags)
+    labelPorts(labeller)
+    labeller.field(4, 'fwmark', u32)
+    labeller.field(4, 'timeout', (at) => `${u32(at)} s`)
+    for (const name of ADDRESSES) labelAddress(labeller, name, ipv6)
+    labelParameters(labeller, start + (verSize & SIZE_MASK))
+  } else {
+    const start = view.offset
+    const { u8, u16 } = labeller
+    labeller.field(1, 'reserved', u8)
+    labeller.field(1, 'protocol', (at) => protocolName(u8(at)))
+    labelPorts(labeller)
+    for (const name of ADDRESSES) labelAddress(labeller, name, false)
+    const flags = peek(labeller, start + RECORD_V0.FLAGS, 2, u16)
+    labeller.field(2, 'flags', () => flagsText(flags))
+    labelState(labeller, start + RECORD_V0.PROTOCOL, flags)
+    if ((flags & FLAG.SEQUENCE) !== 0) labelSequence(labeller, labeller.littleEndian)
+  }
   labeller.connection = undefined
-}
-
-function labelV0(labeller: Labeller, start: number): void {
-  const { u8, u16 } = labeller
-  labeller.field(1, 'reserved', u8)
-  labeller.field(1, 'protocol', (at) => protocolName(u8(at)))
-  labelPorts(labeller)
-  for (const name of ADDRESSES) labelAddress(labeller, name, false)
-  const flags = peek(labeller, start + RECORD_V0.FLAGS, 2, u16)
-  labeller.field(2, 'flags', () => flagsText(flags))
-  labelState(labeller, start + RECORD_V0.PROTOCOL, flags)
-  if ((flags & FLAG.SEQUENCE) !== 0) labelSequence(labeller, labeller.littleEndian)
-}
-
-function labelV1(labeller: Labeller, view: MessageView): void {
-  const { u8, u16, u32 } = labeller
-  const start = view.offset
-  const ipv6 = (peek(labeller, start + RECORD_V1.TYPE, 1, u8) & TYPE_IPV6) !== 0
-  const verSize = peek(labeller, start + RECORD_V1.VER_SIZE, 2, u16)
-  const flags = peek(labeller, start + RECORD_V1.FLAGS, 4, u32)
-  labeller.field(1, 'type', (at) => (u8(at) > TYPE_IPV6 ? u8(at) : ipv6 ? 'IPv6' : 'IPv4'))
-  labeller.field(1, 'protocol', (at) => protocolName(u8(at)))
-  labeller.field(2, 'record', () => `version ${verSize >>> VERSION_SHIFT}, length ${verSize & SIZE_MASK}`)
-  labeller.field(4, 'flags', () => flagsText(flags))
-  labelState(labeller, start + RECORD_V1.PROTOCOL, flags)
-  labelPorts(labeller)
-  labeller.field(4, 'fwmark', u32)
-  labeller.field(4, 'timeout', (at) => `${u32(at)} s`)
-  for (const name of ADDRESSES) labelAddress(labeller, name, ipv6)
-  labelParameters(labeller, start + (verSize & SIZE_MASK))
 }
 
 /** Parameters as far as they can be told apart; what follows them is no longer this connection's. */
@@ -177,7 +172,14 @@ function labelParameters(labeller: Labeller, end: number): void {
     labeller.field(1, 'parameter', () => `${type}, ${name}${known === type ? '' : ', optional'}`)
     labeller.field(1, 'length', u8)
     if (known === PARAMETER.SEQUENCE && length === SEQUENCE_BYTES) labelSequence(labeller, false)
-    else labeller.field(length, name, (at) => dataText(known, labeller.slice(at, at + length)))
+    else
+      labeller.field(length, name, (at) => {
+        // A name as text, with everything that is not plain ASCII as a dot; data need no words besides their bytes.
+        const bytes = labeller.slice(at, at + length)
+        return known === PARAMETER.ENGINE_NAME
+          ? toText(bytes.map((byte) => (byte > 32 && byte < 127 ? byte : 46)))
+          : `${bytes.length} bytes`
+      })
   }
 }
 
@@ -212,16 +214,6 @@ function peek(labeller: Labeller, at: number, length: number, read: (at: number)
 function flagsText(flags: number): string {
   const names = flagNames(flags & ~FLAG.FORWARDING)
   return [`0x${flags.toString(16).padStart(4, '0')}`, forwardingName(flags), ...names].join(' ')
-}
-
-/** A name as text, with everything that is not plain ASCII as a dot; data need no words besides their bytes. */
-function dataText(type: number, bytes: Uint8Array): string {
-  if (type === PARAMETER.ENGINE_NAME) return toText(bytes.map((byte) => (byte > 32 && byte < 127 ? byte : 46)))
-  return `${bytes.length} bytes`
-}
-
-function codeOf(number: number): string {
-  return CODES.get(number)!
 }
 
 const ADDRESSES = ['client', 'virtual', 'destination']

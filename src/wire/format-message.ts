@@ -47,7 +47,17 @@ export function formatMessage(message: Uint8Array | SyncMessage, options: Format
   demandKnownOptions(options, FORMAT_OPTIONS, 'ERR_USAGE')
   const { style = 'lines', ...decodeOptions } = options
   demandOneOf('style', style, STYLES, 'ERR_USAGE')
-  if (style === 'dump') return dump(message instanceof Uint8Array ? message : encodeMessage(message), decodeOptions)
+  if (style === 'dump') {
+    const bytes = message instanceof Uint8Array ? message : encodeMessage(message)
+    const lines: string[] = []
+    let connection: number | undefined
+    for (const part of labelBytes(bytes, decodeOptions)) {
+      if (part.connection !== undefined && part.connection !== connection) lines.push(`connection ${part.connection}`)
+      connection = part.connection
+      lines.push(...dumpLines(part.offset, part.bytes, part.label))
+    }
+    return lines.join('\n')
+  }
   const value = message instanceof Uint8Array ? decodeMessage(message, decodeOptions) : message
   demandMessage(value)
   return style === 'line' ? heading(value) : [heading(value), ...body(value)].join('\n')
@@ -71,7 +81,10 @@ function byProtocol(connections: readonly Connection[]): string {
 function body(message: SyncMessage | DecodedMessage): string[] {
   const problems = problemsOf(message)
   const count = message.connections.length
-  const at = (row: number): string[] => problems.filter((one) => problemRow(one, count) === row).map(problemLine)
+  const at = (row: number): string[] =>
+    problems
+      .filter((one) => problemRow(one, count) === row)
+      .map(({ severity, code, message }: Problem): string => `  ! ${severity} ${code}: ${printable(message)}`)
   const connections = message.connections.flatMap((connection, i) => [connectionLine(connection, i), ...at(i)])
   return [...at(-1), ...connections, ...at(count)]
 }
@@ -92,10 +105,6 @@ export function problemRow({ connection, offset = 0 }: Problem, count: number): 
 
 function problemsOf(message: SyncMessage | DecodedMessage): readonly Problem[] {
   return 'problems' in message ? message.problems : []
-}
-
-function problemLine({ severity, code, message }: Problem): string {
-  return `  ! ${severity} ${code}: ${printable(message)}`
 }
 
 function connectionLine(connection: Connection, number: number): string {
@@ -124,17 +133,6 @@ function signed(delta: number): string {
 }
 
 const WIDTH = 16
-
-function dump(bytes: Uint8Array, options: DecodeOptions): string {
-  const lines: string[] = []
-  let connection: number | undefined
-  for (const part of labelBytes(bytes, options)) {
-    if (part.connection !== undefined && part.connection !== connection) lines.push(`connection ${part.connection}`)
-    connection = part.connection
-    lines.push(...dumpLines(part.offset, part.bytes, part.label))
-  }
-  return lines.join('\n')
-}
 
 /** A label stands in the first of its lines; the others repeat nothing but a mark. */
 function dumpLines(offset: number, bytes: Uint8Array, label: string): string[] {

@@ -205,7 +205,14 @@ export class AgentEngine implements Engine<AgentEvent> {
   /** Handles what is due. Calling it early is harmless. */
   handleTimeout(now: TimestampMs): void {
     this.#now = now
-    if (this.#timers.take(now) !== undefined) this.#sendHello(now)
+    if (this.#timers.take(now) !== undefined) {
+      this.#helloAt = now
+      this.#timers.set('hello', now + this.#times.hello)
+      const connections = this.#answers ? this.#table.size : 0
+      const { origin } = this.#requester
+      const capacity = this.#capacity
+      this.#send({ kind: 'hello', to: EVERY_AGENT, request: 0, connections, origin, ...(capacity && { capacity }) })
+    }
     this.#peers.handleTimeout(now)
     this.#requester.handleTimeout(now)
     this.#responder.handleTimeout(now)
@@ -308,7 +315,12 @@ export class AgentEngine implements Engine<AgentEvent> {
         this.#handleHello(message, now)
         break
       case 'request':
-        if (message.to === EVERY_AGENT) this.#announceSoon(now)
+        if (message.to === EVERY_AGENT) {
+          // A request makes this agent known to its sender: after a random delay, so before an answer of another agent can end.
+          const { offerDelay } = this.#times
+          const at = Math.max(now, this.#helloAt + offerDelay) + this.#chance() * offerDelay
+          this.#timers.set('hello', Math.min(this.#timers.next(), at))
+        }
         if (!this.#answers) break
         if (message.to === EVERY_AGENT) this.#responder.handleRequest(message, from.address, this.ready, now)
         else if (toUs) this.#responder.handleChoice(message, from, now)
@@ -342,22 +354,6 @@ export class AgentEngine implements Engine<AgentEvent> {
     if (this.#requester.outcome !== 'alone' || !ready || connections === 0) return
     if (origin === this.id) this.#requester.confirm()
     else this.#requester.start(now)
-  }
-
-  /** A request makes this agent known to its sender: after a random delay, so before an answer of another agent can end. */
-  #announceSoon(now: TimestampMs): void {
-    const { offerDelay } = this.#times
-    const at = Math.max(now, this.#helloAt + offerDelay) + this.#chance() * offerDelay
-    this.#timers.set('hello', Math.min(this.#timers.next(), at))
-  }
-
-  #sendHello(now: TimestampMs): void {
-    this.#helloAt = now
-    this.#timers.set('hello', now + this.#times.hello)
-    const connections = this.#answers ? this.#table.size : 0
-    const { origin } = this.#requester
-    const capacity = this.#capacity
-    this.#send({ kind: 'hello', to: EVERY_AGENT, request: 0, connections, origin, ...(capacity && { capacity }) })
   }
 
   #encode(message: AgentStatement): Uint8Array {

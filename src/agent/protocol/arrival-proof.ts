@@ -82,11 +82,8 @@ export class ArrivalProof {
       if (sums.length < size) pieces.push({ portion, early: 0, late: 0 })
       else if ((piece.early | piece.late) !== 0) pieces.push(piece)
     }
-    return pieces.length > 0 || this.#connections >= connections ? pieces : this.#twins()
-  }
-
-  /** Returns, once, the messages whose checksum another message of the table has as well. */
-  #twins(): Piece[] {
+    if (pieces.length > 0 || this.#connections >= connections) return pieces
+    // Returns, once, the messages whose checksum another message of the table has as well.
     if (this.#hasRequestedTwins) return []
     this.#hasRequestedTwins = true
     const seen = new Set<number>()

@@ -224,11 +224,29 @@ export class Requester {
       const transfer = this.#transfer
       if (name === 'transfer-limit') this.#giveUp()
       else if (name === 'request') this.#requestOffers(now)
-      else if (name === 'choose') this.#choose(now)
-      else if (name === 'limit') this.#endWithoutAnswer()
-      else if (name === 'judge') this.#judge(transfer!, transfer!.end!, now)
+      else if (name === 'choose') {
+        this.#expect(this.#offers.best()!, this.#request, false, now)
+        this.#sendRequest(this.#transfer!.offer.id)
+      } else if (name === 'limit') {
+        // No table came before the limit: a restarted kernel gets what was stored before the agent is ready.
+        const { restores, tableSize, emit } = this.#context
+        if (this.#answers > 0 || this.#outcome !== undefined || !restores || tableSize() === 0) {
+          this.#giveUp()
+        } else {
+          this.#isRestoring = true
+          this.#timers.clear('request', 'choose', 'limit')
+          emit({ type: 'restore' })
+        }
+      } else if (name === 'judge') this.#judge(transfer!, transfer!.end!, now)
       else if (name === 'retry') this.#repeatRequest(transfer!, now)
-      else this.#replace(transfer!, now)
+      else {
+        // The responder is silent: another one is asked.
+        const { offer, proof } = transfer!
+        this.#offers.addFailure(offer.source)
+        this.#cancel()
+        if (proof.connections > 0) this.#limitAt = Math.max(this.#limitAt, now + this.#context.times.silence)
+        this.#requestOffers(now)
+      }
     }
   }
 
@@ -270,11 +288,6 @@ export class Requester {
 
   #sendRequest(to: AgentId): void {
     this.#context.send({ kind: 'request', to, request: this.#request, capacity: this.#context.capacity })
-  }
-
-  #choose(now: TimestampMs): void {
-    this.#expect(this.#offers.best()!, this.#request, false, now)
-    this.#sendRequest(this.#transfer!.offer.id)
   }
 
   #expect(offer: Offer, request: number, isJoined: boolean, now: TimestampMs): void {
@@ -372,30 +385,10 @@ export class Requester {
     this.#sendRequest(offer.id)
   }
 
-  /** The responder is silent: another one is asked. */
-  #replace({ offer, proof }: Transfer, now: TimestampMs): void {
-    this.#offers.addFailure(offer.source)
-    this.#cancel()
-    if (proof.connections > 0) this.#limitAt = Math.max(this.#limitAt, now + this.#context.times.silence)
-    this.#requestOffers(now)
-  }
-
   #cancel(): void {
     const transfer = this.#transfer
     if (!this.#isActive || transfer === undefined || transfer.isJoined || transfer.end !== undefined) return
     this.#context.send({ kind: 'cancel', to: transfer.offer.id, request: transfer.request })
-  }
-
-  /** No table came before the limit: a restarted kernel gets what was stored before the agent is ready. */
-  #endWithoutAnswer(): void {
-    const { restores, tableSize, emit } = this.#context
-    if (this.#answers > 0 || this.#outcome !== undefined || !restores || tableSize() === 0) {
-      this.#giveUp()
-      return
-    }
-    this.#isRestoring = true
-    this.#timers.clear('request', 'choose', 'limit')
-    emit({ type: 'restore' })
   }
 
   #giveUp(): void {

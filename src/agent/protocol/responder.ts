@@ -98,7 +98,13 @@ export class Responder {
     const { table, times, chance, reject } = this.#context
     if (!ready && table.size === 0) return
     if (this.isBusy) {
-      if (from !== this.#answer!.to) this.#share(this.#answer!, capacity, now)
+      if (from !== this.#answer!.to) {
+        // Another agent waits for the answer too: its cancellation has no effect any more, and the slowest receiver sets the pace.
+        const answer = this.#answer!
+        answer.isShared = true
+        if (answer.capacities.length <= MAX_OFFERS) answer.capacities.push(capacity)
+        answer.sender?.slowDown(this.#paceOf(answer), now)
+      }
       reject('BUSY')
     } else if (this.#offers.has(from) || this.#offers.size >= MAX_OFFERS) return
     else if (!this.#limiter.isOpen(address, now)) reject('RATE_LIMITED')
@@ -197,9 +203,19 @@ export class Responder {
   handleTimeout(now: TimestampMs): void {
     for (let name = this.#timers.take(now); name !== undefined; name = this.#timers.take(now)) {
       const answer = this.#answer
-      if (name === 'offer') this.#sendOffers(now)
-      else if (name === 'progress') this.#reportProgress(answer!, now)
-      else if (name === 'send') {
+      if (name === 'offer') {
+        const { send, table } = this.#context
+        for (const [to, { request, due }] of this.#offers) {
+          if (due > now) continue
+          this.#offers.delete(to)
+          send({ kind: 'offer', to, request, connections: table.size })
+        }
+        this.#armOffers()
+      } else if (name === 'progress') {
+        const { to, request, sender } = answer!
+        this.#timers.set('progress', now + this.#context.times.progress)
+        this.#context.send({ kind: 'progress', to, request, connections: sender?.sent ?? 0 })
+      } else if (name === 'send') {
         answer!.sender!.handleTimeout(now)
         this.#continue(answer!.sender!, now)
       } else if (name === 'done') this.#sendEnd(answer!, now)
@@ -249,23 +265,8 @@ export class Responder {
     this.#timers.set('done', now)
   }
 
-  #sendOffers(now: TimestampMs): void {
-    const { send, table } = this.#context
-    for (const [to, { request, due }] of this.#offers) {
-      if (due > now) continue
-      this.#offers.delete(to)
-      send({ kind: 'offer', to, request, connections: table.size })
-    }
-    this.#armOffers()
-  }
-
   #armOffers(): void {
     this.#timers.set('offer', Math.min(...[...this.#offers.values()].map(({ due }) => due)))
-  }
-
-  #reportProgress({ to, request, sender }: Answer, now: TimestampMs): void {
-    this.#timers.set('progress', now + this.#context.times.progress)
-    this.#context.send({ kind: 'progress', to, request, connections: sender?.sent ?? 0 })
   }
 
   #sendEnd(answer: Answer, now: TimestampMs): void {
@@ -280,13 +281,6 @@ export class Responder {
   #paceOf({ capacities }: Answer): Pace {
     const { maxLength, rate } = this.#context
     return paceOf(maxLength, rate, capacities)
-  }
-
-  /** Another agent waits for the answer too: its cancellation has no effect any more, and the slowest receiver sets the pace. */
-  #share(answer: Answer, capacity: ReceiveCapacity | undefined, now: TimestampMs): void {
-    answer.isShared = true
-    if (answer.capacities.length <= MAX_OFFERS) answer.capacities.push(capacity)
-    answer.sender?.slowDown(this.#paceOf(answer), now)
   }
 }
 

@@ -99,7 +99,13 @@ export class TableSender {
     if (item === undefined) return undefined
     if ('list' in item) {
       this.#next++
-      return { channel: 0, bytes: this.#list(item.list), connections: 0 }
+      const portion = item.list
+      const messages = this.#messages.slice(portion * LIST_MESSAGES, (portion + 1) * LIST_MESSAGES)
+      const list = this.#encodeList(
+        portion,
+        messages.map(({ bytes }) => messageSum(bytes))
+      )
+      return { channel: 0, bytes: list, connections: 0 }
     }
     if (this.#pacer.delay(this.#now) > 0) return undefined
     const message = this.#messages[item.message]!
@@ -135,14 +141,6 @@ export class TableSender {
       if (index + 1 === numbers.length || portionOf(numbers[index + 1]!) !== portion)
         this.#items.push({ list: portion })
     }
-  }
-
-  #list(portion: number): Uint8Array {
-    const messages = this.#messages.slice(portion * LIST_MESSAGES, (portion + 1) * LIST_MESSAGES)
-    return this.#encodeList(
-      portion,
-      messages.map(({ bytes }) => messageSum(bytes))
-    )
   }
 }
 

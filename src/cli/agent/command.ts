@@ -118,10 +118,6 @@ export async function execute(command: Command, io: Io): Promise<number> {
     ...(options.instance !== undefined && { instance: options.instance }),
     announce: options.announce
   })
-  return runAgent(agent, options, io)
-}
-
-async function runAgent(agent: Agent, options: ServiceOptions, io: Io): Promise<number> {
   const say = (text: string): void => void io.stderr.write(`ipvs-sync agent: ${text}\n`)
   agent.on('status', (_, text) => {
     say(text)
@@ -147,13 +143,11 @@ async function runAgent(agent: Agent, options: ServiceOptions, io: Io): Promise<
         await aborted(io.signal)
         return 0
       },
-      summary: () => summaryOf(agent)
+      summary: () => {
+        const { given, refused } = agent.report()
+        return `${agent.status}; ${given} tables sent, ${refused} requests refused; ${agent.table.size} in the table`
+      }
     },
     io
   )
-}
-
-function summaryOf(agent: Agent): string {
-  const { given, refused } = agent.report()
-  return `${agent.status}; ${given} tables sent, ${refused} requests refused; ${agent.table.size} in the table`
 }

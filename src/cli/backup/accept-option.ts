@@ -15,12 +15,10 @@ import { refuse } from '../parsers.js'
  */
 export function acceptOption(text: string): Option {
   return new Option('--accept <network>', `${text}, such as 10.9.0.0/24; may be repeated`)
-    .argParser(collectAccept)
+    .argParser((text: string, before: readonly string[]): string[] => {
+      if (parseNetwork(text) === undefined)
+        refuse('--accept', text, 'an address or a network: 10.0.0.1, 10.0.0.0/24 or fd00::/8')
+      return [...before, text]
+    })
     .default([], 'everybody')
-}
-
-function collectAccept(text: string, before: readonly string[]): string[] {
-  if (parseNetwork(text) === undefined)
-    refuse('--accept', text, 'an address or a network: 10.0.0.1, 10.0.0.0/24 or fd00::/8')
-  return [...before, text]
 }

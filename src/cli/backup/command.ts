@@ -23,8 +23,7 @@ import {
   syncOptionsOf,
   reporterOf,
   tellOn,
-  type ServiceOptions,
-  type Tell
+  type ServiceOptions
 } from '../service.js'
 import { acceptOption } from './accept-option.js'
 import { LineWriter } from './line-writer.js'
@@ -83,7 +82,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
       options,
       work: async (tell) => {
         const code = await Promise.race([aborted(io.signal).then(() => 0), broken])
-        tellLost(lines, tell)
+        if (lines !== undefined && lines.lost > 0)
+          tell(`${counted(lines.lost, 'line')} lost: standard output could not take them`)
         return code
       },
       summary: () => summaryOf(backup)
@@ -100,11 +100,6 @@ function printChanges(backup: SyncBackup, io: Io): LineWriter {
   backup.on('connection', print)
   backup.on('expired', print)
   return lines
-}
-
-function tellLost(lines: LineWriter | undefined, tell: Tell): void {
-  if (lines !== undefined && lines.lost > 0)
-    tell(`${counted(lines.lost, 'line')} lost: standard output could not take them`)
 }
 
 /** What a backup says at its end. */

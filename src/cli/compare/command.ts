@@ -8,7 +8,7 @@ import { Option, type Command } from 'commander'
 import { IpvsSyncError } from '../../errors.js'
 import { DEFAULT_PORTS, parsePorts } from '../decode/ports-option.js'
 import { timeWindow } from '../decode/time-window.js'
-import { fileSource, type Source } from '../decode/sources.js'
+import { fileSource } from '../decode/sources.js'
 import type { Io } from '../io.js'
 import { addNotes, type Notes } from '../notes.js'
 import { compareSides, isDifferent } from './compare.js'
@@ -61,7 +61,8 @@ export async function execute(command: Command, io: Io): Promise<number> {
     throw new IpvsSyncError('ERR_USAGE', 'compare: expected two different sources, got standard input twice')
   const wanted = parsePorts(ports)
   const read = async (path: string): ReturnType<typeof readSide> => {
-    const { name, chunks } = sourceOf(path, io)
+    const { name, chunks } =
+      path === '-' ? { name: 'standard input', chunks: io.stdin as AsyncIterable<Uint8Array> } : fileSource(path)
     return readSide(name, chunks, wanted)
   }
   const first = { ...(await read(master)), name: 'master' }
@@ -74,8 +75,4 @@ export async function execute(command: Command, io: Io): Promise<number> {
       : `${reportLines(first, second, comparison, all).join('\n')}\n`
   )
   return isDifferent(comparison) ? 1 : 0
-}
-
-function sourceOf(path: string, io: Io): Source {
-  return path === '-' ? { name: 'standard input', chunks: io.stdin as AsyncIterable<Uint8Array> } : fileSource(path)
 }

@@ -21,7 +21,10 @@ export function reportLines(first: Side, second: Side, comparison: Comparison, i
     lines.push('messages: not compared (a table holds none)')
   else {
     lines.push(
-      `${second.name} lacks ${missingMessages.length} messages (${counted(records(missingMessages), 'record')}) of ${first.messages.length}`,
+      `${second.name} lacks ${missingMessages.length} messages (${counted(
+        missingMessages.reduce((sum, { keys }) => sum + keys.length, 0),
+        'record'
+      )}) of ${first.messages.length}`,
       ...messageLines(missingMessages)
     )
     if (extraMessages.length > 0)
@@ -42,7 +45,7 @@ export function reportLines(first: Side, second: Side, comparison: Comparison, i
     differences.map(({ code, reason }) => (code === 'destination' ? 'other destination' : reason))
   ))
     lines.push(`  ${count}  ${reason}`)
-  lines.push(...differences.slice(0, most).map(differenceLine))
+  lines.push(...differences.slice(0, most).map(({ key, reason }: Difference): string => `  ${key}: ${reason}`))
   if (differences.length > most) lines.push(`  … and ${differences.length - most} more; --all lists them`)
   if (extraConnections.length > 0) {
     lines.push(`${counted(extraConnections.length, 'connection')} on ${second.name} alone`)
@@ -65,14 +68,6 @@ export function reportJson(first: Side, second: Side, comparison: Comparison): o
     clockOffsetSeconds: clockOffsetMs === undefined ? null : clockOffsetMs / 1000,
     ...rest
   }
-}
-
-function differenceLine({ key, reason }: Difference): string {
-  return `  ${key}: ${reason}`
-}
-
-function records(messages: readonly SideMessage[]): number {
-  return messages.reduce((sum, { keys }) => sum + keys.length, 0)
 }
 
 /** By port and sender, with the time of the first and the last. */

@@ -6,7 +6,6 @@
 
 import { createHash } from 'node:crypto'
 import { formatIpv4, formatIpv6, parseAddress } from '../../addresses.js'
-import type { CapturedDatagram } from '../../capture/items.js'
 import { compressionOf } from '../../capture/formats.js'
 import { readCapture } from '../../capture/read-capture.js'
 import { IpvsSyncError } from '../../errors.js'
@@ -99,17 +98,40 @@ export async function readSide(
 ): Promise<Side> {
   const gatherer = new Gatherer()
   const { start, all } = await withStart(chunks)
-  if (isText(start)) await readText(name, all, gatherer)
-  else
-    for await (const item of readCapture(all, { ports, decompress })) if (item.kind === 'datagram') take(item, gatherer)
+  if (isText(start)) {
+    let number = 0
+    let isJson: boolean | undefined
+    for await (const line of linesOf(all)) {
+      number++
+      if (line.trim() === '') continue
+      isJson ??= line.trimStart().startsWith('{')
+      if (isJson) readJson(line, `${name}:${number}`, gatherer)
+      else if (!/^(Pro |pro |IPVS )/.test(line)) {
+        const connection = parseTableLine(line)
+        if (connection === undefined) {
+          const accepted = 'a capture, JSON Lines, /proc/net/ip_vs_conn or ipvsadm -Lnc'
+          throw new IpvsSyncError(
+            'ERR_IO',
+            `${name}:${number}: expected ${accepted}, got ${JSON.stringify(line.slice(0, 40))}`
+          )
+        }
+        gatherer.connection(connection, undefined)
+      }
+    }
+  } else
+    for await (const item of readCapture(all, { ports, decompress }))
+      if (item.kind === 'datagram') {
+        const { payload, wireLength, time, source, destination } = item
+        const { connections, problems } = decodeMessage(payload, { wireLength })
+        const digest = `${destination.port} ${createHash('sha1').update(payload).digest('base64')}`
+        gatherer.message(
+          { digest, ms: time?.ms, sender: source.address, port: destination.port },
+          connections,
+          problems
+        )
+      }
   const { messages, connections, hasMessages, endMs } = gatherer
   return { name, messages, connections, hasMessages, endMs }
-}
-
-function take({ payload, wireLength, time, source, destination }: CapturedDatagram, gatherer: Gatherer): void {
-  const { connections, problems } = decodeMessage(payload, { wireLength })
-  const digest = `${destination.port} ${createHash('sha1').update(payload).digest('base64')}`
-  gatherer.message({ digest, ms: time?.ms, sender: source.address, port: destination.port }, connections, problems)
 }
 
 async function withStart(
@@ -130,28 +152,6 @@ function isText(start: Uint8Array): boolean {
   const head = start.subarray(0, 4)
   if (compressionOf(head) !== undefined) return false
   return head.length > 0 && head.every((byte) => (byte >= 0x20 && byte < 0x7f) || byte === 0x0a || byte === 0x0d)
-}
-
-async function readText(name: string, chunks: AsyncIterable<Uint8Array>, gatherer: Gatherer): Promise<void> {
-  let number = 0
-  let isJson: boolean | undefined
-  for await (const line of linesOf(chunks)) {
-    number++
-    if (line.trim() === '') continue
-    isJson ??= line.trimStart().startsWith('{')
-    if (isJson) readJson(line, `${name}:${number}`, gatherer)
-    else if (!isHeading(line)) {
-      const connection = parseTableLine(line)
-      if (connection === undefined) {
-        const accepted = 'a capture, JSON Lines, /proc/net/ip_vs_conn or ipvsadm -Lnc'
-        throw new IpvsSyncError(
-          'ERR_IO',
-          `${name}:${number}: expected ${accepted}, got ${JSON.stringify(line.slice(0, 40))}`
-        )
-      }
-      gatherer.connection(connection, undefined)
-    }
-  }
 }
 
 async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
@@ -193,10 +193,6 @@ function readJson(line: string, where: string, gatherer: Gatherer): void {
       cause
     })
   }
-}
-
-function isHeading(line: string): boolean {
-  return /^(Pro |pro |IPVS )/.test(line)
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { notesOf, type Notes } from '../notes.js'
 
 /** An option as it is typed. */
@@ -39,32 +39,27 @@ export interface CommandDescription {
 
 /** Every command of a program whose commands are all configured; help itself is left out. */
 export function describeProgram(program: Command): CommandDescription[] {
-  return program.commands.map(describeCommand)
-}
-
-function describeCommand(command: Command): CommandDescription {
-  const help = command.createHelp()
-  return {
-    name: command.name(),
-    usage: command.usage(),
-    text: command.summary(),
-    options: help.visibleOptions(command).map((option) => describeOption(option, help.optionDescription(option))),
-    words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
-    notes: notesOf(command)
-  }
-}
-
-function describeOption(
-  { long, short, flags, description, required, argChoices }: Option,
-  fullText: string
-): OptionDescription {
-  return {
-    long: long!,
-    ...(short !== undefined && { short }),
-    flags,
-    text: description,
-    fullText,
-    takesValue: required,
-    choices: argChoices ?? []
-  }
+  return program.commands.map((command: Command): CommandDescription => {
+    const help = command.createHelp()
+    return {
+      name: command.name(),
+      usage: command.usage(),
+      text: command.summary(),
+      options: help.visibleOptions(command).map((option) => {
+        const { long, short, flags, description, required, argChoices } = option
+        const fullText = help.optionDescription(option)
+        return {
+          long: long!,
+          ...(short !== undefined && { short }),
+          flags,
+          text: description,
+          fullText,
+          takesValue: required,
+          choices: argChoices ?? []
+        }
+      }),
+      words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+      notes: notesOf(command)
+    }
+  })
 }

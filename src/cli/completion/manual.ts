@@ -17,7 +17,13 @@ export function manualPage(commands: readonly CommandDescription[], version: str
     '.I COMMAND',
     '[options]',
     '.SH COMMANDS',
-    ...commands.flatMap(section),
+    ...commands.flatMap(({ name, usage, text, options, notes }: CommandDescription): string[] => [
+      `.SS ${roff(`${name} ${usage}`)}`,
+      roff(`${text}.`),
+      ...options.flatMap(({ flags, fullText }) => ['.TP', `.B ${roff(flags)}`, roff(fullText)]),
+      ...notes.text.flatMap((paragraph) => (paragraph.startsWith(' ') ? asTyped(paragraph) : ['.PP', roff(paragraph)])),
+      ...(notes.examples.length > 0 ? ['.PP', 'Examples:', ...asTyped(notes.examples.join('\n'))] : [])
+    ]),
     '.SH EXIT STATUS',
     '0 ok; 1 findings; 2 usage; 3 input or output.',
     '.SH SEE ALSO',
@@ -25,16 +31,6 @@ export function manualPage(commands: readonly CommandDescription[], version: str
     '.BR keepalived (8)',
     ''
   ].join('\n')
-}
-
-function section({ name, usage, text, options, notes }: CommandDescription): string[] {
-  return [
-    `.SS ${roff(`${name} ${usage}`)}`,
-    roff(`${text}.`),
-    ...options.flatMap(({ flags, fullText }) => ['.TP', `.B ${roff(flags)}`, roff(fullText)]),
-    ...notes.text.flatMap((paragraph) => (paragraph.startsWith(' ') ? asTyped(paragraph) : ['.PP', roff(paragraph)])),
-    ...(notes.examples.length > 0 ? ['.PP', 'Examples:', ...asTyped(notes.examples.join('\n'))] : [])
-  ]
 }
 
 /** Returns text as roff without line filling. */

@@ -49,7 +49,10 @@ function bashValues({ long, choices }: OptionDescription): string {
 export function zshCompletion(commands: readonly CommandDescription[]): string {
   const names = commands.map(({ name, text }) => `    ${quote(`${name}:${text}`)}`)
   const cases = commands.map(({ name, options, words }) => {
-    const specs = options.map(zshOption)
+    const specs = options.map(({ long, text, takesValue, choices }: OptionDescription): string => {
+      const values = choices.length > 0 ? `(${choices.join(' ')})` : long === INTERFACE ? '_net_interfaces' : '_files'
+      return quote(`*${long}[${text.replace(/[[\]:]/g, '\\$&')}]${takesValue ? `:value:${values}` : ''}`)
+    })
     specs.push(words.length > 0 ? `'1:word:(${words.join(' ')})'` : "'*:file:_files'")
     return `    ${name}) _arguments ${specs.join(' \\\n      ')} ;;`
   })
@@ -87,11 +90,6 @@ export function fishCompletion(commands: readonly CommandDescription[]): string 
   const names = commands.map(({ name }) => name).join(' ')
   lines.push(`complete -c ipvs-sync -n '__fish_seen_subcommand_from help' -f -a '${names}'`)
   return `${HEAD}${lines.join('\n')}\n`
-}
-
-function zshOption({ long, text, takesValue, choices }: OptionDescription): string {
-  const values = choices.length > 0 ? `(${choices.join(' ')})` : long === INTERFACE ? '_net_interfaces' : '_files'
-  return quote(`*${long}[${text.replace(/[[\]:]/g, '\\$&')}]${takesValue ? `:value:${values}` : ''}`)
 }
 
 function fishOption({ long, text, takesValue, choices }: OptionDescription): string {

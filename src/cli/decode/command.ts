@@ -9,7 +9,7 @@ import { IpvsSyncError } from '../../errors.js'
 import { FLAG_CHECKS } from '../../wire/constants.js'
 import type { Io } from '../io.js'
 import { addNotes, type Notes } from '../notes.js'
-import { decode, FORMATS, type DecodeIo, type DecodeSettings } from './decode.js'
+import { decode, FORMATS, type DecodeSettings } from './decode.js'
 import { parseEndpointPattern, type FilterOptions } from './filter.js'
 import { DEFAULT_PORTS, parsePorts } from './ports-option.js'
 
@@ -104,16 +104,17 @@ export async function execute(command: Command, io: Io): Promise<number> {
     isSummary: summary
   }
   // A handler for signals is only installed where there is something left to print.
-  return decode(settings, isLive ? io : withoutSignal(io))
-}
-
-function withoutSignal(io: Io): DecodeIo {
-  return {
-    get stdin() {
-      return io.stdin
-    },
-    stdout: io.stdout,
-    stderr: io.stderr,
-    env: io.env
-  }
+  return decode(
+    settings,
+    isLive
+      ? io
+      : {
+          get stdin() {
+            return io.stdin
+          },
+          stdout: io.stdout,
+          stderr: io.stderr,
+          env: io.env
+        }
+  )
 }

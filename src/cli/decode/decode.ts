@@ -4,13 +4,7 @@
  * @module
  */
 
-import type {
-  CaptureCounts,
-  CapturedDatagram,
-  CaptureFinding,
-  DatagramSink,
-  DatagramView
-} from '../../capture/items.js'
+import type { CapturedDatagram, CaptureFinding, DatagramSink, DatagramView } from '../../capture/items.js'
 import { PacketReader } from '../../capture/packet-reader.js'
 import { CompressionDamage, expandCapture } from '../../capture/read-capture.js'
 import { pickOptions } from '../../demand.js'
@@ -193,24 +187,19 @@ async function readSource({ name, chunks }: Source, run: Run): Promise<boolean> 
     // An interrupted pipe ends inside of a packet.
     if (run.io.signal?.aborted !== true) reader.end()
   } catch (error) {
-    if (!(error instanceof CompressionDamage)) throw withName(error, name)
+    // The reader of captures does not know what it reads.
+    if (!(error instanceof CompressionDamage))
+      throw !(error instanceof IpvsSyncError) || error.code !== 'ERR_CAPTURE'
+        ? error
+        : new IpvsSyncError(error.code, `${name}: ${error.message}`, { cause: error })
     reader.end(error.problem)
   } finally {
-    addCounts(total, reader.counts)
+    const { packets, datagrams, otherPorts } = reader.counts
+    total.packets += packets
+    total.datagrams += datagrams
+    for (const [port, count] of otherPorts) total.otherPorts.set(port, (total.otherPorts.get(port) ?? 0) + count)
   }
   return true
-}
-
-function addCounts(total: Run['total'], { packets, datagrams, otherPorts }: CaptureCounts): void {
-  total.packets += packets
-  total.datagrams += datagrams
-  for (const [port, count] of otherPorts) total.otherPorts.set(port, (total.otherPorts.get(port) ?? 0) + count)
-}
-
-/** The reader of captures does not know what it reads. */
-function withName(error: unknown, name: string): unknown {
-  if (!(error instanceof IpvsSyncError) || error.code !== 'ERR_CAPTURE') return error
-  return new IpvsSyncError(error.code, `${name}: ${error.message}`, { cause: error })
 }
 
 /** How messages are read: the decoder refuses options that it does not know. */

@@ -7,7 +7,6 @@
 import { formatAddress, networkHolds, parseNetwork, type Network } from '../../addresses.js'
 import { IpvsSyncError } from '../../errors.js'
 import { FLAG } from '../../wire/constants.js'
-import type { Problem } from '../../wire/problems.js'
 import { protocolNumber, stateName } from '../../wire/protocols.js'
 import type { CapturedMessage } from './captured-message.js'
 import type { MessageRecords } from './message-records.js'
@@ -49,7 +48,13 @@ export class Filter {
   /** @throws {IpvsSyncError} `ERR_CONFIG` for a value that is not accepted. */
   constructor(options: FilterOptions) {
     for (const [i, name] of (['client', 'virtual', 'destination'] as const).entries())
-      this.#addRecordTest(options[name], (text) => endpointTest(parseEndpointPattern(`--${name}`, text), i))
+      this.#addRecordTest(options[name], (text) => {
+        const { network, port } = parseEndpointPattern(`--${name}`, text)
+        return (records, record) => {
+          if (port !== undefined && records.view.getUint16(records.portsAt(record) + 2 * i) !== port) return false
+          return network === undefined || networkHolds(network, addressOf(records, record, i))
+        }
+      })
     this.#addRecordTest(options.state, (text) => {
       const wanted = text.toUpperCase()
       return (records, record) => stateOf(records, record) === wanted
@@ -104,7 +109,16 @@ export class Filter {
       if (this.#recordTests.every((test) => test(records, record))) kept.push(record)
     if (kept.length === 0) return false
     if (kept.length < records.count) {
-      message.problems = message.problems.flatMap((problem) => renumbered(problem, kept))
+      message.problems = message.problems.flatMap((problem) => {
+        if (problem.connection === undefined) return [problem]
+        const number = kept.indexOf(problem.connection)
+        // A fault that drops the rest of the message concerns every connection before it.
+        return number < 0
+          ? problem.severity === 'drop'
+            ? [{ ...problem, connection: kept.length }]
+            : []
+          : [{ ...problem, connection: number }]
+      })
       records.keep(kept)
     }
     return true
@@ -137,13 +151,6 @@ export function parseEndpointPattern(option: string, text: string): EndpointPatt
   return { network, port: Number(portText) }
 }
 
-function endpointTest({ network, port }: EndpointPattern, number: number): RecordTest {
-  return (records, record) => {
-    if (port !== undefined && records.view.getUint16(records.portsAt(record) + 2 * number) !== port) return false
-    return network === undefined || networkHolds(network, addressOf(records, record, number))
-  }
-}
-
 /** Address of a record as text: 0 client, 1 virtual service, 2 destination. */
 export function addressOf(records: MessageRecords, record: number, number: number): string {
   const isIpv6 = records.isIpv6(record)
@@ -153,14 +160,6 @@ export function addressOf(records: MessageRecords, record: number, number: numbe
 function stateOf(records: MessageRecords, record: number): string {
   const isTemplate = (records.flags(record) & FLAG_TEMPLATE) !== 0
   return stateName(records.protocol(record), isTemplate, records.state(record))
-}
-
-function renumbered(problem: Problem, kept: readonly number[]): Problem[] {
-  if (problem.connection === undefined) return [problem]
-  const number = kept.indexOf(problem.connection)
-  // A fault that drops the rest of the message concerns every connection before it.
-  if (number < 0) return problem.severity === 'drop' ? [{ ...problem, connection: kept.length }] : []
-  return [{ ...problem, connection: number }]
 }
 
 function wrong(option: string, accepted: string, value: string): IpvsSyncError {

@@ -94,18 +94,17 @@ export class FollowPrinter implements Printer {
       const before = [...this.#backup.table]
       this.#backup.handleTimeout(this.#now)
       const after = new Set([...this.#backup.table].map(keyOf))
-      for (const connection of before) if (!after.has(keyOf(connection))) this.#expired(connection)
+      for (const connection of before)
+        if (!after.has(keyOf(connection))) {
+          const time = new Date(this.#now).toISOString()
+          if (this.#options.isJson) this.#line(JSON.stringify({ time, connection, changed: ['expired'], backup: null }))
+          else {
+            const path = `${endpointText(connection.client)} > ${endpointText(connection.virtual)}`
+            this.#line(this.#options.style.doubtful(`${time}  ${connection.protocol} ${path}  expired on the backup`))
+          }
+        }
     }
     this.#now = Math.max(this.#now, ms)
-  }
-
-  #expired(connection: Connection): void {
-    const time = new Date(this.#now).toISOString()
-    if (this.#options.isJson) this.#line(JSON.stringify({ time, connection, changed: ['expired'], backup: null }))
-    else {
-      const path = `${endpointText(connection.client)} > ${endpointText(connection.virtual)}`
-      this.#line(this.#options.style.doubtful(`${time}  ${connection.protocol} ${path}  expired on the backup`))
-    }
   }
 
   #held(key: string): (Connection & { readonly expires?: number }) | undefined {

@@ -90,38 +90,50 @@ export class HexPrinter implements Printer {
     const { payload, wireLength, problems, records } = message
     const output = this.#output
     output.reserve(MOST)
-    output.at = putHeading(output.view, output.at, message)
+    // Writes `# TIME  SENDER > GROUP, N bytes`.
+    let to = output.at
+    to = put(output.view, to, MESSAGE)
+    to = message.ms === undefined ? put(output.view, to, NO_TIME) : message.putTime(output.view, to)
+    to = put(output.view, to, GAP)
+    to = message.isIpv6
+      ? put(output.view, message.putSource(output.view, put(output.view, to, OPEN)), CLOSE)
+      : message.putSource(output.view, to)
+    output.view.setUint8(to, 0x3a)
+    to = put(output.view, decimal(output.view, to + 1, message.sourcePort), ARROW)
+    to = message.isIpv6
+      ? put(output.view, message.putDestination(output.view, put(output.view, to, OPEN)), CLOSE)
+      : message.putDestination(output.view, to)
+    output.view.setUint8(to, 0x3a)
+    to = put(output.view, decimal(output.view, to + 1, message.port), COMMA)
+    output.at = put(output.view, decimal(output.view, to, message.payload.length), MESSAGE_BYTES)
     if (message.extension !== undefined) output.write(`# ${extensionText(message.extension)}\n`)
     // A filter may have removed connections: the dump has them all.
     const isWhole =
       records.isSound && records.count === payload[records.version === 1 ? HEADER_V1.COUNT : HEADER_V0.COUNT]
-    if (isWhole) this.#dump(records)
-    else output.write(`${formatMessage(payload, { ...this.#options, wireLength, style: 'dump' })}\n`)
+    if (isWhole) {
+      const output = this.#output
+      output.reserve(MOST)
+      output.at = putHeader(output.view, output.at, records)
+      let end = records.at[0]!
+      for (let record = 0; record < records.count; record++) {
+        const at = records.at[record]!
+        const size = records.sizeOf(record)
+        output.reserve(MOST + (records.version === 1 ? PARAMETER_LINE * (size - RECORD_V1.LENGTH_IPV4) : 0))
+        const { view } = output
+        let to = output.at
+        if (at > end) to = put(view, cells(view, to, records, end, at - end), PADDING)
+        to = decimal(view, put(view, to, CONNECTION), record)
+        view.setUint8(to, 0x0a)
+        output.at =
+          records.version === 1
+            ? putRecordV1(view, to + 1, records, record, at + size)
+            : putRecordV0(view, to + 1, records, record)
+        end = at + size
+      }
+    } else output.write(`${formatMessage(payload, { ...this.#options, wireLength, style: 'dump' })}\n`)
     for (const problem of problems) output.write(`! ${problemText(problem)}\n`)
     output.reserve(1)
     output.at = lineFeed(output.view, output.at)
-  }
-
-  #dump(records: MessageRecords): void {
-    const output = this.#output
-    output.reserve(MOST)
-    output.at = putHeader(output.view, output.at, records)
-    let end = records.at[0]!
-    for (let record = 0; record < records.count; record++) {
-      const at = records.at[record]!
-      const size = records.sizeOf(record)
-      output.reserve(MOST + (records.version === 1 ? PARAMETER_LINE * (size - RECORD_V1.LENGTH_IPV4) : 0))
-      const { view } = output
-      let to = output.at
-      if (at > end) to = put(view, cells(view, to, records, end, at - end), PADDING)
-      to = decimal(view, put(view, to, CONNECTION), record)
-      view.setUint8(to, 0x0a)
-      output.at =
-        records.version === 1
-          ? putRecordV1(view, to + 1, records, record, at + size)
-          : putRecordV0(view, to + 1, records, record)
-      end = at + size
-    }
   }
 }
 
@@ -135,22 +147,6 @@ function cells(view: DataView, to: number, { bytes, start }: MessageRecords, at:
 function lineFeed(view: DataView, to: number): number {
   view.setUint8(to, 0x0a)
   return to + 1
-}
-
-/** Writes `# TIME  SENDER > GROUP, N bytes`. */
-function putHeading(view: DataView, to: number, message: CapturedMessage): number {
-  to = put(view, to, MESSAGE)
-  to = message.ms === undefined ? put(view, to, NO_TIME) : message.putTime(view, to)
-  to = put(view, to, GAP)
-  to = message.isIpv6 ? put(view, message.putSource(view, put(view, to, OPEN)), CLOSE) : message.putSource(view, to)
-  view.setUint8(to, 0x3a)
-  to = put(view, decimal(view, to + 1, message.sourcePort), ARROW)
-  to = message.isIpv6
-    ? put(view, message.putDestination(view, put(view, to, OPEN)), CLOSE)
-    : message.putDestination(view, to)
-  view.setUint8(to, 0x3a)
-  to = put(view, decimal(view, to + 1, message.port), COMMA)
-  return put(view, decimal(view, to, message.payload.length), MESSAGE_BYTES)
 }
 
 function putHeader(view: DataView, to: number, records: MessageRecords): number {

@@ -161,15 +161,11 @@ function putEngine(view: DataView, to: number, records: MessageRecords, record: 
   const dataAt = records.engineDataAt[record]!
   const name = nameAt === 0 ? '' : toText(bytes.subarray(nameAt, nameAt + records.engineNameLength[record]!))
   to = put(view, to, ENGINE)
-  to = name === 'sip' ? put(view, to, SIP) : putUtf8(view, to, JSON.stringify(name))
+  // Writes text that may hold characters beyond ASCII.
+  to = name === 'sip' ? put(view, to, SIP) : to + Buffer.from(view.buffer).write(JSON.stringify(name), to)
   to = put(view, to, ENGINE_DATA)
   if (dataAt !== 0) to = hexBytes(view, to, bytes, dataAt, dataAt + records.engineDataLength[record]!)
   return put(view, to, QUOTE_BRACE)
 }
 
 const SIP = piece('"sip"')
-
-/** Writes text that may hold characters beyond ASCII. */
-function putUtf8(view: DataView, to: number, text: string): number {
-  return to + Buffer.from(view.buffer).write(text, to)
-}

@@ -135,7 +135,12 @@ async function* capture(
       yield chunk
     }
     const { code, error } = await ended
-    if (error !== undefined) throw new IpvsSyncError('ERR_IO', `${name}: ${startFault(error)}`, { cause: error })
+    if (error !== undefined)
+      throw new IpvsSyncError(
+        'ERR_IO',
+        `${name}: ${error.code === 'ENOENT' ? 'tcpdump was not found; install the package tcpdump' : error.message}`,
+        { cause: error }
+      )
     // What it wrote was read; it ends with 0 after SIGTERM.
     if (count === 0 && code !== 0 && signal?.aborted !== true)
       throw new IpvsSyncError('ERR_IO', `${name}: ${captureFault(said)}`)
@@ -143,10 +148,6 @@ async function* capture(
     signal?.removeEventListener('abort', stop)
     stop()
   }
-}
-
-function startFault(error: NodeJS.ErrnoException): string {
-  return error.code === 'ENOENT' ? 'tcpdump was not found; install the package tcpdump' : error.message
 }
 
 function captureFault(said: string): string {

@@ -79,7 +79,18 @@ export class Summary {
     if (seal !== undefined) by.extension.add('sealed')
     for (let record = 0; record < records.count; record++) this.#record(records, record)
     for (const { code, severity } of problems) this.#problem(code, severity)
-    if (ms !== undefined) this.#time(ms, records.count)
+    if (ms !== undefined) {
+      const second = Math.floor(ms / 1000)
+      this.messagesOverTime.add(second, 1)
+      this.recordsOverTime.add(second, records.count)
+      this.#firstMs ??= ms
+      const from = this.#lastMs ?? ms
+      this.#lastMs = Math.max(from, ms)
+      if (!(ms - from < GAP_MS))
+        this.#gaps = [...this.#gaps, { from, to: ms }]
+          .sort((one, two) => two.to - two.from - (one.to - one.from))
+          .slice(0, GAPS)
+    }
   }
 
   /** Counts a problem outside of the messages. */
@@ -174,19 +185,6 @@ export class Summary {
       other ^= other >>> 16
     }
     this.#distinct.add(one ^ (one >>> 16), other)
-  }
-
-  #time(ms: number, records: number): void {
-    const second = Math.floor(ms / 1000)
-    this.messagesOverTime.add(second, 1)
-    this.recordsOverTime.add(second, records)
-    this.#firstMs ??= ms
-    const from = this.#lastMs ?? ms
-    this.#lastMs = Math.max(from, ms)
-    if (ms - from < GAP_MS) return
-    this.#gaps = [...this.#gaps, { from, to: ms }]
-      .sort((one, two) => two.to - two.from - (one.to - one.from))
-      .slice(0, GAPS)
   }
 
   #problem(code: string, severity: string): void {

@@ -107,7 +107,31 @@ export class TablePrinter implements Printer {
     output.write(`${this.#messageLine(message)}\n`)
     this.#problemsAt(problems, -1, count)
     for (let record = 0; record < count; record++) {
-      output.at = this.#row(output.view, output.at, records, record)
+      // Writes a connection's line.
+      let to = output.at
+      const { bytes, view: source } = records
+      const protocol = records.protocol(record)
+      const flags = records.flags(record)
+      const isIpv6 = records.isIpv6(record)
+      output.view.setUint16(to, 0x2020)
+      to = this.#pad(output.view, to + 2, put(output.view, to + 2, PROTOCOL_PIECES[protocol]!), 0)
+      for (let i = 0; i < 3; i++) {
+        const at = records.addressesAt(record) + (isIpv6 ? 16 : 4) * i
+        const end = isIpv6 ? bracketed(output.view, to, records, at) : ipv4(output.view, to, bytes, at)
+        output.view.setUint8(end, 0x3a)
+        to = this.#pad(
+          output.view,
+          to,
+          decimal(output.view, end + 1, source.getUint16(records.portsAt(record) + 2 * i)),
+          1 + i
+        )
+      }
+      to = this.#pad(output.view, to, put(output.view, to, FORWARDING_PIECES[flags & 7]!), 4)
+      to = this.#pad(output.view, to, putState(output.view, to, protocol, flags, records.state(record)), 5)
+      to = this.#putTimeout(output.view, to, records, record)
+      to = putRest(output.view, to, records, record, flags)
+      output.view.setUint8(to, 0x0a)
+      output.at = to + 1
       this.#problemsAt(problems, record, count)
     }
     this.#problemsAt(problems, count, count)
@@ -145,28 +169,6 @@ export class TablePrinter implements Printer {
   #problemLine(problem: Problem, where = ''): string {
     const paint = problem.severity === 'drop' ? this.#style.bad : this.#style.doubtful
     return paint(`  ! ${problemText(problem, where)}`)
-  }
-
-  /** Writes a connection's line. */
-  #row(view: DataView, to: number, records: MessageRecords, record: number): number {
-    const { bytes, view: source } = records
-    const protocol = records.protocol(record)
-    const flags = records.flags(record)
-    const isIpv6 = records.isIpv6(record)
-    view.setUint16(to, 0x2020)
-    to = this.#pad(view, to + 2, put(view, to + 2, PROTOCOL_PIECES[protocol]!), 0)
-    for (let i = 0; i < 3; i++) {
-      const at = records.addressesAt(record) + (isIpv6 ? 16 : 4) * i
-      const end = isIpv6 ? bracketed(view, to, records, at) : ipv4(view, to, bytes, at)
-      view.setUint8(end, 0x3a)
-      to = this.#pad(view, to, decimal(view, end + 1, source.getUint16(records.portsAt(record) + 2 * i)), 1 + i)
-    }
-    to = this.#pad(view, to, put(view, to, FORWARDING_PIECES[flags & 7]!), 4)
-    to = this.#pad(view, to, putState(view, to, protocol, flags, records.state(record)), 5)
-    to = this.#putTimeout(view, to, records, record)
-    to = putRest(view, to, records, record, flags)
-    view.setUint8(to, 0x0a)
-    return to + 1
   }
 
   /** Fills a cell that was written from `from` to `end` up to its column's width, and a blank; widens the column where it must. */

@@ -47,13 +47,11 @@ export class DistinctCount {
     const value = (one >>> 0) * 1_048_576 + (other >>> 12) + 1
     if (!insert(this.#slots, value, one)) return
     this.count++
-    if (this.count * 2 > this.#slots.length) this.#grow()
-  }
-
-  #grow(): void {
-    const slots = new Float64Array(this.#slots.length * 2)
-    for (const value of this.#slots) if (value !== 0) insert(slots, value, Math.floor((value - 1) / 1_048_576))
-    this.#slots = slots
+    if (this.count * 2 > this.#slots.length) {
+      const slots = new Float64Array(this.#slots.length * 2)
+      for (const value of this.#slots) if (value !== 0) insert(slots, value, Math.floor((value - 1) / 1_048_576))
+      this.#slots = slots
+    }
   }
 }
 

@@ -46,38 +46,34 @@ export function configure(command: Command): void {
 /** Runs it; 0 also where it was ended early. */
 export async function execute(command: Command, io: Io): Promise<number> {
   try {
-    await exchange(command, io)
+    const { seconds, unicast } = command.opts<Options>()
+    const route = unicast || !hasLoopback() ? UNICAST : MULTICAST
+    io.stderr.write(`ipvs-sync demo: starting a backup and a master on this machine (${route.text}) ...\n`)
+    const backup = await DemoProcess.start('backup', ['--syncid', SYNCID, ...route.backup])
+    try {
+      const master = await DemoProcess.start('master', [
+        '--source',
+        'demo',
+        '--rate',
+        RATE,
+        '--syncid',
+        SYNCID,
+        ...route.master
+      ])
+      try {
+        await show(io, seconds, route.text, { master, backup })
+      } finally {
+        await master.stop()
+      }
+    } finally {
+      await backup.stop()
+    }
   } catch (error) {
     // Ctrl-C goes to all processes at a terminal: the other two may have ended before this one hears of it.
     await wait(HEARING_MS, undefined, { signal: io.signal }).catch(() => undefined)
     if (!io.signal.aborted) throw error
   }
   return 0
-}
-
-async function exchange(command: Command, io: Io): Promise<void> {
-  const { seconds, unicast } = command.opts<Options>()
-  const route = unicast || !hasLoopback() ? UNICAST : MULTICAST
-  io.stderr.write(`ipvs-sync demo: starting a backup and a master on this machine (${route.text}) ...\n`)
-  const backup = await DemoProcess.start('backup', ['--syncid', SYNCID, ...route.backup])
-  try {
-    const master = await DemoProcess.start('master', [
-      '--source',
-      'demo',
-      '--rate',
-      RATE,
-      '--syncid',
-      SYNCID,
-      ...route.master
-    ])
-    try {
-      await show(io, seconds, route.text, { master, backup })
-    } finally {
-      await master.stop()
-    }
-  } finally {
-    await backup.stop()
-  }
 }
 
 /** How the messages travel, and the options that say so. */

@@ -39,7 +39,13 @@ export class DemoProcess {
    * @throws {@link IpvsSyncError} `ERR_TRANSPORT` with what the process said, where it ended instead.
    */
   static async start(name: 'master' | 'backup', args: readonly string[]): Promise<DemoProcess> {
-    const port = await freePort()
+    // A TCP port of the loopback that is free at this moment.
+    const server = createServer()
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    server.close()
+    await once(server, 'close')
     const main = fileURLToPath(import.meta.url.replace(/demo\/processes(\.[jt]s)$/, 'main$1'))
     const command = [...process.execArgv, main, name, ...args, '--http', `127.0.0.1:${port}`]
     const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -101,15 +107,4 @@ export class DemoProcess {
     const message = `the demonstration's ${this.#name} does not answer; it said: ${this.#said.trim()}`
     return new IpvsSyncError('ERR_TRANSPORT', message, { cause })
   }
-}
-
-/** A TCP port of the loopback that is free at this moment. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -5,7 +5,7 @@
  */
 import { counted } from '../../text.js'
 import type { Endpoint, TableConnection } from '../../wire/connection.js'
-import { pairUp, type DemoSnapshot, type Pair } from './snapshot.js'
+import { pairUp, type DemoSnapshot } from './snapshot.js'
 
 /** Where it is drawn. */
 export interface ScreenSize {
@@ -43,16 +43,47 @@ export function drawScreen(
   const pairs = pairUp(snapshot, order)
   const widths = widthsOf(size.columns)
   const above = [...title(snapshot.seconds, total, route, size.columns, paint), ...headings(snapshot, widths, paint)]
-  const below = meaning(snapshot, pairs, size.columns, paint)
+  const { master } = snapshot
+  const both = pairs.filter((pair) => pair.master !== undefined && pair.backup !== undefined).length
+  const waiting = master.connections.length - both
+  const text =
+    `${paint('green', `${both} on both`)}: if the master dies now, the backup carries these on.  ` +
+    `${paint('yellow', `${waiting} not announced`)}: the master waits for a connection's 3rd packet ` +
+    '(sync_threshold 3 50), and never tells of handshakes; ended ones it tells at once.'
+  const below = ['', ...fill(text, size.columns)]
   // A line for those that do not fit, and the one where the cursor rests.
   const room = Math.max(FEWEST, size.rows - above.length - below.length - 2)
   const lines = [
     ...above,
-    ...pairs.slice(0, room).map((pair) => drawPair(pair, widths, paint)),
+    ...pairs.slice(0, room).map((pair) => {
+      const { master, backup } = pair
+      const { left, right, narrow } = widths
+      const one =
+        master === undefined
+          ? paint('dim', fit('(gone)', left))
+          : fit(row(master, left < LEFT_WITH_SERVER ? '' : target(master)), left)
+      if (backup === undefined)
+        return columns(one, paint('yellow', fit(narrow ? '·  not yet' : '·  not announced yet', right)))
+      const other = narrow ? `${backup.state.padEnd(12)}${clock(backup.expires)}` : row(backup, clock(backup.expires))
+      return columns(one, paint(master?.state === backup.state ? 'green' : 'yellow', fit(other, right)))
+    }),
     ...(pairs.length > room ? [paint('dim', `… and ${pairs.length - room} more`)] : ['']),
     ...below
   ]
-  return lines.map((line) => clip(line, size.columns))
+  return lines.map((line) => {
+    // Cuts a line at a width, without counting or cutting what paints it.
+    const width = size.columns
+    let seen = 0
+    let cut = ''
+    for (const part of line.split(STYLE)) {
+      if (part.startsWith(ESCAPE)) cut += part
+      else {
+        cut += part.slice(0, Math.max(0, width - seen))
+        seen += part.length
+      }
+    }
+    return cut
+  })
 }
 
 interface Widths {
@@ -101,16 +132,6 @@ function headings({ master, backup }: DemoSnapshot, { left, right, narrow }: Wid
   return rows.map(([style, one, other]) => columns(paint(style, fit(one, left)), paint(style, fit(other, right))))
 }
 
-function meaning({ master }: DemoSnapshot, pairs: readonly Pair[], columns: number, paint: Paint): string[] {
-  const both = pairs.filter((pair) => pair.master !== undefined && pair.backup !== undefined).length
-  const waiting = master.connections.length - both
-  const text =
-    `${paint('green', `${both} on both`)}: if the master dies now, the backup carries these on.  ` +
-    `${paint('yellow', `${waiting} not announced`)}: the master waits for a connection's 3rd packet ` +
-    '(sync_threshold 3 50), and never tells of handshakes; ended ones it tells at once.'
-  return ['', ...fill(text, columns)]
-}
-
 /** One line that says it all, for a log. */
 export function drawLine({ master, backup, seconds }: DemoSnapshot): string {
   return (
@@ -125,17 +146,6 @@ const STYLES = { bold: '1', dim: '2', green: '32', yellow: '33', red: '31' } as 
 
 const styled: Paint = (style, text) => `${ESCAPE}[${STYLES[style]}m${text}${ESCAPE}[0m`
 const plain: Paint = (_style, text) => text
-
-function drawPair({ master, backup }: Pair, { left, right, narrow }: Widths, paint: Paint): string {
-  const one =
-    master === undefined
-      ? paint('dim', fit('(gone)', left))
-      : fit(row(master, left < LEFT_WITH_SERVER ? '' : target(master)), left)
-  if (backup === undefined)
-    return columns(one, paint('yellow', fit(narrow ? '·  not yet' : '·  not announced yet', right)))
-  const other = narrow ? `${backup.state.padEnd(12)}${clock(backup.expires)}` : row(backup, clock(backup.expires))
-  return columns(one, paint(master?.state === backup.state ? 'green' : 'yellow', fit(other, right)))
-}
 
 function heading(last: string): string {
   return `${'prot'.padEnd(5)}${'client'.padEnd(24)}${'state'.padEnd(11)} ${last}`.trimEnd()
@@ -178,18 +188,4 @@ function fill(text: string, width: number): string[] {
     else lines.push(word.trimStart())
   }
   return lines
-}
-
-/** Cuts a line at a width, without counting or cutting what paints it. */
-function clip(line: string, width: number): string {
-  let seen = 0
-  let cut = ''
-  for (const part of line.split(STYLE)) {
-    if (part.startsWith(ESCAPE)) cut += part
-    else {
-      cut += part.slice(0, Math.max(0, width - seen))
-      seen += part.length
-    }
-  }
-  return cut
 }

@@ -46,7 +46,10 @@ export interface CollectOptions {
 /** Collects all facts. Nothing throws: what cannot be read carries its reason. */
 export async function collectFacts({ wanted, host, http, wait, now }: CollectOptions): Promise<Facts> {
   const found = await interfaceFacts(host, wanted)
-  const memberships = await membershipsOf(host, wanted)
+  const { group, interfaceName = '' } = wanted
+  const isIpv6 = addressFamily(group) === 6
+  const text = await host.readText(isIpv6 ? '/proc/net/igmp6' : '/proc/net/igmp')
+  const memberships = 'reason' in text ? text : { value: (isIpv6 ? parseIgmp6 : parseIgmp)(text.value, interfaceName) }
   const before = await countersOf(host, wanted)
   const observer = new TrafficObserver(wanted.syncid)
   const canListen = found === undefined || (found.exists && found.addresses.length > 0)
@@ -140,13 +143,6 @@ async function interfaceFacts(host: Host, { interfaceName, group }: Wanted): Pro
     addresses: addresses.map(({ cidr, address }) => cidr ?? address),
     names
   }
-}
-
-async function membershipsOf(host: Host, { group, interfaceName = '' }: Wanted): Promise<Reading<readonly string[]>> {
-  const isIpv6 = addressFamily(group) === 6
-  const text = await host.readText(isIpv6 ? '/proc/net/igmp6' : '/proc/net/igmp')
-  if ('reason' in text) return text
-  return { value: (isIpv6 ? parseIgmp6 : parseIgmp)(text.value, interfaceName) }
 }
 
 interface Counters {

@@ -55,7 +55,25 @@ export function configure(command: Command): void {
 /** Checks, prints, and returns 1 where there is a problem. */
 export async function execute(command: Command, io: Io, host: Host = thisHost): Promise<number> {
   const options = command.opts<Options>()
-  const wanted = await wantedOf(options)
+  const settings = await settingsOf(options)
+  const { peer } = options
+  if (options.capture === undefined && options.mcastInterface === undefined)
+    throw new IpvsSyncError('ERR_CONFIG', '--mcast-interface: expected an interface name, or --capture FILE', {
+      field: 'mcast-interface'
+    })
+  const wanted = {
+    interfaceName: options.mcastInterface,
+    syncid: options.syncid,
+    group: options.mcastGroup ?? SYNC_GROUP,
+    port: peer.find(({ port }: Peer) => port !== undefined)?.port ?? options.mcastPort,
+    channels: settings.syncPorts,
+    maxlen: options.syncMaxlen,
+    peers: peer.map(({ address }) => address),
+    accept: options.accept
+      .map((text) => parseNetwork(text))
+      .filter((network): network is Network => network !== undefined),
+    seconds: options.seconds
+  }
   const { capture } = options
   const checks =
     capture === undefined
@@ -72,28 +90,6 @@ export async function execute(command: Command, io: Io, host: Host = thisHost): 
         )
   )
   return checks.some(({ verdict }) => verdict === 'problem') ? 1 : 0
-}
-
-async function wantedOf(options: Options): Promise<Wanted> {
-  const settings = await settingsOf(options)
-  const { peer } = options
-  if (options.capture === undefined && options.mcastInterface === undefined)
-    throw new IpvsSyncError('ERR_CONFIG', '--mcast-interface: expected an interface name, or --capture FILE', {
-      field: 'mcast-interface'
-    })
-  return {
-    interfaceName: options.mcastInterface,
-    syncid: options.syncid,
-    group: options.mcastGroup ?? SYNC_GROUP,
-    port: peer.find(({ port }: Peer) => port !== undefined)?.port ?? options.mcastPort,
-    channels: settings.syncPorts,
-    maxlen: options.syncMaxlen,
-    peers: peer.map(({ address }) => address),
-    accept: options.accept
-      .map((text) => parseNetwork(text))
-      .filter((network): network is Network => network !== undefined),
-    seconds: options.seconds
-  }
 }
 
 async function collect({ http }: Options, wanted: Wanted, io: Io, host: Host): Promise<Facts> {

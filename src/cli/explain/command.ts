@@ -48,7 +48,13 @@ interface Client {
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<InputOptions>()
   const [name = '', ...captures] = command.args
-  const client = parseClient(name)
+  const { host, port } = parseHostPort('client', name)
+  const words = [0, 0, 0, 0]
+  const family = parseAddress(host, words)
+  const client =
+    family === 0
+      ? refuse('client', name, 'ADDRESS or ADDRESS:PORT, IPv6 as [ADDRESS]:PORT')
+      : { family, address: family === 4 ? words[0]! : foldWords(words), port }
   const inputs = await readInputs(options, captures)
   for (const note of inputs.notes) io.stderr.write(`ipvs-sync: ${note}\n`)
   const seen = new Set<Connection>()
@@ -73,14 +79,6 @@ export async function execute(command: Command, io: Io): Promise<number> {
       'No reply was captured: with NAT the states after the first packets can differ from the director’s.\n'
     )
   return 0
-}
-
-function parseClient(text: string): Client {
-  const { host, port } = parseHostPort('client', text)
-  const words = [0, 0, 0, 0]
-  const family = parseAddress(host, words)
-  if (family === 0) return refuse('client', text, 'ADDRESS or ADDRESS:PORT, IPv6 as [ADDRESS]:PORT')
-  return { family, address: family === 4 ? words[0]! : foldWords(words), port }
 }
 
 function isOf({ family, address, port }: Client, { connection }: Outcome, packet: Packet): boolean {

@@ -64,7 +64,17 @@ export function configure(command: Command): void {
 /** Runs to the end of its source, or until stopped. */
 export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<Options>()
-  demandLoopback(options)
+  // Made-up connections must not reach the directors of a real network by mistake.
+  const { source, mcastInterface, peer, force } = options
+  const isLoopback =
+    mcastInterface === 'lo' ||
+    (mcastInterface === undefined &&
+      peer.every(({ address }: Peer): boolean => address.startsWith('127.') || address === '::1'))
+  if (!(source !== 'demo' || isLoopback || force === true)) {
+    const place = mcastInterface ?? peer.map(({ address }) => address).join(', ')
+    const message = `--source demo: expected --mcast-interface lo or a loopback --peer, got ${place}; --force sends anyway`
+    throw new IpvsSyncError('ERR_USAGE', message, { field: 'source' })
+  }
   const settings = await settingsOf(options, { onFact: tellOn(io, 'master') })
   const master = new SyncMaster({ ...syncOptionsOf(options, settings), syncid: options.syncid })
   return runService(
@@ -79,7 +89,11 @@ export async function execute(command: Command, io: Io): Promise<number> {
         tell(`${counted(refused, 'line')} refused`)
         return EXIT_FINDINGS
       },
-      summary: () => summaryOf(master)
+      summary: () => {
+        const { sent, suppressed, dropped, channels } = master.counters()
+        const messages = channels.reduce((sum, { messagesSent }) => sum + messagesSent, 0)
+        return `${counted(sent - dropped, 'connection')} in ${counted(messages, 'message')}; ${suppressed} not due, ${dropped} dropped`
+      }
     },
     io
   )
@@ -106,19 +120,6 @@ async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell):
   }
 }
 
-/** Made-up connections must not reach the directors of a real network by mistake. */
-function demandLoopback({ source, mcastInterface, peer, force }: Options): void {
-  const isLoopback = mcastInterface === 'lo' || (mcastInterface === undefined && peer.every(isLoopbackPeer))
-  if (source !== 'demo' || isLoopback || force === true) return
-  const place = mcastInterface ?? peer.map(({ address }) => address).join(', ')
-  const message = `--source demo: expected --mcast-interface lo or a loopback --peer, got ${place}; --force sends anyway`
-  throw new IpvsSyncError('ERR_USAGE', message, { field: 'source' })
-}
-
-function isLoopbackPeer({ address }: Peer): boolean {
-  return address.startsWith('127.') || address === '::1'
-}
-
 async function followDemo(master: SyncMaster, rate: number, signal: AbortSignal): Promise<void> {
   const traffic = new DemoTraffic()
   const begin = systemClock.now()
@@ -130,10 +131,4 @@ async function followDemo(master: SyncMaster, rate: number, signal: AbortSignal)
     born = due
     await pause(DEMO_STEP, signal)
   }
-}
-
-function summaryOf(master: SyncMaster): string {
-  const { sent, suppressed, dropped, channels } = master.counters()
-  const messages = channels.reduce((sum, { messagesSent }) => sum + messagesSent, 0)
-  return `${counted(sent - dropped, 'connection')} in ${counted(messages, 'message')}; ${suppressed} not due, ${dropped} dropped`
 }

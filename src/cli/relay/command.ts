@@ -66,7 +66,9 @@ export function configure(command: Command): void {
     )
     .option('--key-file <file>', 'keys that encrypt udp:// links; create one with ipvs-sync key')
     .option('--link-mtu <bytes>', 'largest IP packet of a udp:// link', integerOption('--link-mtu', 576, 9000), 1280)
-    .option('--link-bind <address>', 'own address of udp:// links (default: all)', parseAddress)
+    .option('--link-bind <address>', 'own address of udp:// links (default: all)', (text: string): string =>
+      addressFamily(text) === 0 ? refuse('--link-bind', text, 'an IPv4 or IPv6 address') : text
+    )
     .option('--fleet <name>', 'first part of NATS subjects', parseName('--fleet'), 'default')
     .option(
       '--table-rate <number>',
@@ -195,10 +197,6 @@ async function natsLink(options: Options, rest: string): Promise<Link> {
     ...(credentials !== undefined && { credentials }),
     ...(Object.keys(tls).length > 0 && { tls })
   })
-}
-
-function parseAddress(text: string): string {
-  return addressFamily(text) === 0 ? refuse('--link-bind', text, 'an IPv4 or IPv6 address') : text
 }
 
 function parseName(option: string): (text: string) => string {

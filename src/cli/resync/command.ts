@@ -12,9 +12,7 @@ import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { addDaemonOptions, addSysctlOptions, settingsOf, udpOptionsOf, addKeyOption } from '../options.js'
 import { createReceiver, createSender } from '../../daemon/sealing.js'
-import type { UdpOptions } from '../../transport/udp-options.js'
-import type { Bytes } from '../../units.js'
-import { askForPace, type AutoRate } from './auto-rate.js'
+import { askForPace } from './auto-rate.js'
 import { planResync, type ResyncOptions } from './plan.js'
 import { describeCost, describePlan } from './report.js'
 import { sendPlan } from './send.js'
@@ -71,7 +69,22 @@ export async function execute(command: Command, io: Io): Promise<number> {
   const options = command.opts<ResyncOptions>()
   const settings = await settingsOf(options)
   const udp = options.dryRun ? undefined : udpOptionsOf(options, settings)
-  const plan = await planResync(options, settings, io.stdin, udp && ((maxLength) => askAgents(options, udp, maxLength)))
+  const plan = await planResync(
+    options,
+    settings,
+    io.stdin,
+    udp &&
+      ((maxLength) => {
+        // Agents listen on the first port.
+        const parts = { udp: { ...udp, channels: 1 }, syncid: options.syncid }
+        return askForPace(
+          createSender(options, parts, false),
+          createReceiver(options, parts),
+          options.syncid,
+          maxLength
+        )
+      })
+  )
   for (const line of describePlan(plan)) io.stdout.write(`${line}\n`)
   if (udp === undefined) {
     io.stdout.write(`${describeCost(plan)}\n`)
@@ -84,10 +97,4 @@ export async function execute(command: Command, io: Io): Promise<number> {
   throw new IpvsSyncError(firstError.code, `${counted(failures, 'send')} failed; the first: ${firstError.message}`, {
     cause: firstError
   })
-}
-
-/** Agents listen on the first port. */
-function askAgents(options: ResyncOptions, udp: UdpOptions, maxLength: Bytes): Promise<AutoRate | undefined> {
-  const parts = { udp: { ...udp, channels: 1 }, syncid: options.syncid }
-  return askForPace(createSender(options, parts, false), createReceiver(options, parts), options.syncid, maxLength)
 }

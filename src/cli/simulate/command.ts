@@ -32,8 +32,18 @@ export function configure(command: Command): void {
         .argParser(collect)
         .default([], 'none')
     )
-    .option('--failover-at <seconds>', 'list what a failover at this time would lose', parseSeconds)
-    .option('--loss <probability>', 'share of sync messages that are lost, 0 to 1', parseProbability, 0)
+    .option('--failover-at <seconds>', 'list what a failover at this time would lose', (text: string): number =>
+      /^\d+(\.\d+)?$/.test(text) ? Number(text) : refuse('--failover-at', text, 'seconds, 0 or more')
+    )
+    .option(
+      '--loss <probability>',
+      'share of sync messages that are lost, 0 to 1',
+      (text: string): number => {
+        const value = /^\d*\.?\d+$/.test(text) ? Number(text) : NaN
+        return value >= 0 && value <= 1 ? value : refuse('--loss', text, 'a number, 0 to 1')
+      },
+      0
+    )
     .option('--seed <number>', 'seed of everything random', integerOption('--seed', 0, 2 ** 32 - 1), 1)
   addNotes(command, {
     text: [
@@ -104,13 +114,4 @@ function jsonLine({ timeMs, channel, message }: SentMessage, frame: number, loca
     connections,
     problems
   })}\n`
-}
-
-function parseSeconds(text: string): number {
-  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : refuse('--failover-at', text, 'seconds, 0 or more')
-}
-
-function parseProbability(text: string): number {
-  const value = /^\d*\.?\d+$/.test(text) ? Number(text) : NaN
-  return value >= 0 && value <= 1 ? value : refuse('--loss', text, 'a number, 0 to 1')
 }

@@ -61,7 +61,9 @@ export function addInputOptions(command: Command): Command {
     .addOption(
       command
         .createOption('--local <address>', 'an address of the director; may be repeated')
-        .argParser(collectAddress)
+        .argParser((text: string, before: readonly string[]): string[] =>
+          addressFamily(text) === 0 ? refuse('--local', text, 'an IP address') : [...before, text]
+        )
         .default([], 'none')
     )
     .addOption(
@@ -70,7 +72,16 @@ export function addInputOptions(command: Command): Command {
         .argParser(collect)
         .default([], 'none')
     )
-    .option('--timeouts <tcp,tcpfin,udp>', 'timeouts in seconds, as ipvsadm --set; 0 keeps the default', parseTimeouts)
+    .option(
+      '--timeouts <tcp,tcpfin,udp>',
+      'timeouts in seconds, as ipvsadm --set; 0 keeps the default',
+      (text: string): Timeouts => {
+        const numbers = text.split(',').map((word) => (/^\d{1,7}$/.test(word) ? Number(word) : NaN))
+        return numbers.length !== 3 || numbers.some(Number.isNaN)
+          ? refuse('--timeouts', text, 'three numbers of seconds: TCP,TCPFIN,UDP')
+          : { tcp: numbers[0]!, tcpFin: numbers[1]!, udp: numbers[2]! }
+      }
+    )
     .option(
       '--hz <number>',
       'ticks a second of the kernel that wrote /proc/net/ip_vs',
@@ -143,37 +154,24 @@ export async function feed(
     }
     return observer.counts
   }
-  for (const file of inputs.captures) await readFrames(file, io, observer, onPacket)
-  return observer.counts
-}
-
-async function readFrames(file: string, io: Pick<Io, 'stdin'>, observer: Observer, onPacket: OnPacket): Promise<void> {
-  const source = new FrameSource((frame) => {
-    const outcome = observer.frame(frame)
-    if (outcome !== undefined) onPacket(outcome, observer.packet, frame.time!.ms)
-  })
-  try {
-    const chunks = expandCapture(file === '-' ? io.stdin : readFileBytes(file), decompress)
-    for await (const chunk of chunks) source.push(chunk)
-    source.end()
-  } catch (error) {
-    if (!(error instanceof CompressionDamage)) {
-      const { code, message } = error as IpvsSyncError
-      throw new IpvsSyncError(code, message.startsWith(file) ? message : `${file}: ${message}`, { cause: error })
+  for (const file of inputs.captures) {
+    const source = new FrameSource((frame) => {
+      const outcome = observer.frame(frame)
+      if (outcome !== undefined) onPacket(outcome, observer.packet, frame.time!.ms)
+    })
+    try {
+      const chunks = expandCapture(file === '-' ? io.stdin : readFileBytes(file), decompress)
+      for await (const chunk of chunks) source.push(chunk)
+      source.end()
+    } catch (error) {
+      if (!(error instanceof CompressionDamage)) {
+        const { code, message } = error as IpvsSyncError
+        throw new IpvsSyncError(code, message.startsWith(file) ? message : `${file}: ${message}`, { cause: error })
+      }
+      // What came before the damage counts.
+      observer.counts.unreadable++
     }
-    // What came before the damage counts.
-    observer.counts.unreadable++
+    observer.counts.unreadable += source.skipped + source.damage.length
   }
-  observer.counts.unreadable += source.skipped + source.damage.length
-}
-
-function collectAddress(text: string, before: readonly string[]): string[] {
-  return addressFamily(text) === 0 ? refuse('--local', text, 'an IP address') : [...before, text]
-}
-
-function parseTimeouts(text: string): Timeouts {
-  const numbers = text.split(',').map((word) => (/^\d{1,7}$/.test(word) ? Number(word) : NaN))
-  if (numbers.length !== 3 || numbers.some(Number.isNaN))
-    return refuse('--timeouts', text, 'three numbers of seconds: TCP,TCPFIN,UDP')
-  return { tcp: numbers[0]!, tcpFin: numbers[1]!, udp: numbers[2]! }
+  return observer.counts
 }

@@ -56,8 +56,11 @@ export class Timelines {
     if (connection.note !== undefined) return connection.note as Timeline
     const value = connectionValue(connection, connection.createdMs)
     const { controller } = connection
+    const { protocol, client, virtual, flags } = value
+    const ends = `${protocol} ${endpoint(client)} -> ${endpoint(virtual)}`
+    const label = flags.includes('TEMPLATE') ? `${ends} (template)` : ends
     const timeline: Timeline = {
-      label: labelOf(value),
+      label,
       protocol: value.protocol,
       isTemplate: connection.template,
       controller: controller === undefined ? undefined : this.of(controller),
@@ -142,11 +145,6 @@ export class Timelines {
     const isTaken = protocol === 'TCP' ? this.#sloppy.tcp : protocol !== 'SCTP' || this.#sloppy.sctp
     return isTaken ? controller.held : []
   }
-}
-
-function labelOf({ protocol, client, virtual, flags }: WireConnection): string {
-  const ends = `${protocol} ${endpoint(client)} -> ${endpoint(virtual)}`
-  return flags.includes('TEMPLATE') ? `${ends} (template)` : ends
 }
 
 function endpoint({ address, port }: { readonly address: string; readonly port: number }): string {

@@ -91,18 +91,19 @@ function parseWorkload(text: string, name: string): WorkloadFile {
   try {
     const file = JSON.parse(text) as Partial<WorkloadFile>
     const isSound =
-      Number(file.seconds) > 0 && Array.isArray(file.mixes) && file.mixes.length > 0 && file.mixes.every(isMix)
+      Number(file.seconds) > 0 &&
+      Array.isArray(file.mixes) &&
+      file.mixes.length > 0 &&
+      file.mixes.every((mix: Partial<Mix>): boolean => {
+        const isKnown = mix.protocol === 'TCP' || mix.protocol === 'UDP'
+        return isKnown && Number(mix.rate) > 0 && isDistribution(mix.packets) && isDistribution(mix.spacing)
+      })
     if (isSound) return file as WorkloadFile
   } catch {
     // Said below, with what is accepted.
   }
   const message = `--workload ${name}: expected {"seconds": N, "mixes": [{"protocol": "TCP"|"UDP", "rate": N, "packets": D, "spacing": D}]} with D a number or {"exponential": MEAN}, {"uniform": [A, B]}, {"pareto": [SHAPE, LEAST]}; or web, dns, long-lived`
   throw new IpvsSyncError('ERR_CONFIG', message, { field: 'workload' })
-}
-
-function isMix(mix: Partial<Mix>): boolean {
-  const isKnown = mix.protocol === 'TCP' || mix.protocol === 'UDP'
-  return isKnown && Number(mix.rate) > 0 && isDistribution(mix.packets) && isDistribution(mix.spacing)
 }
 
 function isDistribution(value: unknown): boolean {

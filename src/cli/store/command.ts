@@ -12,7 +12,7 @@ import { IpvsSyncError } from '../../errors.js'
 import { fileFault } from '../../procfs/file-fault.js'
 import { readLines } from '../../procfs/lines.js'
 import { ConnectionTable } from '../../table/connection-table.js'
-import { SNAPSHOT_FORMAT, SnapshotLoader, writeSnapshot, type SnapshotReport } from '../../table/snapshot.js'
+import { SNAPSHOT_FORMAT, SnapshotLoader, writeSnapshot } from '../../table/snapshot.js'
 import { counted } from '../../text.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
@@ -54,49 +54,36 @@ export async function execute(command: Command, io: Io): Promise<number> {
   const name = input === '-' ? 'standard input' : input
   try {
     const source = input === '-' ? io.stdin : createReadStream(input)
-    if (output === undefined) await printStore(source, name, io)
-    else await writeStore(source, name, output, io)
+    if (output === undefined) {
+      const report = { expired: 0 }
+      const now = Date.now()
+      const table = await loadStoredTable(source, name, now, report)
+      for (const chunk of writeSnapshot(table, now)) if (!io.stdout.write(chunk)) await once(io.stdout, 'drain')
+      io.stderr.write(`${counted(table.size, 'connection')} printed${expiredText(report)}\n`)
+    } else {
+      const table = new ConnectionTable({ maxConnections: MAX_CONNECTIONS })
+      const now = Date.now()
+      // Loads JSON Lines; a line that is not a connection ends it.
+      const loader = new SnapshotLoader(table, 0, now)
+      const { report } = loader
+      let isFramed: boolean | undefined
+      for await (const line of readLines(source)) {
+        isFramed ??= line.includes(SNAPSHOT_FORMAT)
+        loader.push(Buffer.from(line, 'latin1').toString())
+        const [fault] = report.faults
+        if (fault !== undefined) throw new IpvsSyncError('ERR_CONFIG', `${name}:${fault.line}: ${fault.message}`)
+      }
+      if (isFramed === true && !report.complete)
+        throw new IpvsSyncError('ERR_IO', `${name}: expected a last line that counts the connections; it is truncated`)
+      await saveTable(table, output, now)
+      io.stdout.write(`${counted(report.loaded, 'connection')} written to ${output}${expiredText(report)}\n`)
+    }
     return 0
   } catch (cause) {
     // Errors of the output have other calls.
     if (!/^(?:open|read)$/.test((cause as NodeJS.ErrnoException).syscall ?? '')) throw cause
     throw new IpvsSyncError('ERR_IO', `${name}: ${fileFault(cause)}`, { cause })
   }
-}
-
-async function printStore(source: AsyncIterable<Uint8Array>, name: string, io: Io): Promise<void> {
-  const report = { expired: 0 }
-  const now = Date.now()
-  const table = await loadStoredTable(source, name, now, report)
-  for (const chunk of writeSnapshot(table, now)) if (!io.stdout.write(chunk)) await once(io.stdout, 'drain')
-  io.stderr.write(`${counted(table.size, 'connection')} printed${expiredText(report)}\n`)
-}
-
-async function writeStore(source: AsyncIterable<Uint8Array>, name: string, path: string, io: Io): Promise<void> {
-  const table = new ConnectionTable({ maxConnections: MAX_CONNECTIONS })
-  const now = Date.now()
-  const report = await loadJson(source, name, new SnapshotLoader(table, 0, now))
-  await saveTable(table, path, now)
-  io.stdout.write(`${counted(report.loaded, 'connection')} written to ${path}${expiredText(report)}\n`)
-}
-
-/** Loads JSON Lines; a line that is not a connection ends it. */
-async function loadJson(
-  source: AsyncIterable<Uint8Array>,
-  name: string,
-  loader: SnapshotLoader
-): Promise<SnapshotReport> {
-  const { report } = loader
-  let isFramed: boolean | undefined
-  for await (const line of readLines(source)) {
-    isFramed ??= line.includes(SNAPSHOT_FORMAT)
-    loader.push(Buffer.from(line, 'latin1').toString())
-    const [fault] = report.faults
-    if (fault !== undefined) throw new IpvsSyncError('ERR_CONFIG', `${name}:${fault.line}: ${fault.message}`)
-  }
-  if (isFramed === true && !report.complete)
-    throw new IpvsSyncError('ERR_IO', `${name}: expected a last line that counts the connections; it is truncated`)
-  return report
 }
 
 function expiredText({ expired }: { readonly expired: number }): string {

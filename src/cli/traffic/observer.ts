@@ -192,7 +192,19 @@ export class TrafficObserver {
   /** Returns the totals until now: senders and agents with the most messages first. */
   report(): TrafficReport {
     return {
-      senders: Array.from(this.#senders.values(), totalsOf).sort((a, b) => b.messages - a.messages),
+      senders: Array.from(this.#senders.values(), (sender: Sender): SenderTotals => {
+        const { versions, ports, groups, sequences, problems, ...figures } = sender
+        let lost = 0
+        for (const { first, last, count } of sequences.values()) lost += Math.max(0, last - first + 1 - count)
+        return {
+          ...figures,
+          versions: [...versions].sort(),
+          ports: [...ports].sort((a, b) => a - b),
+          groups: [...groups].sort(),
+          lost: sequences.size > 0 ? lost : undefined,
+          problems: Object.fromEntries(problems)
+        }
+      }).sort((a, b) => b.messages - a.messages),
       agents: Array.from(this.#agents.values(), (agent) => ({ ...agent })).sort((a, b) => b.messages - a.messages),
       connections: [...this.#connections.values()],
       foreign: this.#foreign
@@ -272,18 +284,4 @@ function countSequence(sender: Sender, payload: Uint8Array, now: TimestampMs): v
   known.count++
   known.first = Math.min(known.first, trailer.sequence)
   known.last = Math.max(known.last, trailer.sequence)
-}
-
-function totalsOf(sender: Sender): SenderTotals {
-  const { versions, ports, groups, sequences, problems, ...figures } = sender
-  let lost = 0
-  for (const { first, last, count } of sequences.values()) lost += Math.max(0, last - first + 1 - count)
-  return {
-    ...figures,
-    versions: [...versions].sort(),
-    ports: [...ports].sort((a, b) => a - b),
-    groups: [...groups].sort(),
-    lost: sequences.size > 0 ? lost : undefined,
-    problems: Object.fromEntries(problems)
-  }
 }

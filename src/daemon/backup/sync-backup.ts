@@ -13,7 +13,7 @@ import { BackupEngine } from '../../engine/backup/backup.js'
 import { DEFAULT_MAX_CONNECTIONS, parseAccepted, type BackupEngineOptions } from '../../engine/backup/options.js'
 import type { BackupCounters } from '../../engine/backup/counters.js'
 import { SenderBook, type IgnoredSender, type SenderReport } from '../../engine/backup/senders.js'
-import type { ConnectionEvent, EngineEvent, NoticeEvent, ProblemEvent } from '../../engine/events.js'
+import type { ConnectionEvent, NoticeEvent, ProblemEvent } from '../../engine/events.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionKey, ConnectionTable, TableCount } from '../../table/connection-table.js'
 import { backupSyncMaxlen, heldSyncMaxlen } from '../../transport/sync-maxlen.js'
@@ -21,7 +21,7 @@ import { ownAddresses } from '../../transport/interfaces.js'
 import { readLinkCounters } from '../../transport/link-counters.js'
 import { PortsBeyond } from '../../transport/ports-beyond.js'
 import { nodeSystem } from '../../transport/system.js'
-import type { ReceivingTransport, SealReport, Sender } from '../../transport/transport.js'
+import type { ReceivingTransport, SealReport } from '../../transport/transport.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
@@ -146,7 +146,11 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
     this.#clock = clockOf(options)
     this.workers = verifyWorkers(options.workers ?? 0, this.#sysctls.syncPorts)
     const outlets: PoolOutlets = {
-      tell: (event) => this.#tell(event),
+      tell: (event) => {
+        if (event.type === 'connection') this.emit(event.change === 'expired' ? 'expired' : 'connection', event)
+        else if (event.type === 'problem') this.emit('problem', event)
+        else if (event.type === 'notice') this.emit('notice', event)
+      },
       fail: (error) => {
         if (this.listenerCount('error') > 0) this.emit('error', error)
       },
@@ -156,7 +160,18 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
         this.emit('error', error)
       }
     }
-    this.#work = this.workers > 0 ? this.#pool(outlets) : this.#local(outlets)
+    if (this.workers > 0) {
+      this.#work = this.#pool(outlets)
+    } else {
+      const options = this.#options
+      const { syncid = 0, system, clock } = options
+      const transport =
+        options.transport ??
+        createReceiver(options, { udp: udpOptionsOf(options, this.#sysctls), syncid, system, clock })
+      demandChannels(transport, this.#sysctls)
+      const engine = { ...engineOptionsOf(options, this.#sysctls), table: tableOf(options) }
+      this.#work = new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
+    }
     this.#accepted = parseAccepted(options.accept ?? [])
     this.#monitor = new BackupMonitor({
       syncid: options.syncid ?? 0,
@@ -165,7 +180,15 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
       maxConnections: this.maxConnections,
       description: () => this.#description
     })
-    this.#followListeners()
+    // Events of changes cost an object each: the engine makes them while they have a listener.
+    const update = (added?: string | symbol): void => {
+      const has = (name: keyof SyncBackupEvents): boolean => name === added || this.listenerCount(name) > 0
+      this.#work.listen({ changes: has('connection') || has('expired'), problems: has('problem') })
+    }
+    // Node's own two events are not in the map of ours.
+    const plain = this as unknown as EventEmitter
+    plain.on('newListener', update)
+    plain.on('removeListener', () => update())
     this.#life = new Lifecycle({
       open: () => this.#open(),
       close: () => this.#close(),
@@ -335,20 +358,18 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
     this.#description = await this.#work.open()
     if (this.#options.mcastInterface !== undefined) {
       this.#portsBeyond = new PortsBeyond(udpOptionsOf(this.#options, this.#started), this.#options.system)
-      await this.#portsBeyond.open((bytes, from, channel) => this.#receiveBeyond(bytes, from, channel))
+      await this.#portsBeyond.open((bytes, from, channel) => {
+        // Counts what the channels that we do not receive would have brought.
+        const { syncid = 0 } = this.#options
+        const view = this.#view
+        const isOurs = view.reset(bytes) && view.count > 0 && (syncid === 0 || view.syncid === syncid)
+        const { address } = from
+        if (!isOurs || (this.#accepted.length > 0 && !this.#accepted.some((network) => networkHolds(network, address))))
+          return
+        this.#beyond.record(from, view.syncid, view.version, bytes.length, channel, this.#clock.now())
+      })
     }
     this.#watch()
-  }
-
-  /** Counts what the channels that we do not receive would have brought. */
-  #receiveBeyond(bytes: Uint8Array, from: Sender, channel: number): void {
-    const { syncid = 0 } = this.#options
-    const view = this.#view
-    const isOurs = view.reset(bytes) && view.count > 0 && (syncid === 0 || view.syncid === syncid)
-    const { address } = from
-    if (!isOurs || (this.#accepted.length > 0 && !this.#accepted.some((network) => networkHolds(network, address))))
-      return
-    this.#beyond.record(from, view.syncid, view.version, bytes.length, channel, this.#clock.now())
   }
 
   /** Compares the figures every second, and reports what changed. */
@@ -371,16 +392,6 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
     await this.#portsBeyond?.close()
     await this.#work.close()
     this.emit('close')
-  }
-
-  #local(outlets: PoolOutlets): LocalBackup {
-    const options = this.#options
-    const { syncid = 0, system, clock } = options
-    const transport =
-      options.transport ?? createReceiver(options, { udp: udpOptionsOf(options, this.#sysctls), syncid, system, clock })
-    demandChannels(transport, this.#sysctls)
-    const engine = { ...engineOptionsOf(options, this.#sysctls), table: tableOf(options) }
-    return new LocalBackup({ engine, transport, clock: this.#clock }, outlets)
   }
 
   #pool(outlets: PoolOutlets): WorkerPool {
@@ -407,24 +418,6 @@ export class SyncBackup extends ContainedEmitter<SyncBackupEvents> {
     }))
     const copy = { table: tableOf({ maxConnections, ...options }), packets: this.#sysctls.syncThreshold[0] }
     return new WorkerPool(tasks, outlets, copy)
-  }
-
-  /** Events of changes cost an object each: the engine makes them while they have a listener. */
-  #followListeners(): void {
-    const update = (added?: string | symbol): void => {
-      const has = (name: keyof SyncBackupEvents): boolean => name === added || this.listenerCount(name) > 0
-      this.#work.listen({ changes: has('connection') || has('expired'), problems: has('problem') })
-    }
-    // Node's own two events are not in the map of ours.
-    const plain = this as unknown as EventEmitter
-    plain.on('newListener', update)
-    plain.on('removeListener', () => update())
-  }
-
-  #tell(event: EngineEvent): void {
-    if (event.type === 'connection') this.emit(event.change === 'expired' ? 'expired' : 'connection', event)
-    else if (event.type === 'problem') this.emit('problem', event)
-    else if (event.type === 'notice') this.emit('notice', event)
   }
 }
 

@@ -164,10 +164,6 @@ class Responder {
     }
     this.#answering.add(socket)
     response.once('close', () => this.#answering.delete(socket))
-    await this.#send(request, response)
-  }
-
-  async #send(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { url, method, headers } = request
     const isRead = method === 'GET' || method === 'HEAD'
     if (isRead && this.#isOurHost(headers.host) && this.#page.answer(url!, method, response)) return

@@ -8,7 +8,7 @@ import { counted } from '../../text.js'
 import { demandKnownOptions, type OptionNames } from '../../demand.js'
 import type { IpvsSyncError } from '../../errors.js'
 import type { ConnectionChange } from '../../engine/master/connection-change.js'
-import type { ConnectionEvent, DroppedEvent, EngineEvent, NoticeEvent } from '../../engine/events.js'
+import type { ConnectionEvent, DroppedEvent, NoticeEvent } from '../../engine/events.js'
 import type { MasterAnswer, MasterCounters } from '../../engine/master/counters.js'
 import { MasterEngine } from '../../engine/master/master.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
@@ -123,8 +123,27 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
       expires
     })
     this.#runner = new Runner(this.#engine, this.#clock, {
-      transmit: () => this.#transmit(),
-      event: (event) => this.#tell(event)
+      transmit: () => {
+        carryMessages(this.#engine, this.#transport)
+      },
+      event: (event) => {
+        if (event.type === 'connection') this.emit('expired', event)
+        else if (event.type === 'dropped') {
+          this.emit('dropped', event)
+          // A full queue loses many messages in a row: the first is reported, and a minute later the sum of the others.
+          const { channel, messages, connections } = event
+          this.#lost.messages += messages
+          this.#lost.connections += connections
+          const now = this.#clock.now()
+          if (!(now - this.#lossReportedAt < QUEUE_INTERVAL)) {
+            const { messages: lost, connections: inThem } = this.#lost
+            const text = `the queue of channel ${channel} is full: dropped ${counted(lost, 'message')} with ${counted(inThem, 'connection')}; raise sync_qlen_max, or check what keeps the interface from sending`
+            this.#notice('QUEUE_FULL', text)
+            Object.assign(this.#lost, { messages: 0, connections: 0 })
+            this.#lossReportedAt = now
+          }
+        } else if (event.type === 'notice') this.emit('notice', event)
+      }
     })
     this.#life = new Lifecycle({
       open: () => this.#open(),
@@ -242,7 +261,9 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
     await this.#transport.start({
       onWritable: () => this.#runner.settle(),
       onNotice: ({ code, message }) => this.#notice(code, message),
-      onError: (error) => this.#fail(error)
+      onError: (error) => {
+        if (this.listenerCount('error') > 0) this.emit('error', error)
+      }
     })
   }
 
@@ -286,37 +307,8 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
     else this.#runner.soon()
   }
 
-  #transmit(): void {
-    carryMessages(this.#engine, this.#transport)
-  }
-
-  #tell(event: EngineEvent): void {
-    if (event.type === 'connection') this.emit('expired', event)
-    else if (event.type === 'dropped') {
-      this.emit('dropped', event)
-      this.#reportLoss(event)
-    } else if (event.type === 'notice') this.emit('notice', event)
-  }
-
-  /** A full queue loses many messages in a row: the first is reported, and a minute later the sum of the others. */
-  #reportLoss({ channel, messages, connections }: DroppedEvent): void {
-    this.#lost.messages += messages
-    this.#lost.connections += connections
-    const now = this.#clock.now()
-    if (now - this.#lossReportedAt < QUEUE_INTERVAL) return
-    const { messages: lost, connections: inThem } = this.#lost
-    const text = `the queue of channel ${channel} is full: dropped ${counted(lost, 'message')} with ${counted(inThem, 'connection')}; raise sync_qlen_max, or check what keeps the interface from sending`
-    this.#notice('QUEUE_FULL', text)
-    Object.assign(this.#lost, { messages: 0, connections: 0 })
-    this.#lossReportedAt = now
-  }
-
   #notice(code: string, message: string): void {
     this.emit('notice', Object.freeze({ type: 'notice', code, message }))
-  }
-
-  #fail(error: IpvsSyncError): void {
-    if (this.listenerCount('error') > 0) this.emit('error', error)
   }
 }
 

@@ -67,7 +67,10 @@ export class BackupWorker {
    * @param surroundings - The system's own by default.
    */
   constructor(task: WorkerTask, port: WorkerPort, surroundings: WorkerSurroundings = {}) {
-    const { clock = systemClock, transport = receiverOf(task) } = surroundings
+    const { udp, engine, sealing } = task
+    const { firstChannel = 0, ...keys } = sealing ?? {}
+    const receiver = createReceiver(keys, { udp, syncid: engine.syncid, firstChannel })
+    const { clock = systemClock, transport = receiver } = surroundings
     const table = tableOf({ maxConnections: task.maxConnections })
     this.#port = port
     this.#clock = clock
@@ -234,9 +237,4 @@ export class BackupWorker {
     this.#port.postMessage({ type: 'closed' })
     this.#port.close()
   }
-}
-
-function receiverOf({ udp, engine, sealing }: WorkerTask): ReceivingTransport {
-  const { firstChannel = 0, ...keys } = sealing ?? {}
-  return createReceiver(keys, { udp, syncid: engine.syncid, firstChannel })
 }

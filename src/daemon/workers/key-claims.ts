@@ -77,8 +77,29 @@ export class KeyClaims {
     this.#counts = new Uint8Array(this.#mask + 1)
     this.#buckets = table.createRecords(1)
     this.#claimed = claimed
-    table.onAdd((slot) => this.#add(slot))
-    table.onRemove((slot) => this.#remove(slot))
+    table.onAdd((slot) => {
+      this.#table.readRow(slot, this.#row, 0)
+      const { words } = this.#row
+      const byEngine = (words[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0 && (words[ROW.PRESENT]! & PRESENT.ENGINE) !== 0
+      let hash = mix(words[ROW.PROTOCOL]!, (byEngine ? 0 : words[ROW.CLIENT_PORT]! << 16) | words[ROW.VIRTUAL_PORT]!)
+      const length = words[ROW.FAMILY] === 6 ? 4 : 1
+      for (let i = 0; i < length; i++) hash = mix(hash, words[ROW.CLIENT + i]!)
+      hash = mix(hash, words[ROW.VIRTUAL]!)
+      const bucket = (hash ^ (hash >>> 15)) & this.#mask
+      this.#buckets.set(slot, 0, bucket)
+      const { [bucket]: count = 0 } = this.#counts
+      if (count < FULL) this.#counts[bucket] = count + 1
+      if (count === 0) Atomics.or(this.#filter, bucket * this.#words + (this.#worker >>> 5), 1 << (this.#worker & 31))
+      if (this.#isShared(bucket)) this.#claim(slot)
+    })
+    table.onRemove((slot) => {
+      const bucket = this.#buckets.get(slot, 0)
+      const { [bucket]: count = 0 } = this.#counts
+      if (count === FULL) return
+      this.#counts[bucket] = count - 1
+      if (count === 1)
+        Atomics.and(this.#filter, bucket * this.#words + (this.#worker >>> 5), ~(1 << (this.#worker & 31)))
+    })
   }
 
   /** Returns the next claim, or undefined. One claim at a time is under way: call it again when all others have applied it. */
@@ -102,23 +123,6 @@ export class KeyClaims {
       if (theirs > own || (theirs === own && worker > this.#worker)) table.remove(slot)
       else this.#claim(slot)
     }
-  }
-
-  #add(slot: number): void {
-    const bucket = this.#bucketOf(slot)
-    this.#buckets.set(slot, 0, bucket)
-    const { [bucket]: count = 0 } = this.#counts
-    if (count < FULL) this.#counts[bucket] = count + 1
-    if (count === 0) Atomics.or(this.#filter, bucket * this.#words + (this.#worker >>> 5), 1 << (this.#worker & 31))
-    if (this.#isShared(bucket)) this.#claim(slot)
-  }
-
-  #remove(slot: number): void {
-    const bucket = this.#buckets.get(slot, 0)
-    const { [bucket]: count = 0 } = this.#counts
-    if (count === FULL) return
-    this.#counts[bucket] = count - 1
-    if (count === 1) Atomics.and(this.#filter, bucket * this.#words + (this.#worker >>> 5), ~(1 << (this.#worker & 31)))
   }
 
   #claim(slot: number): void {
@@ -151,17 +155,6 @@ export class KeyClaims {
       if ((Atomics.load(this.#filter, bucket * this.#words + word) & ~own) !== 0) return true
     }
     return false
-  }
-
-  #bucketOf(slot: number): number {
-    this.#table.readRow(slot, this.#row, 0)
-    const { words } = this.#row
-    const byEngine = (words[ROW.FLAGS]! & FLAG.TEMPLATE) !== 0 && (words[ROW.PRESENT]! & PRESENT.ENGINE) !== 0
-    let hash = mix(words[ROW.PROTOCOL]!, (byEngine ? 0 : words[ROW.CLIENT_PORT]! << 16) | words[ROW.VIRTUAL_PORT]!)
-    const length = words[ROW.FAMILY] === 6 ? 4 : 1
-    for (let i = 0; i < length; i++) hash = mix(hash, words[ROW.CLIENT + i]!)
-    hash = mix(hash, words[ROW.VIRTUAL]!)
-    return (hash ^ (hash >>> 15)) & this.#mask
   }
 }
 

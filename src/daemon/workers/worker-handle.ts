@@ -97,7 +97,17 @@ export class WorkerHandle {
     })
     this.#ended = new Promise((resolve) => {
       thread.on('exit', (code) => {
-        this.#end(code)
+        const isExpected = this.#state === 'closing'
+        const wasOpen = this.#state === 'open'
+        this.#state = 'ended'
+        this.#cancelTermination?.()
+        const error = isExpected ? this.#closedError() : this.#lostError(code)
+        for (const { reject } of this.#waiting.values()) reject(error)
+        this.#waiting.clear()
+        if (!isExpected) {
+          this.#refuse(error)
+          if (wasOpen) this.#outlets.lost(error)
+        }
         resolve()
       })
     })
@@ -213,19 +223,6 @@ export class WorkerHandle {
     this.#state = 'closing'
     this.#cancelTermination?.()
     this.#cancelTermination = this.#clock.after(CLOSING, () => void this.#thread.terminate())
-  }
-
-  #end(code: number): void {
-    const isExpected = this.#state === 'closing'
-    const wasOpen = this.#state === 'open'
-    this.#state = 'ended'
-    this.#cancelTermination?.()
-    const error = isExpected ? this.#closedError() : this.#lostError(code)
-    for (const { reject } of this.#waiting.values()) reject(error)
-    this.#waiting.clear()
-    if (isExpected) return
-    this.#refuse(error)
-    if (wasOpen) this.#outlets.lost(error)
   }
 
   #closedError(): IpvsSyncError {

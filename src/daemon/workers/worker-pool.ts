@@ -20,11 +20,11 @@ import type { TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { systemClock, type Clock } from '../clock.js'
 import { walkTable } from '../walk-table.js'
-import { createKeyFilter, type KeyClaim } from './key-claims.js'
+import { createKeyFilter } from './key-claims.js'
 import { WorkerHandle, type WorkerThread } from './worker-handle.js'
 import type { BackupOutlets, BackupWork, Wanted } from '../backup/local-backup.js'
 import { mergeCounters, mergeCounts, mergeSealReports, mergeSenders } from './merge-reports.js'
-import { unpackError, type WorkerEvent, type WorkerReport, type WorkerTask } from './worker-messages.js'
+import { unpackError, type WorkerReport, type WorkerTask } from './worker-messages.js'
 
 /** Receivers of a pool's events. */
 export interface PoolOutlets extends BackupOutlets {
@@ -107,7 +107,14 @@ export class WorkerPool implements BackupWork {
 
   async open(): Promise<string> {
     this.#posts = this.#tasks.map((task, worker) => this.#start(task, worker))
-    this.#distribute()
+    // Gives the connections of this thread's table to the workers, a block at a time in turn.
+    if (this.#table.size !== 0) {
+      const [header, ...blocks] = this.#table.snapshot(0)
+      for (const [worker, { member }] of this.#posts.entries()) {
+        const own = blocks.filter((_, block) => block % this.#posts.length === worker)
+        member.post({ type: 'load', pieces: [header!, ...own] })
+      }
+    }
     const outcomes = await Promise.allSettled(this.#posts.map(({ member }) => member.opened))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed !== undefined) {
@@ -115,7 +122,10 @@ export class WorkerPool implements BackupWork {
       throw failed.reason
     }
     this.#isOpen = true
-    return this.#description()
+    // All channels as one listener's.
+    const [first] = this.#tasks
+    const channels = this.#posts.reduce((sum, post) => sum + post.channels, 0)
+    return `${describePlan({ ...planUdp(first!.udp), channels })} with ${this.#posts.length} workers`
   }
 
   /** Closes the sockets, copies the workers' tables, and ends the workers. */
@@ -207,26 +217,26 @@ export class WorkerPool implements BackupWork {
   #start(task: WorkerTask, worker: number): Post {
     const name = `worker ${worker} (${describePlan(planUdp(task.udp))})`
     const member = new WorkerHandle(name, this.#spawn(task, name), this.#clock, {
-      tell: (event) => this.#tell(event, worker),
+      tell: (event) => {
+        if (event.type === 'error') this.#outlets.fail(unpackError(event.error))
+        else if (event.type !== 'notice' || this.#isNew(event.message, worker)) this.#outlets.tell(Object.freeze(event))
+      },
       reported: () => (post.reportedAt = this.#clock.now()),
-      claim: (claim) => this.#forward(claim),
-      applied: (claimant) => this.#countApplied(claimant),
+      claim: (claim) => {
+        const others = this.#posts.filter((_, worker) => worker !== claim.worker)
+        this.#posts[claim.worker]!.unapplied = others.length
+        for (const { member } of others) member.post({ type: 'apply', claim })
+      },
+      applied: (claimant) => {
+        const post = this.#posts[claimant]!
+        if (--post.unapplied === 0) post.member.post({ type: 'applied' })
+      },
       lost: (error) => this.#outlets.lost(error)
     })
     const post: Post = { member, channels: planUdp(task.udp).channels, reportedAt: this.#clock.now(), unapplied: 0 }
     member.post({ type: 'listen', wanted: this.#wanted })
     if (this.#settings !== undefined) member.post({ type: 'configure', settings: this.#settings })
     return post
-  }
-
-  /** Gives the connections of this thread's table to the workers, a block at a time in turn. */
-  #distribute(): void {
-    if (this.#table.size === 0) return
-    const [header, ...blocks] = this.#table.snapshot(0)
-    for (const [worker, { member }] of this.#posts.entries()) {
-      const own = blocks.filter((_, block) => block % this.#posts.length === worker)
-      member.post({ type: 'load', pieces: [header!, ...own] })
-    }
   }
 
   async #copy(settle: (copying: Promise<void>) => Promise<void>): Promise<void> {
@@ -241,22 +251,6 @@ export class WorkerPool implements BackupWork {
     this.#table = table
   }
 
-  #forward(claim: KeyClaim): void {
-    const others = this.#posts.filter((_, worker) => worker !== claim.worker)
-    this.#posts[claim.worker]!.unapplied = others.length
-    for (const { member } of others) member.post({ type: 'apply', claim })
-  }
-
-  #countApplied(claimant: number): void {
-    const post = this.#posts[claimant]!
-    if (--post.unapplied === 0) post.member.post({ type: 'applied' })
-  }
-
-  #tell(event: WorkerEvent, worker: number): void {
-    if (event.type === 'error') this.#outlets.fail(unpackError(event.error))
-    else if (event.type !== 'notice' || this.#isNew(event.message, worker)) this.#outlets.tell(Object.freeze(event))
-  }
-
   /** Workers share interface, buffers and masters: a notice is reported as many times as the worker reported it that did so most. */
   #isNew(text: string, worker: number): boolean {
     const counts = this.#notices.get(text) ?? this.#tasks.map(() => 0)
@@ -264,13 +258,6 @@ export class WorkerPool implements BackupWork {
     counts[worker]!++
     this.#notices.set(text, counts)
     return counts[worker]! > reported
-  }
-
-  /** All channels as one listener's. */
-  #description(): string {
-    const [first] = this.#tasks
-    const channels = this.#posts.reduce((sum, post) => sum + post.channels, 0)
-    return `${describePlan({ ...planUdp(first!.udp), channels })} with ${this.#posts.length} workers`
   }
 }
 

@@ -25,7 +25,7 @@ import {
   type BackupSettings
 } from './options.js'
 import { isOfOther, warningOf } from './problems.js'
-import { SenderBook, type IgnoredSender, type Sender, type SenderReport } from './senders.js'
+import { SenderBook, type IgnoredSender, type SenderReport } from './senders.js'
 import { defaultTimeout } from './timeouts.js'
 import type { Engine } from '../engine.js'
 import { EventQueue, listenerNotice, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
@@ -86,7 +86,11 @@ export class BackupEngine implements Engine<EngineEvent> {
   readonly #expires: boolean
   #hasConnectionEvents: boolean
   #listenerErrors: number
-  readonly #onExpired = (slot: number): false => this.#expire(slot)
+  readonly #onExpired = (slot: number): false => {
+    this.#tally.expired++
+    if (this.#hasConnectionEvents) this.#reportChange('expired', slot)
+    return false
+  }
   /** What the message being applied writes into each connection. */
   readonly #run = { flagMask: BACKUP_UPDATE_MASK, packets: 0, syncid: 0 }
   #backupOnly: boolean
@@ -223,53 +227,48 @@ export class BackupEngine implements Engine<EngineEvent> {
     if (other) {
       this.#drop(DROP.OTHER_SYNCID)
       this.#ignore(this.#otherSyncid, message, bytes, from, channel)
-    } else this.#process(message, bytes, from, channel)
+    } else {
+      const { count, fault, faultOffset, records } = message
+      if (records > 0 || fault === 0 || count > 0) {
+        const { syncid, version, records } = message
+        const lane = channel & (MAX_CHANNELS - 1)
+        const sender = this.#senders.record(from, syncid, version, bytes.length, lane, this.#now)
+        sender.connections += records
+        const rival = this.#senders.rivalOf(sender, this.#now)
+        if (rival !== undefined) {
+          const message = `${from.address} and ${rival} both send with syncid ${syncid}; give each master its own syncid`
+          this.#events.push({ type: 'notice', code: 'SYNCID_SHARED', message })
+        }
+        if (bytes.length > (this.#options.syncMaxlen ?? Infinity)) {
+          if (!sender.isOversizeReported) {
+            sender.isOversizeReported = true
+            const message =
+              `${sender.address} sends messages of ${bytes.length} bytes, sync_maxlen here is ${this.#options.syncMaxlen!}; ` +
+              'a kernel would drop them silently; raise sync_maxlen here or lower it there'
+            this.#events.push({ type: 'notice', code: 'MESSAGE_OVER_MAXLEN', message })
+          }
+        }
+      }
+      if (records > 0) {
+        const { syncid, version } = message
+        const { rows } = this.#reader
+        const { words, count } = rows
+        const mask = version === 0 && this.#keepsUnknownFlags ? LEGACY_V0_MASK : BACKUP_MASK
+        this.#run.syncid = syncid
+        for (let i = this.#applyKnown(rows, 0); i < count; i = this.#applyKnown(rows, i + 1)) {
+          const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
+          if (verdict === 0) this.#applyRow(rows, i, mask)
+          else this.#reportProblem(verdict, words[i * ROW_WORDS + ROW_OFFSET]!, i, from)
+        }
+      }
+      if (fault !== 0) this.#reportProblem(fault, faultOffset, count > 0 ? records : -1, from)
+      const warning = warningOf(message, bytes)
+      if (warning !== 0) this.#reportProblem(warning, 0, -1, from)
+    }
   }
 
   #ignore(book: SenderBook, { syncid, version }: ReadResult, bytes: Uint8Array, from: From, channel: number): void {
     book.record(from, syncid, version, bytes.length, channel & (MAX_CHANNELS - 1), this.#now)
-  }
-
-  #process(message: ReadResult, bytes: Uint8Array, from: From, channel: number): void {
-    const { count, fault, faultOffset, records } = message
-    if (records > 0 || fault === 0 || count > 0) this.#recordSender(message, bytes, from, channel)
-    if (records > 0) this.#apply(message, from)
-    if (fault !== 0) this.#reportProblem(fault, faultOffset, count > 0 ? records : -1, from)
-    const warning = warningOf(message, bytes)
-    if (warning !== 0) this.#reportProblem(warning, 0, -1, from)
-  }
-
-  #recordSender({ syncid, version, records }: ReadResult, bytes: Uint8Array, from: From, channel: number): void {
-    const lane = channel & (MAX_CHANNELS - 1)
-    const sender = this.#senders.record(from, syncid, version, bytes.length, lane, this.#now)
-    sender.connections += records
-    const rival = this.#senders.rivalOf(sender, this.#now)
-    if (rival !== undefined) {
-      const message = `${from.address} and ${rival} both send with syncid ${syncid}; give each master its own syncid`
-      this.#events.push({ type: 'notice', code: 'SYNCID_SHARED', message })
-    }
-    if (bytes.length > (this.#options.syncMaxlen ?? Infinity)) this.#reportOversize(sender, bytes.length)
-  }
-
-  #reportOversize(sender: Sender, length: number): void {
-    if (sender.isOversizeReported) return
-    sender.isOversizeReported = true
-    const message =
-      `${sender.address} sends messages of ${length} bytes, sync_maxlen here is ${this.#options.syncMaxlen!}; ` +
-      'a kernel would drop them silently; raise sync_maxlen here or lower it there'
-    this.#events.push({ type: 'notice', code: 'MESSAGE_OVER_MAXLEN', message })
-  }
-
-  #apply({ syncid, version }: ReadResult, from: From): void {
-    const { rows } = this.#reader
-    const { words, count } = rows
-    const mask = version === 0 && this.#keepsUnknownFlags ? LEGACY_V0_MASK : BACKUP_MASK
-    this.#run.syncid = syncid
-    for (let i = this.#applyKnown(rows, 0); i < count; i = this.#applyKnown(rows, i + 1)) {
-      const verdict = words[i * ROW_WORDS + ROW_VERDICT]!
-      if (verdict === 0) this.#applyRow(rows, i, mask)
-      else this.#reportProblem(verdict, words[i * ROW_WORDS + ROW_OFFSET]!, i, from)
-    }
   }
 
   /** Applies known connections in a run; returns the number of the first row that needs a closer look. */
@@ -293,8 +292,18 @@ export class BackupEngine implements Engine<EngineEvent> {
     }
     const found = table.find(rows, index)
     if (found === 0) this.#create(rows, index, flags & mask, 'created')
-    else if (template || table.hasDestination(found, rows, index)) this.#update(found, rows, index, flags)
-    else if ((flags & FLAG_INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
+    else if (template || table.hasDestination(found, rows, index)) {
+      const { table } = this
+      const { words } = rows
+      const at = index * ROW_WORDS
+      const kept = (flags & BACKUP_UPDATE_MASK) | (table.flags(found) & ~BACKUP_UPDATE_MASK)
+      const timeoutMs = (words[at + ROW_TIMEOUT]! >>> 0) * 1000
+      const { packets, syncid } = this.#run
+      table.refresh(found, kept, words[at + ROW_STATE]!, packets, syncid, timeoutMs, this.#now)
+      if ((words[at + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) table.setSequence(found, rows, index)
+      this.#tally.updated++
+      if (this.#hasConnectionEvents) this.#reportChange('updated', found)
+    } else if ((flags & FLAG_INACTIVE) !== 0) this.#tally.byCode[SKIP.INACTIVE_OTHER_DESTINATION]!++
     else {
       table.remove(found)
       this.#create(rows, index, flags & mask, 'replaced')
@@ -319,25 +328,6 @@ export class BackupEngine implements Engine<EngineEvent> {
     this.table.setSyncid(slot, this.#run.syncid)
     this.#tally[change]++
     if (this.#hasConnectionEvents) this.#reportChange(change, slot)
-  }
-
-  #update(slot: number, rows: Rows, index: number, flags: number): void {
-    const { table } = this
-    const { words } = rows
-    const at = index * ROW_WORDS
-    const kept = (flags & BACKUP_UPDATE_MASK) | (table.flags(slot) & ~BACKUP_UPDATE_MASK)
-    const timeoutMs = (words[at + ROW_TIMEOUT]! >>> 0) * 1000
-    const { packets, syncid } = this.#run
-    table.refresh(slot, kept, words[at + ROW_STATE]!, packets, syncid, timeoutMs, this.#now)
-    if ((words[at + ROW_PRESENT]! & PRESENT_SEQUENCE) !== 0) table.setSequence(slot, rows, index)
-    this.#tally.updated++
-    if (this.#hasConnectionEvents) this.#reportChange('updated', slot)
-  }
-
-  #expire(slot: number): false {
-    this.#tally.expired++
-    if (this.#hasConnectionEvents) this.#reportChange('expired', slot)
-    return false
   }
 
   #reportChange(change: ConnectionEvent['change'], slot: number): void {

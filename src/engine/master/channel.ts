@@ -85,7 +85,13 @@ export class SendQueue {
     const datagram = this.#items[this.#head]!
     this.#connections -= datagram.connections
     this.#items[this.#head++] = undefined
-    if (this.#head === this.#items.length || this.#head >= 1024) this.#compact()
+    if (this.#head === this.#items.length || this.#head >= 1024) {
+      // Cutting the emptied front only now and then keeps a removal at constant cost on average.
+      if (!(this.#head < this.#items.length / 2)) {
+        this.#items = this.#items.slice(this.#head)
+        this.#head = 0
+      }
+    }
     return datagram
   }
 
@@ -94,13 +100,6 @@ export class SendQueue {
     this.#items = []
     this.#head = 0
     this.#connections = 0
-  }
-
-  /** Cutting the emptied front only now and then keeps a removal at constant cost on average. */
-  #compact(): void {
-    if (this.#head < this.#items.length / 2) return
-    this.#items = this.#items.slice(this.#head)
-    this.#head = 0
   }
 }
 
@@ -178,7 +177,16 @@ export class Channel {
         this.#open++
         return
       }
-      this.#closeOpen(now)
+      const datagram = this.#finish()
+      if (this.#queue.length >= this.#limits.qlenMax) {
+        this.counters.messagesDropped++
+        this.counters.connectionsDropped += datagram.connections
+        this.#onDrop(datagram)
+      } else {
+        if (this.#queuedSinceEmpty === 0) this.#wakeAt = now + SEND_DELAY
+        this.#queue.push(datagram)
+        if (++this.#queuedSinceEmpty === WAKE_AFTER) this.#awake = true
+      }
     }
     this.#writer.begin(version, syncid, maxlen)
     this.#writer.add(rows, index)
@@ -207,10 +215,21 @@ export class Channel {
     if (this.#held) return undefined
     if (!this.#awake && now < this.nextTimeout()) return undefined
     this.#awake = true
-    const datagram = this.#queue.shift() ?? this.#takeAged(now)
-    if (this.#queue.length === 0) this.#rest()
-    if (datagram === undefined) this.#sleep(now)
-    else this.#countSent(datagram)
+    const datagram =
+      this.#queue.shift() ?? (this.#open > 0 && now >= this.#openedAt + FLUSH_AGE ? this.#finish() : undefined)
+    if (this.#queue.length === 0) {
+      // The queue is empty: the next message begins a new wait of 20 ms.
+      this.#queuedSinceEmpty = 0
+      this.#wakeAt = Infinity
+    }
+    if (datagram === undefined) {
+      this.#awake = false
+      this.#sleptAt = now
+    } else {
+      this.counters.messagesSent++
+      this.counters.connectionsSent += datagram.connections
+      this.counters.bytesSent += datagram.bytes.length
+    }
     return datagram
   }
 
@@ -218,52 +237,16 @@ export class Channel {
   nextTimeout(): TimestampMs {
     if (this.#held) return Infinity
     if (this.#queue.length > 0) return this.#awake ? 0 : this.#wakeAt
-    return this.#open > 0 ? this.#firstCheckAfter(this.#openedAt + FLUSH_AGE) : Infinity
-  }
-
-  #closeOpen(now: TimestampMs): void {
-    const datagram = this.#finish()
-    if (this.#queue.length >= this.#limits.qlenMax) {
-      this.counters.messagesDropped++
-      this.counters.connectionsDropped += datagram.connections
-      this.#onDrop(datagram)
-      return
-    }
-    if (this.#queuedSinceEmpty === 0) this.#wakeAt = now + SEND_DELAY
-    this.#queue.push(datagram)
-    if (++this.#queuedSinceEmpty === WAKE_AFTER) this.#awake = true
+    if (!(this.#open > 0)) return Infinity
+    // The sender checks once a second, counted from when it fell asleep.
+    const time = this.#openedAt + FLUSH_AGE
+    const checks = Math.ceil((time - this.#sleptAt) / CHECK_PERIOD)
+    return this.#sleptAt + checks * CHECK_PERIOD
   }
 
   #finish(): Datagram {
     const connections = this.#open
     this.#open = 0
     return { channel: this.#number, bytes: this.#writer.finish(), connections }
-  }
-
-  #takeAged(now: TimestampMs): Datagram | undefined {
-    return this.#open > 0 && now >= this.#openedAt + FLUSH_AGE ? this.#finish() : undefined
-  }
-
-  /** The queue is empty: the next message begins a new wait of 20 ms. */
-  #rest(): void {
-    this.#queuedSinceEmpty = 0
-    this.#wakeAt = Infinity
-  }
-
-  #sleep(now: TimestampMs): void {
-    this.#awake = false
-    this.#sleptAt = now
-  }
-
-  /** The sender checks once a second, counted from when it fell asleep. */
-  #firstCheckAfter(time: TimestampMs): TimestampMs {
-    const checks = Math.ceil((time - this.#sleptAt) / CHECK_PERIOD)
-    return this.#sleptAt + checks * CHECK_PERIOD
-  }
-
-  #countSent(datagram: Datagram): void {
-    this.counters.messagesSent++
-    this.counters.connectionsSent += datagram.connections
-    this.counters.bytesSent += datagram.bytes.length
   }
 }

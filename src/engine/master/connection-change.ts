@@ -53,12 +53,12 @@ export class ChangeReader {
     if (packets !== undefined) demandInteger('packets', packets, 0, 0xffffffff, 'ERR_USAGE')
     rowFromConnection(change, this.rows, ChangeReader.CONNECTION)
     fillTimeout(this.rows, ChangeReader.CONNECTION)
-    if (change.controlledBy) this.#readController(change, change.controlledBy)
-  }
-
-  #readController({ family }: ConnectionChange, key: TemplateKey): void {
-    // Only the key is searched; the rest makes it a connection that can be encoded.
-    const rest = { family, destination: key.virtual, forwarding: 'MASQ', flags: ['TEMPLATE'], state: 'NONE' } as const
-    rowFromConnection({ ...key, ...rest }, this.rows, ChangeReader.CONTROLLER, 'controlledBy')
+    if (change.controlledBy) {
+      const { family } = change
+      const key = change.controlledBy
+      // Only the key is searched; the rest makes it a connection that can be encoded.
+      const rest = { family, destination: key.virtual, forwarding: 'MASQ', flags: ['TEMPLATE'], state: 'NONE' } as const
+      rowFromConnection({ ...key, ...rest }, this.rows, ChangeReader.CONTROLLER, 'controlledBy')
+    }
   }
 }

@@ -73,7 +73,18 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
   if (checkSize(state, header)) {
     if (bytes.length < Math.min(state.length, HEADER_V1)) reportSnapped(state, 0, 0)
     else if (header.version === 1) scanRecords(state, header.count, scanRecordsV1)
-    else scanVersion0(state, header.count)
+    else {
+      const { bytes, length } = state
+      if (length < HEADER_V1) report(state, 'SHORT_HEADER', 0, `${length} bytes`)
+      // With reserved 0 the sender meant another version than 0.
+      const isOtherVersion = header.count === 0 && length >= HEADER_V1
+      const end = scanRecords(state, header.count, scanRecordsV0, isOtherVersion)
+      if (!(!isOtherVersion || isWrapped(end))) {
+        const { version, spare } = MESSAGE_HEADER_V1.parse(bytes)
+        if (version === 1) report(state, 'SPARE_NOT_ZERO', 6, `spare ${spare}`)
+        else report(state, 'VERSION_UNKNOWN', 5, `expected 1, got ${version}`)
+      }
+    }
   }
   return { header, runs: state.runs, problems: state.problems }
 }
@@ -95,18 +106,6 @@ function checkSize(state: ScanState, header: Header | undefined): header is Head
   if (header === undefined) return report(state, 'MESSAGE_SNAPPED', bytes.length, snappedText(state))
   if (header.size === length) return true
   return report(state, 'SIZE_MISMATCH', 2, `size ${header.size}, length ${length} bytes`)
-}
-
-function scanVersion0(state: ScanState, count: number): void {
-  const { bytes, length } = state
-  if (length < HEADER_V1) report(state, 'SHORT_HEADER', 0, `${length} bytes`)
-  // With reserved 0 the sender meant another version than 0.
-  const isOtherVersion = count === 0 && length >= HEADER_V1
-  const end = scanRecords(state, count, scanRecordsV0, isOtherVersion)
-  if (!isOtherVersion || isWrapped(end)) return
-  const { version, spare } = MESSAGE_HEADER_V1.parse(bytes)
-  if (version === 1) report(state, 'SPARE_NOT_ZERO', 6, `spare ${spare}`)
-  else report(state, 'VERSION_UNKNOWN', 5, `expected 1, got ${version}`)
 }
 
 function scanRecords(
