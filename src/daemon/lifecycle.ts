@@ -5,7 +5,6 @@
  */
 
 import { IpvsSyncError } from '../errors.js'
-import { whenAborted } from './when-aborted.js'
 
 /** What a life consists of. */
 export interface LifecycleSteps {
@@ -57,7 +56,14 @@ export class Lifecycle {
       throw new IpvsSyncError('ERR_USAGE', message, { field: 'signal', cause: signal.reason })
     }
     this.#state = 'opening'
-    if (signal !== undefined) this.#forget = whenAborted(signal, () => void this.close({}))
+    if (signal !== undefined) {
+      // Calls back when a signal is aborted. However many listen, the signal has one listener of ours: Node warns of more than ten.
+      // @returns A function that ends it.
+      const callback = () => void this.close({})
+      const all = callbacks.get(signal) ?? listen(signal)
+      all.add(callback)
+      this.#forget = () => void all.delete(callback)
+    }
     this.#opening = this.#steps.open()
     try {
       await this.#opening
@@ -91,4 +97,13 @@ export class Lifecycle {
     this.#state = 'closed'
     this.#forget?.()
   }
+}
+
+const callbacks = new WeakMap<AbortSignal, Set<() => void>>()
+
+function listen(signal: AbortSignal): Set<() => void> {
+  const all = new Set<() => void>()
+  callbacks.set(signal, all)
+  signal.addEventListener('abort', () => all.forEach((callback) => callback()), { once: true })
+  return all
 }

@@ -22,7 +22,6 @@ import { Opener } from './opener.js'
 import { isNewExpected, isOpening, isTracked } from './reuse.js'
 import { blankOutcome, type OpenOutcome, type Outcome, type Rescheduled } from './outcome.js'
 import { Packet, packetFromValue, type PacketValue } from './packet.js'
-import { randomFrom } from './random.js'
 import { Service, Services, type Server, type ServerOptions, type ServiceOptions } from './services.js'
 import type { Moment } from './schedulers.js'
 import { callIdOf } from './sip.js'
@@ -378,16 +377,7 @@ export class Director {
       false
     )
     if (connection !== undefined && isOpening(packet)) {
-      // Why a SYN or INIT on this connection opens a new one; undefined where it does not.
-      const { expireNodestConn, connReuseMode } = this.#settings
-      const cause =
-        expireNodestConn !== 0 && connection.server?.weight === 0
-          ? 'weight-zero'
-          : connReuseMode === 0 || !isNewExpected(connection, connReuseMode)
-            ? undefined
-            : connection.controls === 0 || !isTracked(connection)
-              ? 'port-reuse'
-              : undefined
+      const cause = this.#reuse(connection)
       if (cause !== undefined) {
         if (this.#makeRoom(connection, cause, out)) return
         connection = undefined
@@ -446,6 +436,14 @@ export class Director {
     this.#lifetimes.restart(connection, this.#now)
   }
 
+  /** Why a SYN or INIT on this connection opens a new one; undefined where it does not. */
+  #reuse(connection: Connection): Rescheduled | undefined {
+    const { expireNodestConn, connReuseMode } = this.#settings
+    if (expireNodestConn !== 0 && connection.server?.weight === 0) return 'weight-zero'
+    if (connReuseMode === 0 || !isNewExpected(connection, connReuseMode)) return undefined
+    return connection.controls === 0 || !isTracked(connection) ? 'port-reuse' : undefined
+  }
+
   /** Ends the old connection of a reused port; true where this packet is dropped for it. */
   #makeRoom(connection: Connection, cause: Rescheduled, out: OpenOutcome): boolean {
     const isOld = isTracked(connection)
@@ -491,4 +489,19 @@ export class Director {
 function refuse(out: OpenOutcome, reason: 'server-removed' | 'old-conntrack'): void {
   out.verdict = 'drop'
   out.reason = reason
+}
+
+/**
+ * Returns a generator of numbers from 0 up to, not including, 1 (mulberry32).
+ *
+ * @param seed - The same seed gives the same numbers.
+ */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x100000000
+  }
 }

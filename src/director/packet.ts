@@ -100,7 +100,7 @@ export function packetFromValue(value: PacketValue, field = 'packet'): Packet {
     protocol === PROTOCOL.SCTP
       ? chunks?.[0] === undefined
         ? -1
-        : chunks[0] | (chunks[1] === undefined ? 0xff00 : chunks[1] << 8)
+        : chunks[0] | ((chunks[1] ?? 0xff) << 8)
       : flags.reduce((bits, flag) => bits | TCP_FLAG[flag], 0)
   packet.mark = value.mark ?? 0
   packet.isLoopback = value.device === 'lo'

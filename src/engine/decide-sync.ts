@@ -164,32 +164,30 @@ export function decide(subject: SyncSubject, packets: number, nowMs: TimestampMs
     if (!isStateSynced(subject.protocol, subject.state)) return DECISION.STATE_NOT_SYNCED
     if (isStateChangeSent(subject)) return DECISION.STATE_CHANGED
   }
-  if (policy.refreshMs !== 0) {
-    // sync_refresh_period is set: when the end time has moved far enough, and `retries` times soon after an announcement.
-    const { timeoutMs, endTimeMs, retriesUsed, template } = subject
-    const { refreshMs, retries } = policy
-    const isCountMet = template || policy.period === 0 || isPacketCountMet(packets, policy)
-    const moved = Math.abs(nowMs + timeoutMs - endTimeMs)
-    if (moved >= Math.min(refreshMs, Math.max(timeoutMs / 2, 10_000)))
-      return isCountMet ? DECISION.REFRESH : DECISION.PACKET_COUNT_NOT_MET
-    if (retriesUsed >= retries) return DECISION.FRESH
-    const announcedAt = endTimeMs - timeoutMs
-    return nowMs < announcedAt + refreshMs / 8
-      ? DECISION.RETRY_TOO_EARLY
-      : isCountMet
-        ? DECISION.RETRY
-        : DECISION.PACKET_COUNT_NOT_MET
-  }
-  // sync_refresh_period is 0: every `period` packets, or once where the period is 0.
-  return policy.period === 0
-    ? packets === policy.threshold
-      ? DECISION.PACKET_COUNT
-      : DECISION.PACKET_COUNT_NOT_MET
-    : subject.template
-      ? DECISION.TEMPLATE
-      : isPacketCountMet(packets, policy)
-        ? DECISION.PACKET_COUNT
-        : DECISION.PACKET_COUNT_NOT_MET
+  return policy.refreshMs === 0
+    ? decideByPackets(subject, packets, policy)
+    : decideByTime(subject, packets, nowMs, policy)
+}
+
+/** sync_refresh_period is 0: every `period` packets, or once where the period is 0. */
+function decideByPackets(subject: SyncSubject, packets: number, policy: Policy): DecisionCode {
+  if (policy.period === 0) return packets === policy.threshold ? DECISION.PACKET_COUNT : DECISION.PACKET_COUNT_NOT_MET
+  if (subject.template) return DECISION.TEMPLATE
+  return isPacketCountMet(packets, policy) ? DECISION.PACKET_COUNT : DECISION.PACKET_COUNT_NOT_MET
+}
+
+/** sync_refresh_period is set: when the end time has moved far enough, and `retries` times soon after an announcement. */
+function decideByTime(subject: SyncSubject, packets: number, nowMs: TimestampMs, policy: Policy): DecisionCode {
+  const { timeoutMs, endTimeMs, retriesUsed, template } = subject
+  const { refreshMs, retries } = policy
+  const isCountMet = template || policy.period === 0 || isPacketCountMet(packets, policy)
+  const moved = Math.abs(nowMs + timeoutMs - endTimeMs)
+  if (moved >= Math.min(refreshMs, Math.max(timeoutMs / 2, 10_000)))
+    return isCountMet ? DECISION.REFRESH : DECISION.PACKET_COUNT_NOT_MET
+  if (retriesUsed >= retries) return DECISION.FRESH
+  const announcedAt = endTimeMs - timeoutMs
+  if (nowMs < announcedAt + refreshMs / 8) return DECISION.RETRY_TOO_EARLY
+  return isCountMet ? DECISION.RETRY : DECISION.PACKET_COUNT_NOT_MET
 }
 
 function isPacketCountMet(packets: number, { threshold, period }: Policy): boolean {

@@ -8,7 +8,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { IpvsSyncError } from '../errors.js'
 import { fileFault } from './file-fault.js'
-import { findDefinition, readSysctls, type Sysctls } from '../sysctl/index.js'
+import { findDefinition } from '../sysctl/definitions.js'
+import { readSysctls } from '../sysctl/parse.js'
+import type { Sysctls } from '../sysctl/settings.js'
 
 /** Folder of the variables. */
 export const SYSCTL_FOLDER = '/proc/sys/net/ipv4/vs'

@@ -12,10 +12,8 @@ import type { Socket } from 'node:dgram'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, type BindTo } from './channel-sockets.js'
 import { ownAddresses, type InterfaceAddress } from './interfaces.js'
-import { isMember } from './membership.js'
 import { openAndWatch } from './open-and-watch.js'
 import { sizeReceiveBuffer } from './socket-buffers.js'
-import { socketDrops } from './socket-drops.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
 import type { ReceivingTransport, TransportHandlers, TransportNotice } from './transport.js'
 import { explainSocketError } from './udp-errors.js'
@@ -191,4 +189,78 @@ function listenAt(
   if (here.length > 0) return here
   const address = interfaceAddress === undefined ? {} : { address: interfaceAddress }
   return [...new Set(peers.map(({ port }) => port))].map((port) => ({ ...address, port }))
+}
+
+/** Fields of a line of `/proc/net/udp` and `/proc/net/udp6`, split at white space. */
+const FIELD = { LOCAL: 1, INODE: 9, DROPS: 12 } as const
+
+/**
+ * Sums the drop counters of this process's UDP sockets that are bound to a range of ports: the only trace that datagrams
+ * leave which a full receive buffer turned away.
+ *
+ * @param system - Where `/proc/net/udp` is read, and which sockets are ours: other processes may share the group and port.
+ * @param family - Chooses `/proc/net/udp` or `/proc/net/udp6`.
+ * @param firstPort - The range's first port.
+ * @param count - How many ports it has.
+ * @returns undefined where the system does not tell.
+ */
+export function socketDrops(
+  system: NetworkSystem,
+  family: 'ipv4' | 'ipv6',
+  firstPort: number,
+  count: number
+): number | undefined {
+  const text = system.readText(family === 'ipv4' ? '/proc/net/udp' : '/proc/net/udp6')
+  if (text === undefined) return undefined
+  const own = system.socketInodes()
+  let drops = 0
+  for (const line of text.split('\n').slice(1)) {
+    const fields = line.trim().split(/\s+/)
+    const port = Number.parseInt(fields[FIELD.LOCAL]?.split(':')[1] ?? '', 16)
+    if (!(port >= firstPort && port < firstPort + count) || !own.has(fields[FIELD.INODE] ?? '')) continue
+    drops += Number(fields[FIELD.DROPS] ?? 0)
+  }
+  return drops
+}
+
+/**
+ * Returns whether an interface of this host is a member of a group, from /proc/net/igmp and /proc/net/igmp6. A membership
+ * can be lost without a trace: an interface that is moved to another network namespace and back keeps its index and address.
+ *
+ * @returns undefined where the system does not report it.
+ */
+export function isMember(
+  system: NetworkSystem,
+  name: string,
+  family: 'ipv4' | 'ipv6',
+  group: string
+): boolean | undefined {
+  const text = system.readText(family === 'ipv4' ? '/proc/net/igmp' : '/proc/net/igmp6')
+  if (text === undefined) return undefined
+  if (family === 'ipv4') {
+    // A line names an interface (`3<TAB>eth1 :`), and those below it its groups, as words in the byte order of the host.
+    const bytes = group.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))
+    const words = [bytes.join(''), [...bytes].reverse().join('')]
+    let inside = false
+    for (const line of text.toLowerCase().split('\n').slice(1)) {
+      const [first = '', second = ''] = line.trim().split(/\s+/)
+      if (/^\d/.test(line)) inside = second.replace(/:$/, '') === name.toLowerCase()
+      else if (inside && words.includes(first)) return true
+    }
+    return false
+  }
+  // Each line has an index, an interface and a group of 32 hexadecimal digits.
+  // Returns the 32 digits of an IPv6 address without an embedded IPv4 one: `ff02::51`.
+  const [head = '', tail] = group.toLowerCase().split('::')
+  const words = (text: string): string[] =>
+    text
+      .split(':')
+      .filter((word) => word !== '')
+      .map((word) => word.padStart(4, '0'))
+  const [left, right] = [words(head), words(tail ?? '')]
+  const digits = [...left, ...Array.from({ length: 8 - left.length - right.length }, () => '0000'), ...right].join('')
+  return text.split('\n').some((line) => {
+    const [, device, word] = line.trim().split(/\s+/)
+    return device === name && word?.toLowerCase() === digits
+  })
 }

@@ -13,13 +13,11 @@ import { counted } from '../text.js'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, outcomeOf } from './channel-sockets.js'
 import type { InterfaceAddress } from './interfaces.js'
-import { KeptMessages, type KeptMessage } from './kept-messages.js'
 import { openAndWatch } from './open-and-watch.js'
-import { SendChannel, type SendTarget } from './send-channel.js'
 import { sizeSendBuffer } from './socket-buffers.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
 import type { SendingTransport, TransportHandlers, TransportNotice } from './transport.js'
-import { explainSocketError } from './udp-errors.js'
+import { explainSocketError, errorCodeOf } from './udp-errors.js'
 import { describePlan, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
 
 /**
@@ -206,5 +204,155 @@ export class UdpSender implements SendingTransport {
     this.#sendAgain(this.#kept.take(false))
     for (let channel = 0; channel < this.channels; channel++) this.#tellRoom(channel)
     return true
+  }
+}
+
+/** A message that was refused. */
+interface KeptMessage {
+  /** From 0. */
+  readonly channel: number
+  /** All of it. */
+  readonly bytes: Uint8Array
+}
+
+/** What a send is answered with while an interface goes: its address, its route, it itself or our socket there is no more. */
+const GOING = new Set(['ECANCELED', 'ENETUNREACH', 'ENETDOWN', 'ENODEV', 'EADDRNOTAVAIL'])
+
+/**
+ * Keeps refused messages until it is known what became of the interface: its loss is only seen at the next look, and what
+ * is sent until then must not be lost with it. As many as were in flight, and no more.
+ */
+class KeptMessages {
+  #messages: KeptMessage[] = []
+  #lastTry = false
+  #refused = false
+
+  /** How many are kept. */
+  get count(): number {
+    return this.#messages.length
+  }
+
+  /**
+   * Keeps a message, if what it met says that the interface is going.
+   *
+   * @param message - What was refused.
+   * @param cause - What the system said.
+   * @returns Whether it is kept: not for another cause, nor where the interface is known to be there.
+   */
+  keep(message: KeptMessage, cause: Error): boolean {
+    if (!GOING.has(errorCodeOf(cause))) return false
+    this.#refused = true
+    if (!this.#lastTry) this.#messages.push(message)
+    return !this.#lastTry
+  }
+
+  /**
+   * Hands them over, to be sent again.
+   *
+   * @param lastTry - What is refused from now on is not kept again.
+   */
+  take(lastTry: boolean): readonly KeptMessage[] {
+    const messages = this.#messages
+    this.#messages = []
+    this.#lastTry = lastTry
+    return messages
+  }
+
+  /**
+   * A look found the interface as it was: what was refused is tried once more. Refused again it is lost, like all that follows,
+   * until a look that nothing was refused before: it is not the interface then, but a route, and holding back would help nobody.
+   */
+  steady(): readonly KeptMessage[] {
+    const refused = this.#refused
+    this.#refused = false
+    return this.take(refused)
+  }
+}
+
+/**
+ * Datagrams that may be on their way into the system at a time. Past it the socket's own buffer is full (Node sends at
+ * once as long as there is room), and what more were handed over would queue in memory without bound.
+ */
+const MAX_IN_FLIGHT = 32
+
+/** Where a datagram goes; undefined where the socket is connected. */
+interface SendTarget {
+  readonly address: string
+  readonly port: number
+}
+
+/** Listeners. */
+interface SendChannelHandlers {
+  /** It was full, and has room again. */
+  readonly room: () => void
+  /** A datagram of a connected socket was refused; true if it is kept, and so not lost. */
+  readonly keep: (bytes: Uint8Array, cause: Error) => boolean
+  /** A datagram was lost to an error; the next one of the same code in a row is not told. */
+  readonly failed: (cause: Error) => void
+  /** Nothing is in flight any more. */
+  readonly idle: () => void
+}
+
+/** Sends datagrams on one socket, and says when to hold back. */
+class SendChannel {
+  /** The socket, for closing. */
+  readonly socket: Socket
+  readonly #targets: readonly SendTarget[]
+  readonly #handlers: SendChannelHandlers
+  readonly #done: (error: Error | null) => void
+  /** What is in flight on a connected socket: the system completes datagrams in their order. */
+  readonly #sent: Uint8Array[] = []
+  #inFlight = 0
+  #full = false
+  #lastFailure = ''
+
+  /**
+   * @param socket - Bound; connected if there are no targets.
+   * @param targets - Every datagram goes to each of them.
+   * @param handlers - Called from the event loop, never from inside {@link send}.
+   */
+  constructor(socket: Socket, targets: readonly SendTarget[], handlers: SendChannelHandlers) {
+    this.socket = socket
+    this.#targets = targets
+    this.#handlers = handlers
+    // One function for all datagrams: a closure for each would cost more than the sending.
+    this.#done = (error) => {
+      this.#inFlight -= 1
+      const bytes = this.#sent.shift()
+      const kept = error !== null && bytes !== undefined && this.#handlers.keep(bytes, error)
+      if (!kept) {
+        const failure = error === null ? '' : errorCodeOf(error)
+        if (error !== null && failure !== this.#lastFailure) this.#handlers.failed(error)
+        this.#lastFailure = failure
+      }
+      if (this.#full && this.writable) {
+        this.#full = false
+        this.#handlers.room()
+      }
+      if (this.#inFlight === 0) this.#handlers.idle()
+    }
+  }
+
+  /** Whether there is room. */
+  get writable(): boolean {
+    return this.#inFlight < MAX_IN_FLIGHT
+  }
+
+  /** Datagrams that have neither left nor failed. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** Sends one message to every target. */
+  send(bytes: Uint8Array): void {
+    if (this.#targets.length === 0) {
+      this.#inFlight += 1
+      this.#sent.push(bytes)
+      this.socket.send(bytes, this.#done)
+    } else {
+      this.#inFlight += this.#targets.length
+      for (const { address, port } of this.#targets) this.socket.send(bytes, port, address, this.#done)
+    }
+    this.#full = !this.writable
   }
 }

@@ -6,7 +6,6 @@
  */
 import { demandKnownOptions } from '../demand.js'
 import { checksOf, FLAG, KNOWN_ENGINES } from './constants.js'
-import { asciiBytes, isSameName } from './engine-name.js'
 import { judge } from './judge.js'
 import { HEADER_V0, HEADER_V1, isVersion1 } from './header.js'
 import { READ_OPTIONS, type ReadOptions } from './options.js'
@@ -331,3 +330,15 @@ export class MessageView extends RecordParameters {
 }
 
 const NOTHING = new Uint8Array(0)
+
+/** Returns the bytes of an ASCII name. */
+function asciiBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0))
+}
+
+/** Compares `found` up to its first zero byte with `name`, as the kernel compares its copy of the name. */
+function isSameName(name: Uint8Array, found: Uint8Array): boolean {
+  const zero = found.indexOf(0)
+  const length = zero < 0 ? found.length : zero
+  return length === name.length && name.every((byte, i) => byte === found[i])
+}

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import { AnswerLimiter } from '../../src/agent/protocol/answer-limiter.js'
+import { AnswerLimiter } from '../../src/agent/protocol/responder.js'
 import {
   allowedPieces,
   ArrivalProof,
@@ -17,7 +17,7 @@ import {
   type AgentMessage,
   type OfferMessage
 } from '../../src/agent/protocol/messages.js'
-import { Offers } from '../../src/agent/protocol/offers.js'
+import { Offers } from '../../src/agent/protocol/requester.js'
 import { paceOf, receiveBufferOf } from '../../src/agent/protocol/pace.js'
 import { tableMessages } from '../../src/engine/full-table/bulk-messages.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'

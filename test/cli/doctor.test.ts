@@ -7,12 +7,11 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { parseNetwork } from '../../src/addresses.js'
 import { encodeAgentMessage } from '../../src/agent/protocol/messages.js'
-import { execute, configure } from '../../src/cli/doctor/command.js'
+import { execute, configure, judgeHost, checklistText, summaryText } from '../../src/cli/doctor/command.js'
 import { collectFacts } from '../../src/cli/doctor/collect.js'
 import type { Check, Facts, KernelDaemon, SocketFacts, Verdict, Wanted } from '../../src/cli/doctor/facts.js'
 import { findBlocker, parseIptables, parseNft, type Packet } from '../../src/cli/doctor/firewall-rules.js'
 import { thisHost, type Host } from '../../src/cli/doctor/host.js'
-import { judgeHost } from '../../src/cli/doctor/judge.js'
 import { captureLink } from '../../src/cli/doctor/observe-link.js'
 import {
   parseDaemons,
@@ -22,7 +21,6 @@ import {
   parseMetrics,
   parseUdp
 } from '../../src/cli/doctor/parse-proc.js'
-import { checklistText, summaryText } from '../../src/cli/doctor/command.js'
 import { run } from '../../src/cli/run.js'
 import {
   connectionKey,

@@ -12,8 +12,12 @@ import { WALK_SLICE as PORTION } from '../../src/daemon/walk-table.js'
 import type { SenderReport } from '../../src/engine/backup/senders.js'
 import { mergeCounters, mergeCounts, mergeSenders, NO_COUNTERS } from '../../src/daemon/workers/merge-reports.js'
 import { createKeyFilter, KeyClaims } from '../../src/daemon/workers/key-claims.js'
-import { splitChannels, verifyWorkers } from '../../src/daemon/workers/split-channels.js'
-import { SyncBackup, type SyncBackupOptions } from '../../src/daemon/backup/sync-backup.js'
+import {
+  splitChannels,
+  verifyWorkers,
+  SyncBackup,
+  type SyncBackupOptions
+} from '../../src/daemon/backup/sync-backup.js'
 import { SyncMaster } from '../../src/daemon/master/sync-master.js'
 import { viewOf } from '../../src/daemon/http/sync-view.js'
 import { packError, unpackError, type WorkerTask } from '../../src/daemon/workers/worker-messages.js'

@@ -113,11 +113,8 @@ export class Filter {
         if (problem.connection === undefined) return [problem]
         const number = kept.indexOf(problem.connection)
         // A fault that drops the rest of the message concerns every connection before it.
-        return number < 0
-          ? problem.severity === 'drop'
-            ? [{ ...problem, connection: kept.length }]
-            : []
-          : [{ ...problem, connection: number }]
+        if (number < 0) return problem.severity === 'drop' ? [{ ...problem, connection: kept.length }] : []
+        return [{ ...problem, connection: number }]
       })
       records.keep(kept)
     }

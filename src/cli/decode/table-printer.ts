@@ -16,7 +16,6 @@ import type { MessageRecords } from './message-records.js'
 import type { Output } from './output.js'
 import type { Printer } from './printer.js'
 import { problemText, wrap, type Style } from './style.js'
-import { tunnelText } from './tunnel-text.js'
 import { decimal, hex8, ipv4, ipv6, piece, put, signedDecimal } from './text-bytes.js'
 
 /** The columns of equal width; what comes after them has no fixed place. */
@@ -147,13 +146,16 @@ export class TablePrinter implements Printer {
 
   #messageLine(message: CapturedMessage): string {
     const { records, fragments, tunnel, extension } = message
+    // `via vlan 12, vxlan 42`.
     const what = [
       `version ${records.version}`,
       `syncid ${records.syncid}`,
       counted(records.size, 'byte'),
       ...(fragments > 1 ? [`${fragments} fragments`] : []),
       counted(records.count, 'connection'),
-      ...(tunnel === undefined ? [] : [tunnelText(tunnel)]),
+      ...(tunnel === undefined
+        ? []
+        : [`via ${tunnel.map(({ type, id }) => (id === undefined ? type : `${type} ${id}`)).join(' / ')}`]),
       ...(extension === undefined ? [] : [extensionText(extension)])
     ]
     const path = `${endpointText(message.source)} > ${endpointText(message.destination)}`

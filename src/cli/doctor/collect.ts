@@ -26,7 +26,7 @@ import { connectionKey, TrafficObserver, type TrafficReport } from '../traffic/o
 import { readKernelTable } from '../../procfs/kernel-table.js'
 import { readLiveSysctls } from '../../procfs/read-sysctls.js'
 import { parseServices, SERVICES_FILE } from '../../procfs/services.js'
-import type { Sysctls } from '../../sysctl/index.js'
+import type { Sysctls } from '../../sysctl/settings.js'
 import { parseCounter } from '../../transport/link-counters.js'
 import type { Connection } from '../../wire/connection.js'
 import { MAX_CHANNELS } from '../../wire/constants.js'

@@ -10,9 +10,8 @@ import { type Network, parseNetwork } from '../../addresses.js'
 import { acceptOption } from '../backup/accept-option.js'
 import { fileSource } from '../decode/sources.js'
 import { collectFacts, factsOfCapture } from './collect.js'
-import type { Check, Facts, Verdict, Wanted } from './facts.js'
+import type { Check, Facts, Verdict, Wanted, Judge } from './facts.js'
 import { type Host, thisHost } from './host.js'
-import { judgeCapture, judgeHost } from './judge.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { addDaemonOptions, addSysctlOptions, type DaemonOptions, settingsOf, type SysctlOptions } from '../options.js'
@@ -22,6 +21,32 @@ import { counted } from '../../text.js'
 import type { Peer } from '../../transport/udp-options.js'
 import { SYNC_GROUP } from '../../wire/constants.js'
 import { printable } from '../../wire/terminal-text.js'
+import {
+  judgeBuffers,
+  judgeClock,
+  judgeDaemon,
+  judgeDaemons,
+  judgeIpvs,
+  judgeKeepalived,
+  judgeServices,
+  judgeSockets,
+  judgeSysctls,
+  judgeTable
+} from './judge-host.js'
+import {
+  judgeDelivery,
+  judgeFirewall,
+  judgeFragments,
+  judgeGroup,
+  judgeInterface,
+  judgeReversePath,
+  judgeAccepted,
+  judgeAgents,
+  judgeMessages,
+  judgePorts,
+  judgeRivals,
+  judgeSenders
+} from './judge-link.js'
 
 interface Options extends DaemonOptions, SysctlOptions {
   readonly accept: readonly string[]
@@ -169,4 +194,52 @@ export function summaryText(checks: readonly Check[]): string {
 export function checklistJson(checks: readonly Check[]): string {
   const count = (wanted: Verdict): number => checks.filter(({ verdict }) => verdict === wanted).length
   return `${JSON.stringify({ problems: count('problem'), warnings: count('warning'), checks })}\n`
+}
+
+/** Judges of a live host. */
+const LIVE: readonly Judge[] = [
+  judgeInterface,
+  judgeGroup,
+  judgeFirewall,
+  judgeReversePath,
+  judgeSockets,
+  judgeBuffers,
+  judgeSenders,
+  judgePorts,
+  judgeDelivery,
+  judgeFragments,
+  judgeAccepted,
+  judgeRivals,
+  judgeMessages,
+  judgeAgents,
+  judgeIpvs,
+  judgeDaemons,
+  judgeSysctls,
+  judgeServices,
+  judgeTable,
+  judgeKeepalived,
+  judgeDaemon,
+  judgeClock
+]
+
+/** Judges of what a capture can show. */
+const CAPTURE: readonly Judge[] = [
+  judgeSenders,
+  judgePorts,
+  judgeDelivery,
+  judgeFragments,
+  judgeAccepted,
+  judgeRivals,
+  judgeMessages,
+  judgeAgents
+]
+
+/** Judges the facts of a live host. */
+export function judgeHost(facts: Facts): readonly Check[] {
+  return LIVE.flatMap((judge) => judge(facts))
+}
+
+/** Judges the facts of a capture. */
+function judgeCapture(facts: Facts): readonly Check[] {
+  return CAPTURE.flatMap((judge) => judge(facts))
 }

@@ -7,7 +7,7 @@
 
 import type { Network } from '../../addresses.js'
 import type { Service } from '../../procfs/services.js'
-import type { Sysctls } from '../../sysctl/index.js'
+import type { Sysctls } from '../../sysctl/settings.js'
 import type { Seconds, TimestampMs } from '../../units.js'
 import type { TrafficReport } from '../traffic/observer.js'
 import type { Ruleset } from './firewall-rules.js'

@@ -5,14 +5,9 @@
  */
 import type { Command } from 'commander'
 import { formatIpv4, formatIpv6, parseAddress } from '../../addresses.js'
-import {
-  connectionValue,
-  foldWords,
-  reasonText,
-  type Connection,
-  type Outcome,
-  type Packet
-} from '../../director/index.js'
+import { connectionValue, type Connection } from '../../director/connection.js'
+import { foldWords, type Packet } from '../../director/packet.js'
+import { reasonText, type Outcome } from '../../director/outcome.js'
 import type { TimestampMs } from '../../units.js'
 import { PROTOCOL, stateName } from '../../wire/protocols.js'
 import type { Io } from '../io.js'
@@ -21,7 +16,7 @@ import { parseHostPort, refuse } from '../parsers.js'
 import { addInputOptions, readInputs, type InputOptions } from '../simulate/inputs.js'
 import { simulate } from '../simulate/run.js'
 import type { Timelines } from '../simulate/timelines.js'
-import { decisionText } from './decisions.js'
+import type { MasterAnswer } from '../../engine/index.js'
 
 /** Adds arguments, options and examples. */
 export function configure(command: Command): void {
@@ -158,4 +153,33 @@ function verdictLine(connection: Connection, timelines: Timelines, lastMs: Times
   if (held !== undefined)
     return `${timeline.label}: would not survive: a backup dropped it when ${timeout} s had passed without an announcement (sync_refresh_period).${kept}`
   return `${timeline.label}: would not survive: it was never announced (sync_threshold, sync_refresh_period).${kept}`
+}
+
+const TEXTS: Readonly<Record<MasterAnswer, string>> = {
+  'one-packet': 'not announced: one-packet connections never are',
+  'under-template': 'not announced: its template stands for it (sync_persist_mode)',
+  'state-not-synced': 'not announced: no backup could use this state',
+  fresh: 'not announced: announced recently (sync_refresh_period)',
+  'retry-too-early': 'not announced: the retry is not due yet (sync_retries)',
+  'packet-count-not-met': 'not announced: packet count not reached (sync_threshold)',
+  'state-changed': 'announced: the state changed',
+  'packet-count': 'announced: packet count reached (sync_threshold)',
+  template: 'announced: templates need no packet count (sync_refresh_period)',
+  refresh: 'announced: its expiry has moved (sync_refresh_period)',
+  retry: 'announced again (sync_retries)',
+  announced: 'announced',
+  'no-real-server': 'not announced: engine data without a real server',
+  'ipv6-in-version-0': 'not announced: version 0 has no IPv6 (sync_version)',
+  'table-full': 'not announced: table full',
+  expired: 'expired',
+  extended: 'extended by 60 s',
+  'not-in-table': 'not in the table'
+}
+
+/** The decision about a connection, and that about its template. */
+function decisionText({ direction, decision, controllerDecision }: Outcome): string {
+  if (direction === 'out') return 'no decision: replies make none'
+  if (decision === undefined) return 'no decision'
+  const own = TEXTS[decision]
+  return controllerDecision === undefined ? own : `${own}; template ${TEXTS[controllerDecision]}`
 }

@@ -5,23 +5,20 @@
  */
 import type { Command } from 'commander'
 import { addressFamily } from '../../addresses.js'
-import {
-  Director,
-  FrameSource,
-  Observer,
-  parseMarks,
-  type DirectorOptions,
-  type ObserverCounts,
-  type Outcome,
-  type Packet,
-  type ServiceOptions,
-  type Timeouts
-} from '../../director/index.js'
+import { Director } from '../../director/director.js'
+import { FrameSource } from '../../director/frame-source.js'
+import { Observer, type ObserverCounts } from '../../director/observer.js'
+import { parseMarks } from '../../director/marks.js'
+import type { DirectorOptions } from '../../director/director-options.js'
+import type { Outcome } from '../../director/outcome.js'
+import type { Packet } from '../../director/packet.js'
+import type { ServiceOptions } from '../../director/services.js'
+import type { Timeouts } from '../../director/transitions.js'
 import { IpvsSyncError } from '../../errors.js'
 import { CompressionDamage, expandCapture } from '../../capture/read-capture.js'
 import { decompress, readFileBytes } from '../../files/capture-file.js'
 import { parseServices } from '../../procfs/services.js'
-import type { Sysctls } from '../../sysctl/index.js'
+import type { Sysctls } from '../../sysctl/settings.js'
 import type { TimestampMs } from '../../units.js'
 import type { Io } from '../io.js'
 import { addSysctlOptions, collect, readText, settingsOf, type SysctlOptions } from '../options.js'

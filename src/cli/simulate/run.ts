@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { Director, type ObserverCounts } from '../../director/index.js'
+import { Director } from '../../director/director.js'
+import type { ObserverCounts } from '../../director/observer.js'
 import { MasterEngine } from '../../engine/index.js'
-import type { Sysctls } from '../../sysctl/index.js'
+import type { Sysctls } from '../../sysctl/settings.js'
 import { seededChance } from '../../transport/chance.js'
 import type { TimestampMs } from '../../units.js'
 import { decodeMessage, type DecodedMessage } from '../../wire/index.js'

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { connectionValue, type Connection } from '../../director/index.js'
+import { connectionValue, type Connection } from '../../director/connection.js'
 import type { TimestampMs } from '../../units.js'
 import type { Connection as WireConnection } from '../../wire/connection.js'
 

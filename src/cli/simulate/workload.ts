@@ -4,7 +4,8 @@
  * @module
  */
 import { parseAddress } from '../../addresses.js'
-import { packetFromValue, type Packet, type ServiceOptions } from '../../director/index.js'
+import { packetFromValue, type Packet } from '../../director/packet.js'
+import type { ServiceOptions } from '../../director/services.js'
 import { IpvsSyncError } from '../../errors.js'
 import { seededChance, type Chance } from '../../transport/chance.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'

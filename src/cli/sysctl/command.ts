@@ -6,12 +6,13 @@
 
 import { Option, type Command } from 'commander'
 import { counted } from '../../text.js'
-import { readSysctls } from '../../sysctl/index.js'
+import { readSysctls } from '../../sysctl/parse.js'
+import { SYSCTL_DEFINITIONS } from '../../sysctl/definitions.js'
+import { textOf, type Sysctls } from '../../sysctl/settings.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { integerOption } from '../parsers.js'
 import { addSysctlOptions, readText, settingsOf, type SysctlOptions } from '../options.js'
-import { printJson, printTable } from './print.js'
 
 interface Options extends SysctlOptions {
   readonly check?: string
@@ -56,4 +57,21 @@ async function check(file: string, hz: number, io: Io): Promise<number> {
   const verdict = findings.length === 0 ? 'all accepted' : `${findings.length} not accepted`
   io.stderr.write(`${file}: ${counted(assignments + findings.length, 'setting')} of net.ipv4.vs, ${verdict}\n`)
   return findings.length === 0 ? 0 : 1
+}
+
+/** Returns a block for each variable: name and value, then default, accepted values and meaning. */
+function printTable(settings: Sysctls): string {
+  const blocks = SYSCTL_DEFINITIONS.map(({ key, name, default: usual, unit, accepted, meaning }) => {
+    const [value, normal] = [textOf(settings[key]), textOf(usual)]
+    const changed = value === normal ? '' : '  (changed)'
+    return `${name} = ${value}${unit === '' ? '' : ` ${value === '1' ? unit.replace(/(?<=.)s$/, '') : unit}`}${changed}\n  default:  ${normal}\n  accepted: ${accepted}\n  meaning:  ${meaning}\n`
+  })
+  return blocks.join('\n')
+}
+
+/** Returns one object a line: `{"name","value","default","unit","accepted","meaning"}`; `sync_threshold`'s values are arrays. */
+function printJson(settings: Sysctls): string {
+  return SYSCTL_DEFINITIONS.map(({ key, name, default: usual, unit, accepted, meaning }) => {
+    return `${JSON.stringify({ name, value: settings[key], default: usual, unit, accepted, meaning })}\n`
+  }).join('')
 }

@@ -25,7 +25,7 @@ import type { ReceivingTransport, SealReport } from '../../transport/transport.j
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { TableConnection } from '../../wire/connection.js'
 import { readKeyFile } from '../../trust/keys.js'
-import { SYNC_PORT, type FlagChecks } from '../../wire/constants.js'
+import { SYNC_PORT, type FlagChecks, MAX_CHANNELS } from '../../wire/constants.js'
 import { MessageView } from '../../wire/message-view.js'
 import { WorkerPool, type PoolOutlets } from '../workers/worker-pool.js'
 import type { Clock } from '../clock.js'
@@ -34,7 +34,6 @@ import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle } from '../lifecycle.js'
 import { ContainedEmitter } from '../runner.js'
 import { LocalBackup, type BackupWork } from './local-backup.js'
-import { splitChannels, verifyWorkers } from '../workers/split-channels.js'
 import { createReceiver, sealOverhead } from '../sealing.js'
 import {
   clockOf,
@@ -45,6 +44,7 @@ import {
   udpOptionsOf,
   type SyncOptions
 } from '../sync-options.js'
+import { planUdp, type UdpOptions } from '../../transport/udp-options.js'
 
 /** Options of a {@link SyncBackup}. */
 export interface SyncBackupOptions extends SyncOptions {
@@ -436,4 +436,46 @@ function engineOptionsOf(options: SyncBackupOptions, settings: Sysctls): BackupE
     syncMaxlen: syncMaxlen === undefined ? backupSyncMaxlen(family, mtu).bytes : heldSyncMaxlen(syncMaxlen),
     settings
   }
+}
+
+/**
+ * Verifies a number of workers.
+ *
+ * @returns 0 where the work is done in the calling thread: for 0, which is the default, and for 1.
+ * @throws IpvsSyncError `ERR_CONFIG` for what is no number of workers, or for more than there are channels.
+ */
+export function verifyWorkers(workers: number, channels: number): number {
+  if (!Number.isInteger(workers) || workers < 0 || workers > MAX_CHANNELS) {
+    throw new IpvsSyncError('ERR_CONFIG', `workers is ${workers}: it takes a whole number, 0…${MAX_CHANNELS}`, {
+      field: 'workers'
+    })
+  }
+  if (workers > channels) {
+    const message =
+      `workers is ${workers} and sync_ports ${channels}: a channel is one worker's, ` +
+      'so set sync_ports to at least as many (here and at the master), or ask for fewer workers'
+    throw new IpvsSyncError('ERR_CONFIG', message, { field: 'workers' })
+  }
+  return workers < 2 ? 0 : workers
+}
+
+/**
+ * Parts channels into runs of ports, as even as they go: 8 channels for 3 workers are 2, 3 and 3.
+ *
+ * @param udp - Where all of them listen.
+ * @param workers - 1…channels.
+ * @throws IpvsSyncError `ERR_CONFIG`, `ERR_GROUP`, `ERR_INTERFACE`: see `planUdp`.
+ */
+export function splitChannels(udp: UdpOptions, workers: number): UdpOptions[] {
+  const { channels, port, peers } = planUdp(udp)
+  return Array.from({ length: workers }, (_, worker) => {
+    const first = Math.floor((worker * channels) / workers)
+    const next = Math.floor(((worker + 1) * channels) / workers)
+    return {
+      ...udp,
+      mcastPort: port + first,
+      peers: peers.map((peer) => ({ address: peer.address, port: peer.port + first })),
+      channels: next - first
+    }
+  })
 }

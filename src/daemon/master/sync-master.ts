@@ -19,7 +19,6 @@ import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
 import type { Clock } from '../clock.js'
-import { carryMessages } from '../carry-messages.js'
 import { latchedSettings } from '../latched-settings.js'
 import { Lifecycle, type CloseOptions } from '../lifecycle.js'
 import { ContainedEmitter, Runner } from '../runner.js'
@@ -124,7 +123,19 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
     })
     this.#runner = new Runner(this.#engine, this.#clock, {
       transmit: () => {
-        carryMessages(this.#engine, this.#transport)
+        // Carries all that may leave now.
+        // @param source - Gives messages; is notified of each full channel, and keeps its messages.
+        // @param transport - Takes messages as long as it is writable.
+        const source = this.#engine
+        const transport = this.#transport
+        for (let channel = 0; channel < transport.channels; channel++) {
+          source.hold(channel, !transport.writable(channel))
+          // A channel that is held gives nothing.
+          for (let next = source.pollTransmit(channel); next !== undefined; next = source.pollTransmit(channel)) {
+            transport.send(channel, next.bytes)
+            source.hold(channel, !transport.writable(channel))
+          }
+        }
       },
       event: (event) => {
         if (event.type === 'connection') this.emit('expired', event)

@@ -11,7 +11,7 @@ import { ConnectionTable } from '../../table/connection-table.js'
 import type { TimestampMs } from '../../units.js'
 import { BACKUP_MASK, BACKUP_UPDATE_MASK, FLAG, MAX_CHANNELS } from '../../wire/constants.js'
 import { MessageReader, type ReadResult } from '../../wire/message-reader.js'
-import { makeProblem, problemCode } from '../../wire/problems.js'
+import { makeProblem, problemCode, PROBLEMS } from '../../wire/problems.js'
 import { PRESENT, ROW, ROW_WORDS, type Rows } from '../../wire/rows.js'
 import { BackupTally, DROP, SKIP, type BackupCounters } from './counters.js'
 import {
@@ -24,11 +24,12 @@ import {
   type BackupEngineOptions,
   type BackupSettings
 } from './options.js'
-import { isOfOther, warningOf } from './problems.js'
 import { SenderBook, type IgnoredSender, type SenderReport } from './senders.js'
 import { defaultTimeout } from './timeouts.js'
 import type { Engine } from '../engine.js'
 import { EventQueue, listenerNotice, type ConnectionEvent, type EngineEvent, type From } from '../events.js'
+import { isAgentMessage } from '../../wire/agent-mark.js'
+import { HEADER_V0, HEADER_V1 } from '../../wire/layout.js'
 
 // Names of this module's own: V8 folds these constants, and reads those of another module anew at each use.
 const {
@@ -221,7 +222,11 @@ export class BackupEngine implements Engine<EngineEvent> {
   }
 
   #receive(bytes: Uint8Array, from: From, channel: number): void {
-    const other = isOfOther(bytes, this.syncid)
+    // Whether a datagram is a sound message of another syncid: kernels look at its size first.
+    const other =
+      this.syncid === 0 || bytes.length < HEADER_V0.LENGTH || bytes[HEADER_V0.SYNCID] === this.syncid
+        ? false
+        : ((bytes[HEADER_V0.SIZE]! << 8) | bytes[HEADER_V0.SIZE + 1]!) === bytes.length
     const message = other ? this.#reader.readHeader(bytes) : this.#reader.read(bytes)
     this.#tally.receive(channel & (MAX_CHANNELS - 1), message.version)
     if (other) {
@@ -354,3 +359,19 @@ export class BackupEngine implements Engine<EngineEvent> {
 }
 
 const NO_CHANGE = {}
+
+/**
+ * Returns what is unusual in a message that a kernel accepts silently: a header that hides all connections, or bytes
+ * after the last one (docs/protocol.md sections 12 and 14).
+ *
+ * @returns The number of a warning, or 0.
+ */
+function warningOf({ version, records, end, fault }: ReadResult, bytes: Uint8Array): number {
+  if (fault !== 0) return 0
+  if (version === 0 && bytes[HEADER_V1.RESERVED] === 0) {
+    if (bytes.length < HEADER_V1.LENGTH) return PROBLEMS.SHORT_HEADER.number
+    return bytes[HEADER_V1.VERSION] === 1 ? PROBLEMS.SPARE_NOT_ZERO.number : PROBLEMS.VERSION_UNKNOWN.number
+  }
+  if (records === 0 && isAgentMessage(bytes)) return 0
+  return end < bytes.length ? PROBLEMS.LEFTOVER_BYTES.number : 0
+}
