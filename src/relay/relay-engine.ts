@@ -3,7 +3,7 @@
  * group and on to the other links. No I/O, no clock.
  *
  * Messages of one origin's channel are delivered in the order in which its relay received them. One that overtakes another waits at
- * most {@link HOLD_BACK} for it. Every message is delivered once, by whichever link it arrives first; a site's own messages
+ * most {@link HOLD_BACK} for it; one in pieces waits {@link PIECE_WAIT} for its last piece, unless a later one is complete. Every message is delivered once, by whichever link it arrives first; a site's own messages
  * and those that passed too many relays are dropped.
  *
  * @module
@@ -25,6 +25,8 @@ import type { Position } from './table-chunks.js'
 
 /** A message that arrived ahead of an earlier one waits at most this long for it. */
 export const HOLD_BACK: Milliseconds = 20
+/** A message waits at most this long for its other pieces: a busy host can send them far apart. */
+export const PIECE_WAIT: Milliseconds = 250
 /** A message waits at most this long for others to share its frame. */
 export const MAX_BATCH_DELAY: Milliseconds = 5
 /** The last message of an idle channel is repeated after this time, so that its loss, or that of earlier ones, is noticed. */
@@ -43,7 +45,7 @@ const MAX_ORIGINS = 1024
 /** Messages of one origin that wait for an earlier one, or for their other pieces. */
 const MAX_WAITING = 256
 
-/** What the engine must know of a link. */
+/** The properties of a link that the engine needs. */
 export interface LinkShape {
   /** Largest frame that the link carries, in bytes. */
   readonly maxFrame: Bytes
@@ -72,7 +74,7 @@ export interface RelayCounters {
   readonly duplicates: number
   /** Messages of other sites that never arrived. */
   readonly lost: number
-  /** Frames that are none, were this site's own, or passed too many relays. */
+  /** Frames that are malformed, were this site's own, or passed too many relays. */
   readonly refused: number
 }
 
@@ -80,7 +82,9 @@ interface Waiting {
   readonly pieces: (Uint8Array | undefined)[]
   readonly hops: number
   readonly from: number
-  readonly deadline: TimestampMs
+  missing: number
+  /** When it is not waited for any more while it is incomplete; when it waits no more for earlier ones once it is complete. */
+  deadline: TimestampMs
 }
 
 /** What was received of one origin's channel. */
@@ -136,7 +140,7 @@ export class RelayEngine {
     return { ...this.#counters }
   }
 
-  /** Takes a message of the local group. */
+  /** Handles a message of the local group. */
   handleLocal(bytes: Uint8Array, channel: number, now: TimestampMs): void {
     const deliveredAt = this.#echoes.get(digest(bytes))
     if (deliveredAt !== undefined && now - deliveredAt < ECHO_TIME) {
@@ -149,7 +153,7 @@ export class RelayEngine {
     this.#announce(channel, sequence, bytes, now)
   }
 
-  /** Takes a frame that a link received. */
+  /** Handles a frame that a link received. */
   handleFrame(link: number, bytes: Uint8Array, now: TimestampMs): void {
     const frame = decodeFrame(bytes)
     if (frame === undefined || frame.origin.site === this.#options.origin.site || frame.hops > MAX_HOPS) {
@@ -229,7 +233,9 @@ export class RelayEngine {
       return
     }
     if (known !== undefined) {
-      if (known.pieces.length === pieces) known.pieces[piece] = bytes
+      if (known.pieces.length !== pieces) return
+      known.pieces[piece] = bytes
+      if (--known.missing === 0) known.deadline = now + HOLD_BACK
       return
     }
     // A sender far ahead has lost what lies between: it is not waited for.
@@ -244,14 +250,15 @@ export class RelayEngine {
     }
     const parts: (Uint8Array | undefined)[] = Array.from({ length: pieces })
     parts[piece] = bytes
-    incoming.waiting.set(sequence, { pieces: parts, hops, from, deadline: now + HOLD_BACK })
+    const deadline = now + (pieces === 1 ? HOLD_BACK : PIECE_WAIT)
+    incoming.waiting.set(sequence, { pieces: parts, hops, from, missing: pieces - 1, deadline })
   }
 
-  /** Delivers what is complete and in order; what its time has come for does not wait for earlier messages any more. */
+  /** Delivers what is complete and in order; a message whose deadline has passed does not wait for earlier ones any more. */
   #deliver(incoming: Incoming, now: TimestampMs): void {
     for (;;) {
       const head = incoming.waiting.get(incoming.next)
-      if (head === undefined ? !this.#overdue(incoming, now) : !isComplete(head) && head.deadline > now) return
+      if (head?.missing !== 0 && !this.#isOverdue(incoming, now)) return
       if (head === undefined) {
         const earliest = Math.min(...incoming.waiting.keys())
         this.#countLost(incoming, earliest - incoming.next)
@@ -260,18 +267,18 @@ export class RelayEngine {
     }
   }
 
-  #overdue({ waiting }: Incoming, now: TimestampMs): boolean {
+  #isOverdue({ waiting }: Incoming, now: TimestampMs): boolean {
     for (const { deadline } of waiting.values()) if (deadline <= now) return true
     return false
   }
 
   /** Delivers the message whose turn it is, or counts it as lost where a piece is missing. */
   #release(incoming: Incoming, now: TimestampMs): void {
-    const { pieces, hops, from } = incoming.waiting.get(incoming.next)!
+    const { pieces, missing, hops, from } = incoming.waiting.get(incoming.next)!
     const { origin, channel } = incoming
     incoming.waiting.delete(incoming.next)
     const sequence = incoming.next++
-    if (pieces.includes(undefined)) {
+    if (missing > 0) {
       this.#countLost(incoming, 1)
       return
     }
@@ -304,6 +311,8 @@ export class RelayEngine {
       }
       batch.items.push({ sequence, piece, pieces, bytes: part })
       batch.length += ITEM_OVERHEAD + part.length
+      // A receiver that has the other pieces waits for the last one.
+      if (pieces > 1 && piece === pieces - 1) this.#flush(name, batch)
     }
   }
 
@@ -321,10 +330,6 @@ function digest(bytes: Uint8Array): bigint {
     high = Math.imul(high ^ (byte + 1), 0x01000193)
   }
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
-}
-
-function isComplete({ pieces }: Waiting): boolean {
-  return !pieces.includes(undefined)
 }
 
 function isFar({ items }: Batch, sequence: number): boolean {

@@ -2,7 +2,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeFrame, encodeFrame, frameOverhead, ITEM_OVERHEAD, MAX_PIECES } from '../../src/relay/frame.js'
-import { HOLD_BACK, MAX_BATCH_DELAY, MAX_HOPS, RelayEngine } from '../../src/relay/relay-engine.js'
+import {
+  HOLD_BACK,
+  IDLE_REPEAT,
+  MAX_BATCH_DELAY,
+  MAX_HOPS,
+  PIECE_WAIT,
+  RelayEngine
+} from '../../src/relay/relay-engine.js'
 import { seededChance } from '../../src/transport/chance.js'
 
 const ORIGIN = { site: 'a', id: 0x1122334455667788n }
@@ -106,8 +113,8 @@ t.test('messages share a frame for at most 5 ms, or until it is full; a large on
   )
   const large = Uint8Array.from({ length: 1400 }, (_, index) => index & 255)
   sender.handleLocal(large, 0, 2000)
-  sender.handleTimeout(2005)
   const frames = drain(sender)
+  t.equal(sender.nextTimeout(), 2000 + IDLE_REPEAT, 'the last piece of a message waits for no other message')
   t.ok(frames.length > 14)
   t.ok(frames.every(({ bytes }) => bytes.length <= 100))
   for (const { bytes } of frames.reverse()) receiver.handleFrame(0, bytes, 10)
@@ -145,11 +152,22 @@ t.test('a message waits 20 ms for an earlier one, then goes on without it', asyn
   engine.handleFrame(0, frame(15, 'f', 1, 3), 200)
   engine.handleFrame(0, frame(16, 'g'), 201)
   engine.handleTimeout(220)
-  t.equal(local(), 'g', 'a message that lacks a piece is lost')
+  t.equal(local(), '')
+  engine.handleTimeout(221)
+  t.equal(local(), 'g', 'a message that lacks a piece is lost once a later one has waited')
+  engine.handleFrame(0, frame(17, 'h', 0, 2), 230)
+  t.equal(engine.nextTimeout(), 230 + PIECE_WAIT)
+  engine.handleTimeout(470)
+  engine.handleFrame(0, frame(17, 'i', 1, 2), 470)
+  t.equal(local(), 'hi', 'without a later one it is waited for')
+  engine.handleFrame(0, frame(18, 'k', 0, 2), 480)
+  engine.handleTimeout(730)
+  engine.handleFrame(0, frame(18, 'k', 1, 2), 731)
+  t.equal(local(), '', 'but not for ever')
   engine.handleFrame(0, frame(20, 'j'), 300)
   engine.handleFrame(0, frame(2000, 'z'), 301)
   t.equal(local(), 'jz', 'a sender that is far ahead is not waited for')
-  t.match(engine.counters(), { duplicates: 3, lost: 1 + 1 + 3 + 1979 })
+  t.match(engine.counters(), { duplicates: 4, lost: 1 + 1 + 1 + 1 + 1979 })
 })
 
 t.test('own messages and those of too many hops are dropped', async (t) => {
