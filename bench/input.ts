@@ -23,7 +23,7 @@ export function connectionOf(i: number): {
   }
 }
 
-/** Version 1 messages that hold connections `0…connections-1` in `order`, each in an ArrayBuffer of its own, as dgram delivers them. */
+/** Version 1 messages that hold connections `0…connections-1` in `order`, each in a separate ArrayBuffer, as dgram delivers them. */
 export function makeMessages(connections: number, order: Uint32Array = identity(connections)): Uint8Array[] {
   const messages: Uint8Array[] = []
   for (let first = 0; first + PER_MESSAGE <= connections; first += PER_MESSAGE) {

@@ -42,7 +42,7 @@ export function renewed(before: string, sections: readonly string[], note: strin
 
 const HEAD = `# Results
 
-Written by \`npm run bench\`. Every measure is a process of its own; the measures of a case run in turn, in reverse order in
+Written by \`npm run bench\`. Each measure is a separate process; the measures of a case run in turn, in reverse order in
 every second round, and a ratio is taken within its round. Only ratios mean anything on another machine. What the figures
 mean, and what was tried where a target is missed, is in docs/performance.md.
 `

@@ -20,7 +20,7 @@ console.log('backup: listening')
 await wait(Number(seconds) * 1000)
 await takeOver()
 
-/** Backup no more: the same table, now announced to whoever is backup from here on. */
+/** From backup to master: the same table is now announced to the new backup. */
 async function takeOver(): Promise<void> {
   await backup.close()
   console.log(`backup: learned ${learned} connections; taking over`)

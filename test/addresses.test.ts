@@ -85,7 +85,7 @@ t.test('bytes print too', async (t) => {
   t.equal(formatAddress(view(0xfd, ...new Array<number>(14).fill(0), 1), 0, 6), 'fd00::1')
 })
 
-t.test('multicast addresses are told from others', async (t) => {
+t.test('multicast addresses are distinguished from others', async (t) => {
   for (const text of ['224.0.0.81', '239.255.255.255', 'ff02::51']) t.ok(isMulticast(text), text)
   for (const text of ['223.255.255.255', '240.0.0.1', 'fe80::1', '::', 'group', '']) t.notOk(isMulticast(text), text)
 })

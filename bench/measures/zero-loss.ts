@@ -2,8 +2,8 @@
  * Millions of connections a second at which nothing is lost between two processes on the loopback interface:
  * zero-loss VARIANT PORT LIVE SECONDS. `master`: `SyncMaster.announceTable` to `SyncBackup`; `raw`: ready messages, as fast as
  * they are due, to `SyncBackup`; `bare`: the same to an empty handler of `node:dgram`. The rate doubles until two tries of it
- * have failed, then three halvings find the place between. Receive buffers have 4 MiB. By the clock: whoever else uses the
- * machine lowers it.
+ * have failed, then three halvings find the place between. Receive buffers have 4 MiB. Measured by the clock: other load on
+ * the machine lowers the result.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { createSocket } from 'node:dgram'

@@ -1,6 +1,6 @@
 /**
  * The block-structured capture file (draft-ietf-opsawg-pcapng): sections, each in its own byte order and with
- * interfaces of its own, made of blocks.
+ * its own interfaces, made of blocks.
  *
  * ```
  * block: type 4 · total length 4 · body · total length 4     the body padded to a multiple of 4
@@ -311,7 +311,7 @@ export class PcapngParser {
         sink.skipped()
       } else {
         this.#reported.add(packet.interfaceNumber)
-        const text = `interface ${packet.interfaceNumber} has link type ${described.linkType}, which is not read: its packets are passed over`
+        const text = `interface ${packet.interfaceNumber} has link type ${described.linkType}, which is not supported: its packets are skipped`
         sink.unreadable('LINK_TYPE_UNKNOWN', text, queue.position)
       }
     }

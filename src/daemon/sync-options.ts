@@ -38,7 +38,7 @@ export interface SyncOptions extends SealingOptions {
   readonly sysctls?: Partial<Sysctls>
   /** Where the connections live: another master's or backup's table, to keep it over a change of role. */
   readonly table?: ConnectionTable
-  /** Ceiling of its own table. 1,000,000 by default. */
+  /** Maximum number of connections in the table. 1,000,000 by default. */
   readonly maxConnections?: number
   /** Whether this one lets the table's connections expire. True by default; false where both roles share a table. */
   readonly expires?: boolean

@@ -71,7 +71,7 @@ export class Connection {
   createdMs: TimestampMs = 0
   /** Whether a reply was seen before the director rewrote it. */
   isServerSideSeen = false
-  /** Room for whoever watches the director: its own record of this connection. */
+  /** An observer of the director keeps its record of this connection here. */
   note: unknown = undefined
 }
 

@@ -9,7 +9,7 @@ import { PRESENT, ROW, ROW_WORDS } from '../wire/rows.js'
 const SEQUENCE_WORDS = 6
 
 /**
- * Presents sequence data exactly when IN_SEQ or OUT_SEQ is set, zeros where there are none: a kernel goes by the flags, in both
+ * Presents sequence data exactly when IN_SEQ or OUT_SEQ is set, zeros where there is no data: a kernel decides by the flags, in both
  * versions of the protocol.
  *
  * @param words - Of the rows.

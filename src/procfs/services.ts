@@ -92,7 +92,7 @@ const DECIMAL_ADDRESS = /\d\.\d+\.\d+\.\d+:\d|\[[^\]]*::|^FWM +\d{1,7} /m
 const DEFAULT_PERSISTENCE = 300
 
 /**
- * Parses a list of services. The form is told line by line; nothing throws.
+ * Parses a list of services. The format is recognised line by line; nothing throws.
  *
  * @example
  * parseServices('TCP  10.0.0.1:80 wlc\n  -> 10.0.0.11:80 Masq 1 0 0\n').services[0]?.servers.length // 1
@@ -136,7 +136,7 @@ export async function readServices(path: string): Promise<ServiceList> {
 }
 
 /**
- * Reads the running kernel's services; there are none where ip_vs is not loaded.
+ * Reads the running kernel's services; an empty list where ip_vs is not loaded.
  *
  * @throws IpvsSyncError `ERR_IO` where the file cannot be read.
  */

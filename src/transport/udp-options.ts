@@ -119,7 +119,7 @@ export function familyOf(address: string): 'ipv4' | 'ipv6' {
 
 function verifyGroup(group: string): string {
   if (isMulticast(group)) return group
-  const scoped = group.includes('%') ? '; the interface is an option of its own' : ''
+  const scoped = group.includes('%') ? '; name the interface with mcastInterface' : ''
   throw new IpvsSyncError(
     'ERR_GROUP',
     `"${group}" is not a multicast group: give one of 224.0.0.0 to 239.255.255.255, or an IPv6 one (ff02::…)${scoped}`,

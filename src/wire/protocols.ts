@@ -33,7 +33,7 @@ const ONE_STATE = states('0 180')
 /** A template's states. */
 const TEMPLATE_STATES: readonly string[] = ['NONE', 'ASSURED']
 
-/** How long an entry lives whose state has no timeout of its own, in seconds. */
+/** Timeout of an entry whose state has none, in seconds. */
 export const DEFAULT_TIMEOUT = 180
 
 const STATES = new Map<number, readonly State[]>([

@@ -11,7 +11,7 @@
  *  8 timeout (s)    9 present        10…13 client        14…17 virtual
  * 18…21 destination                  22…27 sequence: in initial, delta, previousDelta; out the same
  * 28 offset of the record in its message                 29 verdict: 0, or the number of the problem that skips it
- * 30, 31 scratch of whoever holds the rows (the table: hash and slot)
+ * 30, 31 scratch of the owner of the rows (the table: hash and slot)
  * ```
  *
  * @module

@@ -12,7 +12,7 @@ export function endpointText({ address, port }: Endpoint): string {
 
 /**
  * Text from the network as one line of printable ASCII: everything else as `\xNN` or `\u{N}`. A message must not be able
- * to move the cursor of whoever looks at it.
+ * to move the cursor of the terminal that shows it.
  */
 export function printable(text: string): string {
   return text.replace(/[^ -~]|\\/gu, (character) => {

@@ -172,7 +172,7 @@ t.test('a director is master as long as any instance that counts is', (t) => {
   t.end()
 })
 
-t.test('a FIFO is followed when it comes, goes, and is replaced; what is none is told once', (t) => {
+t.test('a FIFO is followed when it comes, goes, and is replaced; an invalid word is reported once', (t) => {
   const path = join(t.testdir(), 'fifo')
   const clock = new ManualClock()
   const states: string[] = []
@@ -217,7 +217,7 @@ t.test('a FIFO is followed when it comes, goes, and is replaced; what is none is
   t.end()
 })
 
-t.test('a FIFO that cannot be read is told, and tried again', (t) => {
+t.test('a FIFO that cannot be read is reported, and tried again', (t) => {
   const path = join(t.testdir(), 'fifo')
   execFileSync('mkfifo', [path])
   const clock = new ManualClock()
@@ -366,7 +366,7 @@ t.test('over a network that loses, what is lost is given again, and nothing else
   await during(Promise.all([giver.agent.close(), comer.agent.close()]))
 })
 
-t.test('a damaged store is told of, and so is one that cannot be written; neither stops an agent', async (t) => {
+t.test('a damaged store is reported, and so is one that cannot be written; neither stops an agent', async (t) => {
   const folder = t.testdir()
   const store = join(folder, 'table')
   const { add, until, during } = world(t)
@@ -513,7 +513,7 @@ t.test('a kernel that was restarted has what the store kept before its agent is 
   const second = add(options)
   await during(second.agent.start())
   await until(() => second.agent.ready)
-  t.equal(kernel.heard, heard, 'a kernel that was not restarted knows better what is over')
+  t.equal(kernel.heard, heard, 'a kernel that was not restarted knows better what has expired')
   await during(second.agent.close())
   kernel.connections.clear()
   kernel.show()
@@ -524,7 +524,7 @@ t.test('a kernel that was restarted has what the store kept before its agent is 
   await during(third.agent.close())
 })
 
-t.test('an answer that the kernel’s buffer lost is brought to it; what cannot be brought is told', async (t) => {
+t.test('an answer that the kernel’s buffer lost is brought to it; what cannot be brought is reported', async (t) => {
   const folder = t.testdir()
   const store = join(folder, 'table')
   await saveTable(tableOf(2000), store, Date.now())
@@ -587,7 +587,7 @@ t.test('what a kernel’s table cannot show is not missed there', async (t) => {
   t.equal((await mirror.absent(true)).length, table.size - 1)
 })
 
-t.test('without a kernel’s table, or with a strange one, what is heard is all there is', async (t) => {
+t.test('without a kernel’s table, or with a strange one, what was received is all there is', async (t) => {
   const { add, until, during } = world(t)
   const folder = t.testdir({ conn: 'nonsense\n' })
   const store = join(folder, 'table')
@@ -678,7 +678,7 @@ t.test(
   }
 )
 
-t.test('a master that cannot open its sockets is told of; one that has much to announce takes breath', async (t) => {
+t.test('a master that cannot open its sockets is reported; one that has much to announce takes breath', async (t) => {
   const told: string[] = []
   const { clock, until } = world(t)
   const parts = { clock, rate: 1000, notify: (_: string, text: string) => told.push(text) }

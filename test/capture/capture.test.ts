@@ -111,7 +111,7 @@ t.test('every link type leads to the same datagram', async (t) => {
   }
 })
 
-t.test('frames without UDP over IP are passed over in silence', async (t) => {
+t.test('frames without UDP over IP are skipped silently', async (t) => {
   const table: [name: string, linkType: number, frame: Uint8Array][] = [
     ['ARP', 1, ethernet(0x0806, bytes('00'.repeat(28)))],
     ['a frame shorter than Ethernet', 1, bytes('0102')],
@@ -212,7 +212,7 @@ t.test('pcapng is read in both byte orders, with several interfaces and sections
     const name = here.option(2, [...Buffer.from('eth0')])
     const file = bytes(
       here.section(),
-      here.block(0x0bad, 'deadbeef'), // unknown, passed over
+      here.block(0x0bad, 'deadbeef'), // unknown, skipped
       here.interface(1, 0, name),
       here.interface(101, 0, here.option(9, [9]), here.option(14, here.i64(-1n))),
       here.enhanced(0, ticks, PLAIN),
@@ -259,7 +259,7 @@ t.test('pcapng counts time in any power of 10 or of 2', async (t) => {
   t.equal(at([0x80 | 1], 25n), '1970-01-01T00:00:12.5Z', 'halves')
   t.equal(at([0x80 | 10], 12_288n + 512n), '1970-01-01T00:00:12.5000Z', '1/1024 s')
   t.equal(at([0x80 | 20], (12n << 20n) + 1n), '1970-01-01T00:00:12.0000009Z', 'the last digit is cut, not rounded')
-  t.equal(at([6, 6], 12_000_000n), '1970-01-01T00:00:12.000000Z', 'an option of the wrong length is passed over')
+  t.equal(at([6, 6], 12_000_000n), '1970-01-01T00:00:12.000000Z', 'an option of the wrong length is skipped')
 })
 
 t.test('options of an interface that run past it end the list', async (t) => {
@@ -413,10 +413,10 @@ t.test('a link type that is not read is an error, unless other interfaces can be
   const both = bytes(wifi, describe(1, 0), enhanced(1, 0n, PLAIN))
   const items = read(both)
   t.strictSame(brief(items), [`1 LINK_TYPE_UNKNOWN @${section().length + 20}`, `1970-01-01T00:00:00.000000Z ${V4}`])
-  t.equal(datagrams(items)[0]?.packet, 3, 'packets that are passed over count')
+  t.equal(datagrams(items)[0]?.packet, 3, 'packets that are skipped count')
 })
 
-t.test('what is no capture is told apart', async (t) => {
+t.test('what is no capture is distinguished', async (t) => {
   const table: [start: Uint8Array | string, message: RegExp][] = [
     ['', /empty/],
     ['a', /text beginning with "a"/],

@@ -101,7 +101,7 @@ t.test('fragments of different datagrams are kept apart', async (t) => {
   )
 })
 
-t.test('a fragment that came before is passed over; one that differs is reported', async (t) => {
+t.test('a fragment that came before is skipped; one that differs is reported', async (t) => {
   t.strictSame(brief(read([piece(0, 24), piece(0, 24), piece(24, 60)])), ['3 ok of 2'])
   t.strictSame(
     brief(read([piece(0, 24), piece(24, 48), piece(8, 40), piece(48, 60)])),
@@ -219,7 +219,7 @@ t.test('a snapped fragment leaves a gap, and the datagram is complete all the sa
   t.strictSame(brief(read([first])), ['1 0/0 of 1 FRAGMENT_MISSING'], 'ports alone are enough')
 })
 
-t.test('fragments of something else than UDP are passed over', async (t) => {
+t.test('fragments of something else than UDP are skipped', async (t) => {
   const tcp = (start: number, end: number): Uint8Array =>
     ipv4(DATAGRAM.slice(start, end), { protocol: 6, offset: start, more: end < 60 })
   t.strictSame(brief(read([tcp(0, 24), tcp(24, 60)])), [])

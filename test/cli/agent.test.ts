@@ -78,7 +78,7 @@ t.test('an agent that is alone, then one that is not; both end cleanly', async (
   t.notOk(existsSync(readyFile))
 })
 
-t.test('the role that keepalived gives is told', async (t) => {
+t.test('the role that keepalived gives is reported', async (t) => {
   const folder = t.testdir()
   const path = join(folder, 'fifo')
   const { execFileSync } = await import('node:child_process')

@@ -72,7 +72,7 @@ t.test('each change of a connection is a line of JSON with what changed', async 
   t.match(io.errors(), /2 messages, 0 dropped; 2 connections applied, 0 skipped; 0 in the table\n$/)
 })
 
-t.test('what is wrong with messages is said, and the rest goes on; others are not accepted', async (t) => {
+t.test('what is wrong with messages is said, and the rest continues; others are not accepted', async (t) => {
   const { io, send, end } = await startBackup('--accept', '10.0.0.0/8', '--accept', '127.0.0.1')
   await send('00')
   await said(io, /127\.0\.0\.1: SHORT_MESSAGE, drop: /)
@@ -170,7 +170,7 @@ t.test('told to end before it began, it ends', async (t) => {
   t.equal(await run(['backup', '--peer', `127.0.0.1:${port}`], io), 0)
 })
 
-t.test('a reader who does not keep up costs lines, not memory, and is told how many', async (t) => {
+t.test('a reader who does not keep up costs lines, not memory, and is shown how many', async (t) => {
   const stuck = new Writable({ write: () => undefined })
   const lines = new LineWriter(stuck, 100)
   for (let i = 0; i < 100; i++) lines.write('123456789')
@@ -235,7 +235,7 @@ t.test('each code has a budget a minute; the rest is counted, reported and forgo
     one.report('SIZE_MISMATCH', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 1000 + i / 100)
   t.equal(lines.length, LINES_A_MINUTE)
   one.report('TABLE_FULL', 'full', 1500)
-  t.equal(lines.length, LINES_A_MINUTE + 1, 'another code has a budget of its own')
+  t.equal(lines.length, LINES_A_MINUTE + 1, 'another code has its own budget')
   one.handleTimeout(61_000)
   t.equal(lines.at(-1), `x: SIZE_MISMATCH: ${100_000 - LINES_A_MINUTE} more in the last minute\n`)
   one.report('SIZE_MISMATCH', 'again', 61_001)

@@ -1,4 +1,4 @@
-// Completions as the shells themselves give them, and the manual page. A shell that is not installed is passed over.
+// Completions as the shells themselves give them, and the manual page. A shell that is not installed is skipped.
 import { Command } from 'commander'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

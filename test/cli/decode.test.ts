@@ -648,7 +648,7 @@ t.test('--ports takes a list of ports and ranges', async (t) => {
   }
 })
 
-t.test('progress is told of large files on a terminal, and wiped at the end', async (t) => {
+t.test('progress is shown for large files on a terminal, and wiped at the end', async (t) => {
   const lines: string[] = []
   const progress = new Progress((text) => lines.push(text))
   progress.start(20 * 1_048_576)

@@ -59,7 +59,7 @@ t.test('standard input: each line is a packet, the rules decide, and the end sen
   close()
 })
 
-t.test('a line that is wrong is told with its number, and the rest goes on', async (t) => {
+t.test('a line that is wrong is reported with its number, and the rest continues', async (t) => {
   const { port, heard, close } = await listen()
   const good = JSON.stringify(tcpConnection(1, { packets: 3 }))
   const wrong = [
@@ -112,7 +112,7 @@ t.test('told to end while it waits for input, it sends what it holds and exits w
   close()
 })
 
-t.test('made-up traffic goes on until it is told to end', async (t) => {
+t.test('made-up traffic continues until it is ended', async (t) => {
   const { port, heard, close } = await listen()
   const io = testIo()
   const argv = ['master', '--source', 'demo', '--rate', '2000', '--peer', `127.0.0.1:${port}`, '--sync-maxlen', '400']
@@ -268,7 +268,7 @@ t.test('the kernel is followed: what is new and what changed is announced, what 
   ])
 })
 
-t.test('a large table is announced in pieces, and a look is given up when it is told to end', async (t) => {
+t.test('a large table is announced in pieces, and a look is given up when it is ended', async (t) => {
   const { show, announced, hands, options, master } = kernel()
   show(...Array.from({ length: 2000 }, (_, i) => line(i + 1, 'ESTABLISHED')))
   const following = followKernel(master, options)
@@ -278,7 +278,7 @@ t.test('a large table is announced in pieces, and a look is given up when it is 
   t.equal(announced.length, 510)
 })
 
-t.test('no kernel table at the start is an error; later it is told, and the kernel may come back', async (t) => {
+t.test('no kernel table at the start is an error; later it is reported, and the kernel may come back', async (t) => {
   const missing = kernel()
   await t.rejects(followKernel(missing.master, missing.options), { code: 'ERR_NO_IPVS' })
 

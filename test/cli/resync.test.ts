@@ -278,7 +278,7 @@ t.test('--dry-run counts, prices and says what was assumed', async (t) => {
   t.match(bare.output, /pace: 10 connections a second/)
 })
 
-t.test('JSON Lines: connections, messages of decode, ends passed over, and what is wrong named by line', async (t) => {
+t.test('JSON Lines: connections, messages of decode, ends skipped, and what is wrong named by line', async (t) => {
   const lines = [
     JSON.stringify({ ...make(1), origin: 'SYNC', expires: 5, change: 'created' }),
     '',
@@ -303,7 +303,7 @@ t.test('JSON Lines: connections, messages of decode, ends passed over, and what 
   t.equal((await resync([])).code, 2, 'neither interface nor peer')
 })
 
-t.test("an agent's stored table: what is over stays out, and one that was cut off is refused", async (t) => {
+t.test("an agent's stored table: expired connections are left out, and one that was cut off is refused", async (t) => {
   const table = new ConnectionTable({ seed: 1 })
   const rows = createRows(1)
   for (const [port, timeout] of [[1, 900] as const, [2, 60] as const]) {

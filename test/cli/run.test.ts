@@ -1,4 +1,4 @@
-// The frame of the command: what is loaded, what is told, and the exit codes.
+// The frame of the command: what is loaded, what is printed, and the exit codes.
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { PassThrough, Writable } from 'node:stream'
@@ -33,7 +33,7 @@ t.test('--version, -V and help, on standard output', async (t) => {
   }
 })
 
-t.test('every command has its module, and help of its own that fits a screen', async (t) => {
+t.test('every command has its module, and its own help that fits a screen', async (t) => {
   for (const { name, load } of COMMANDS) {
     const { configure, execute } = await load()
     t.strictSame([typeof configure, typeof execute], ['function', 'function'], name)

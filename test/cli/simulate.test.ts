@@ -99,7 +99,7 @@ t.test('html draws a point for each run', async (t) => {
   t.match(output, 'sync_threshold=0 1')
 })
 
-t.test('a workload of its own, with services of its own', async (t) => {
+t.test('a workload from a file, with its own services', async (t) => {
   const workload = join(folder, 'workload.json')
   const services = join(folder, 'services')
   writeFileSync(

@@ -109,7 +109,7 @@ t.test('the system clock starts above 0, moves on, and its timers can be prevent
   t.ok(systemClock.now() > before)
 })
 
-t.test('what waits in a socket is heard before a timer acts, however long the turn took', async (t) => {
+t.test('what waits in a socket is read before a timer acts, however long the turn took', async (t) => {
   const socket = createSocket('udp4')
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
   const order: string[] = []
@@ -130,7 +130,7 @@ t.test('what waits in a socket is heard before a timer acts, however long the tu
   t.strictSame(order, ['datagram', 'timer'])
 })
 
-t.test('systemd is told where it asked, and only there', async (t) => {
+t.test('systemd is notified where it asked, and only there', async (t) => {
   const launched: unknown[] = []
   const launch = (program: string, args: readonly string[]): void => void launched.push([program, ...args])
   notifyService({ phase: 'ready', status: 'listening' }, {}, launch)
@@ -168,7 +168,7 @@ t.test('a program that is not there does no harm; one that is there runs', async
 t.test('listeners that throw at random leave the engine, its timer and the other events as they are', async (t) => {
   const thrown: unknown[] = []
   const caught = (error: unknown): void => void thrown.push(error)
-  // tap has a listener of its own, which fails the test: ours alone stands here.
+  // tap has its own listener, which fails the test: ours alone stands here.
   const others = process.listeners('uncaughtException')
   process.removeAllListeners('uncaughtException')
   process.on('uncaughtException', caught)

@@ -57,7 +57,7 @@ t.test('a connection whose third packet comes is announced within two seconds an
   await master.close()
 })
 
-t.test('closing sends what is held, or gives it up where it is told to', async (t) => {
+t.test('closing sends what is held, or gives it up where that is wanted', async (t) => {
   for (const discard of [false, true]) {
     const { master, sent, network } = await setUp()
     let closed = 0
@@ -242,7 +242,7 @@ t.test('await using closes it', async (t) => {
   t.equal(master.listening, false)
 })
 
-t.test('over UDP: sync_maxlen is what the interface carries; failures are told to those who listen', async (t) => {
+t.test('over UDP: sync_maxlen is what the interface carries; failures are reported to those who listen', async (t) => {
   const system = new FakeSystem()
   system.files.set('/sys/class/net/eth1/mtu', '1450\n')
   const master = new SyncMaster({
@@ -294,7 +294,7 @@ t.test('options that cannot be are refused', async (t) => {
   for (const [options, field] of untyped) t.throws(() => new SyncMaster(options), { code: 'ERR_CONFIG', field }, field)
   t.throws(() => new SyncMaster({ mcastInterface: 'eth1', mcastGroup: 'ff02::81%eth1' }), {
     code: 'ERR_GROUP',
-    message: /the interface is an option of its own$/
+    message: /name the interface with mcastInterface$/
   })
   const table = new ConnectionTable({ maxConnections: 5 })
   t.equal(new SyncMaster({ transport, table, expires: false }).table, table)

@@ -227,7 +227,7 @@ t.test('two workers are shown as one backup', async (t) => {
   threads[0]!.receive(message(1))
   threads[0]!.receive(message(2))
   threads[1]!.receive(message(3))
-  t.equal(pool.counters().applied, 0, 'nothing is told between two ticks')
+  t.equal(pool.counters().applied, 0, 'nothing is reported between two ticks')
   await reported(threads)
   t.match(pool.counters(), {
     received: [
@@ -417,7 +417,7 @@ t.test('a reading goes portion by portion, and one that is given up is forgotten
   await pool.close()
 })
 
-t.test('events are told as long as somebody listens, in batches of which one is on its way', async (t) => {
+t.test('events are reported as long as somebody listens, in batches of which one is on its way', async (t) => {
   const { pool, threads, events } = poolOfTwo()
   await pool.open()
   const [thread] = threads
@@ -448,10 +448,10 @@ t.test('events are told as long as somebody listens, in batches of which one is 
   events.length = 0
   thread!.receive(Uint8Array.of(0))
   await pool.close()
-  t.equal(events.length, 1, 'what waited is told before the end')
+  t.equal(events.length, 1, 'what waited is reported before the end')
 })
 
-t.test('what several workers notice is told once, as often as one of them says it', async (t) => {
+t.test('what several workers notice is reported once, with the highest count', async (t) => {
   const { pool, threads, events } = poolOfTwo({ ...TASK, engine: { ...TASK.engine, syncMaxlen: 40 } })
   await pool.open()
   for (const thread of threads) thread.receive(message(1))
@@ -461,7 +461,7 @@ t.test('what several workers notice is told once, as often as one of them says i
   await pool.close()
 })
 
-t.test('a socket that fails is told, and the workers go on', async (t) => {
+t.test('a socket that fails is reported, and the workers go on', async (t) => {
   const network = new MemoryNetwork()
   const transport = network.open('10.9.0.2')
   let failing: ((error: IpvsSyncError) => void) | undefined
@@ -504,7 +504,7 @@ t.test('where one cannot open, none stays open', async (t) => {
   t.equal(threads[0]!.clock.armed, 0)
 })
 
-t.test('a worker that breaks down is told, and whoever waits for it does not wait for ever', async (t) => {
+t.test('a worker that breaks down is reported, and nobody waits for it for ever', async (t) => {
   const { pool, threads, lost } = poolOfTwo()
   await pool.open()
   threads[0]!.receive(message(1))

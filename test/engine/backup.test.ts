@@ -1,4 +1,4 @@
-// A backup from datagrams to its table: as a kernel leaves it, and what is told and counted besides.
+// A backup from datagrams to its table: as a kernel leaves it, and what is reported and counted besides.
 import t from 'tap'
 import { tcpConnection } from '../fixtures/support/connections.js'
 import { BackupEngine } from '../../src/engine/backup/backup.js'
@@ -308,7 +308,7 @@ t.test('a message that breaks off leaves what came before; each problem has its 
   t.strictSame([dropped, skipped, received], [{ RECORD_TRUNCATED: 1 }, { PROTOCOL_UNKNOWN: 1 }, [[0, 1]]])
 })
 
-t.test('what a kernel passes over in silence is told of', async (t) => {
+t.test('what a kernel passes over in silence is reported', async (t) => {
   const sound = message([record()])
   const behind = bytes(sound, [1, 2, 3, 4])
   behind.set(be16(behind.length), 2)
@@ -360,7 +360,7 @@ t.test('connections expire at their time, with an event, and a clock that jumps 
   t.equal(bench.give({}).only.expires, 900)
 })
 
-t.test('a table that is full refuses and counts, and goes on with what it knows', async (t) => {
+t.test('a table that is full refuses and counts, and continues with what it knows', async (t) => {
   const bench = new Bench({ maxConnections: 2 })
   bench.give({ clientPort: 1 }, { clientPort: 2 }, { clientPort: 3 })
   bench.give({ clientPort: 2, state: 4 }, { clientPort: 4 }, { clientPort: 1, destination: 9 })
@@ -409,7 +409,7 @@ t.test('senders whose messages are dropped whole are remembered, 64 of each reas
   t.equal(engine.senders().length, 1)
 })
 
-t.test('two that send with one syncid are told of once; one that follows another is a failover', async (t) => {
+t.test('two that send with one syncid are reported once; one that follows another is a failover', async (t) => {
   const bench = new Bench({ connectionEvents: false })
   const sound = message([record()])
   bench.send(sound, 'a').send(sound, 'a').send(sound, 'b')
@@ -422,7 +422,7 @@ t.test('two that send with one syncid are told of once; one that follows another
   t.strictSame(bench.told(), [])
 })
 
-t.test('a sender whose messages are longer than our sync_maxlen is told of once', async (t) => {
+t.test('a sender whose messages are longer than our sync_maxlen is reported once', async (t) => {
   const bench = new Bench({ syncMaxlen: 60, connectionEvents: false })
   bench.give({}).give({}, {}).give({}, {})
   const [notice, ...rest] = bench.events()
@@ -541,7 +541,7 @@ t.test('ten million spoofed connections against a ceiling of 100,000: known ones
   for (let i = 0; i < 10_000_000 / RECORDS; i++) {
     for (let n = 0; n < RECORDS; n++) view.setUint32(8 + 36 * n + 24, client++)
     engine.handleDatagram(spoofed, { address: '198.51.100.9', port: i & 0xffff }, T0 + i)
-    // The real master goes on: 40 s in all, and its connections must outlive it.
+    // The real master continues: 40 s in all, and its connections must outlive it.
     if (i % 4000 === 0) engine.handleDatagram(known, FROM, T0 + i)
     if (i === 1000) held = process.memoryUsage().arrayBuffers
   }

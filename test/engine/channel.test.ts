@@ -124,7 +124,7 @@ t.test('a change of version closes the open message', async (t) => {
   t.equal(Buffer.from(second?.bytes.subarray(0, 4) ?? []).toString('hex'), '02070034')
 })
 
-t.test('a record longer than sync_maxlen gets a message of its own', async (t) => {
+t.test('a record longer than sync_maxlen gets its own message', async (t) => {
   const bench = new Bench({ maxlen: 20 })
   bench.add(3, 1_000)
   bench.channel.flush()

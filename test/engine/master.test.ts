@@ -1,4 +1,4 @@
-// A master from its inputs to its messages: what is considered, in which order, what is told and counted.
+// A master from its inputs to its messages: what is considered, in which order, what is reported and counted.
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { channelOf } from '../../src/engine/channel-of.js'
@@ -205,27 +205,30 @@ t.test("a template's timer restarts with each new connection, not with each pack
   t.equal(bench.table.entries.get(controller)?.deadline, T0 + 303_000)
 })
 
-t.test('an entry whose time is over lives 60 s more if it controls others, and is considered for that', async (t) => {
-  const bench = persistent()
-  const { controller } = bench
-  bench.packet({ client: 1, timeout: 900 }, T0, { controller })
-  const before = bench.engine.counters().sent
-  bench.engine.handleTimeout(T0 + 300_000)
-  t.equal(bench.table.entries.get(controller)?.deadline, T0 + 360_000)
-  t.equal(bench.table.timeoutMs(controller), 60_000)
-  t.equal(bench.engine.counters().sent, before + 1)
-  t.equal(bench.engine.nextTimeout(), T0 + 300_000, 'what is 300 s old in the open message is due')
-  t.strictSame(bench.sent().flat(), [100, 100, 100])
-  t.equal(bench.engine.nextTimeout(), T0 + 360_000)
-  bench.engine.handleTimeout(T0 + 900_000)
-  bench.engine.handleTimeout(T0 + 960_000)
-  t.equal(bench.table.entries.size, 0)
-  t.strictSame(
-    bench.events().map((event) => event.type === 'connection' && event.change),
-    ['expired', 'expired']
-  )
-  t.strictSame([bench.engine.counters().answers.expired, bench.engine.counters().answers.extended], [2, 2])
-})
+t.test(
+  'an entry whose timeout has ended lives 60 s more if it controls others, and is considered for that',
+  async (t) => {
+    const bench = persistent()
+    const { controller } = bench
+    bench.packet({ client: 1, timeout: 900 }, T0, { controller })
+    const before = bench.engine.counters().sent
+    bench.engine.handleTimeout(T0 + 300_000)
+    t.equal(bench.table.entries.get(controller)?.deadline, T0 + 360_000)
+    t.equal(bench.table.timeoutMs(controller), 60_000)
+    t.equal(bench.engine.counters().sent, before + 1)
+    t.equal(bench.engine.nextTimeout(), T0 + 300_000, 'what is 300 s old in the open message is due')
+    t.strictSame(bench.sent().flat(), [100, 100, 100])
+    t.equal(bench.engine.nextTimeout(), T0 + 360_000)
+    bench.engine.handleTimeout(T0 + 900_000)
+    bench.engine.handleTimeout(T0 + 960_000)
+    t.equal(bench.table.entries.size, 0)
+    t.strictSame(
+      bench.events().map((event) => event.type === 'connection' && event.change),
+      ['expired', 'expired']
+    )
+    t.strictSame([bench.engine.counters().answers.expired, bench.engine.counters().answers.extended], [2, 2])
+  }
+)
 
 t.test('an end told by the caller removes, or extends', async (t) => {
   const bench = persistent()
@@ -236,7 +239,7 @@ t.test('an end told by the caller removes, or extends', async (t) => {
   t.equal(bench.table.entries.size, 0)
 })
 
-t.test('another destination is another connection; whoever it controlled is free', async (t) => {
+t.test('another destination is another connection; what it controlled is free', async (t) => {
   const bench = persistent()
   bench.packet({ client: 1 }, T0, { packets: 10, controller: bench.controller })
   bench.packet({ client: 100, flags: TEMPLATE, destination: 5 }, T0)
@@ -307,7 +310,7 @@ t.test('links: no entry stands under itself; a new controller takes over; what i
   t.equal(links.of(1), 4)
 })
 
-t.test('full queues: drops are told and counted exactly, and the rest arrives', async (t) => {
+t.test('full queues: drops are reported and counted exactly, and the rest arrives', async (t) => {
   const bench = new Bench({ syncQlenMax: 8 }, { syncMaxlen: 8 + 36, maxEvents: 5 })
   bench.engine.hold(0, true)
   for (let client = 1; client <= 30; client++) bench.packet({ client }, T0, { packets: 3 })
@@ -608,7 +611,7 @@ t.test(
   }
 )
 
-t.test('a listener of removals that throws is a notice, and the engine goes on', async (t) => {
+t.test('a listener of removals that throws is a notice, and the engine continues', async (t) => {
   fc.assert(
     fc.property(
       fc.array(

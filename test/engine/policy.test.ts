@@ -141,7 +141,7 @@ const timed: readonly Case[] = [
   ['just before: not', {}, 1, 101_249, {}, 'retry-too-early'],
   ['the last retry', { retriesUsed: 1 }, 1, 102_500, {}, 'retry'],
   ['none left', { retriesUsed: 2 }, 1, 105_000, {}, 'fresh'],
-  ['the period is over', { retriesUsed: 2 }, 1, 110_000, {}, 'refresh'],
+  ['the period has ended', { retriesUsed: 2 }, 1, 110_000, {}, 'refresh'],
   ['a millisecond before', { retriesUsed: 2 }, 1, 109_999, {}, 'fresh'],
   [
     'half a timeout is the limit where it is shorter',
@@ -202,7 +202,7 @@ t.test('settings that the kernel refuses are refused, with what it takes', async
   }
 })
 
-t.test('what a caller without types leaves out or takes for a number is told by name', async (t) => {
+t.test('what a caller without types leaves out or takes for a number is named in the error', async (t) => {
   const given = (change: object, settings: object | undefined = byCount): string | undefined => {
     try {
       return decideSync({ ...idle, ...change }, 3, 20_000, settings as PolicySettings).reason

@@ -174,7 +174,7 @@ t.test('files: with services, without, missing', async (t) => {
   t.equal((await readKernelServices(join(folder, 'proc'))).services.length, 7)
 })
 
-t.test('a fault of a file is told without the name of the system call', async (t) => {
+t.test('a fault of a file is reported without the name of the system call', async (t) => {
   const faults = ['ENOENT', 'EACCES', 'EISDIR', 'EIO'].map((code) =>
     fileFault(Object.assign(new Error(code), { code }))
   )

@@ -125,7 +125,7 @@ t.test('messages share a frame for at most 5 ms, or until it is full; a large on
   t.same(receiver.counters(), { local: 1, echoes: 1, delivered: 3, duplicates: 0, lost: 0, refused: 0 })
 })
 
-t.test('a message waits 20 ms for an earlier one, then goes on without it', async (t) => {
+t.test('a message waits 20 ms for an earlier one, then continues without it', async (t) => {
   const frame = (sequence: number, bytes = 'x', piece = 0, pieces = 1): Uint8Array =>
     encodeFrame({ origin: ORIGIN, hops: 0, channel: 1, items: [{ sequence, piece, pieces, bytes: words(bytes)[0]! }] })
   const engine = new RelayEngine({ origin: { site: 'b', id: 2n }, links: [{ maxFrame: 100 }] })

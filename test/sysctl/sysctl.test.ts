@@ -211,7 +211,7 @@ t.test('wrong lines are found with their numbers; the rest holds', async (t) => 
   t.throws(() => parseSysctls('= 3'), { code: 'ERR_CONFIG', field: undefined })
 })
 
-t.test('a name or a value that is none is told, not passed over', async (t) => {
+t.test('an invalid name or value is reported, not skipped', async (t) => {
   const told = (settings: object): string | undefined => {
     try {
       verifySysctls(settings)
@@ -291,7 +291,7 @@ t.test('variables of newer kernels are known, with the release that has them', a
   t.match(settings, { estCpulist: '', estNice: -5, connLfactor: -2, svcLfactor: -3, connMax: 1000 })
 })
 
-t.test('an unknown variable is a finding of its own kind, and the other lines apply', async (t) => {
+t.test('an unknown variable is a separate kind of finding, and the other lines apply', async (t) => {
   const { settings, findings, assignments } = readSysctls('net.ipv4.vs.est_nicer = 1\nsync_ports = 4\n-no_such = 1\n')
   t.strictSame(
     findings.map(({ code, line, error }) => [code, line, error.code, error.field]),

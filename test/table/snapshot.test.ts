@@ -64,7 +64,7 @@ t.test('a file that was cut off is known for one', async (t) => {
   t.equal(complete([...lines.slice(0, 3), ...lines.slice(4)]), false, 'a line is missing')
 })
 
-t.test('lines that are no connection are told by number, and the rest is read', async (t) => {
+t.test('lines that are no connection are reported by number, and the rest is read', async (t) => {
   const good = JSON.stringify({ ...tcpConnection(1), timeout: 60 })
   const table = new ConnectionTable({ maxConnections: 1 })
   const text = [

@@ -376,7 +376,7 @@ t.test('slots tolerate removal and addition, and clear leaves nothing', async (t
   table.add(row(connection({ flags: ['NO_CPORT'], client: { address: '10.1.0.0', port: 0 }, timeout: 1 })), 0, 1)
   table.add(row(ipv6()), 0, 1500)
   table.clear()
-  t.equal(table.size, 0, 'also what is over and was not visited')
+  t.equal(table.size, 0, 'also what has expired and was not visited')
   t.strictSame([...table], [])
   t.strictSame(table.counts(), [])
   t.equal(table.find(row(connection()), 0), 0)
@@ -384,7 +384,7 @@ t.test('slots tolerate removal and addition, and clear leaves nothing', async (t
   t.notOk('engine' in table.connection(slot))
   const gone: number[] = []
   table.advance(100_000, 1000, (expired) => gone.push(expired) < 0)
-  t.strictSame(gone, [slot], 'and it goes on as a new one')
+  t.strictSame(gone, [slot], 'and it continues as a new one')
 })
 
 t.test('memory grows by chunks that are never copied: slots stay good', async (t) => {

@@ -88,7 +88,7 @@ t.test('different seeds give different luck, and numbers stay within 0 and 1', a
   t.ok(numbers.every(([a, b]) => a >= 0 && a < 1 && b >= 0 && b < 1 && a !== b))
 })
 
-t.test('every member but the sender gets a copy of its own', async (t) => {
+t.test('every member but the sender gets its own copy', async (t) => {
   const network = new MemoryNetwork()
   const got: Uint8Array[] = []
   const members = ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((address) => network.open(address))

@@ -262,7 +262,7 @@ t.test('flushing ends when the sender is closed', async (t) => {
   t.strictSame([writable, errors], [[], []])
 })
 
-t.test('a datagram that the system refuses is told once for each run of one cause', async (t) => {
+t.test('a datagram that the system refuses is reported once for each run of one cause', async (t) => {
   const system = new FakeSystem()
   system.blocked = true
   const { sender, errors } = await startSender({ mcastInterface: 'eth1' }, system)
@@ -277,7 +277,7 @@ t.test('a datagram that the system refuses is told once for each run of one caus
   t.match(errors[0], { code: 'ERR_TRANSPORT', message: /lower sync_maxlen/ })
 })
 
-t.test('an interface that goes and comes back, or is replaced, is told, and sockets are opened anew', async (t) => {
+t.test('an interface that goes and comes back, or is replaced, is reported, and sockets are opened anew', async (t) => {
   const system = new FakeSystem()
   const master = await startSender({ mcastInterface: 'eth1', channels: 2 }, system)
   const backup = await startReceiver({ mcastInterface: 'eth1' }, system)
@@ -368,7 +368,7 @@ t.test('refused while the interface is there: tried once more at the next look, 
   t.strictSame([errors.map(({ code }) => code), sender.writable(0)], [['ERR_TRANSPORT'], true], 'it was not')
   sender.send(0, Uint8Array.of(2))
   refuse()
-  t.strictSame([errors.length, sender.writable(0)], [1, true], 'one cause is told once, and holds nobody back')
+  t.strictSame([errors.length, sender.writable(0)], [1, true], 'one cause is reported once, and holds nobody back')
   for (let i = 0; i < 3; i++) await system.tick()
   sender.send(0, Uint8Array.of(3))
   refuse()
@@ -446,7 +446,7 @@ t.test('closed while it opens its sockets again, it leaves none behind', async (
 })
 
 t.test(
-  'buffers: what the system gave less is told with the limit to raise, and so is what the default holds',
+  'buffers: what the system gave less is reported with the limit to raise, and so is what the default holds',
   async (t) => {
     const small = new FakeSystem()
     small.bufferLimit = 212_992
@@ -513,7 +513,7 @@ t.test(
   }
 )
 
-t.test('an error of a receiving socket is told, and kills nothing', async (t) => {
+t.test('an error of a receiving socket is reported, and kills nothing', async (t) => {
   const { system, errors } = await startReceiver({ mcastInterface: 'eth1' })
   system.sockets[0]!.emit('error', systemError('EIO'))
   t.match(errors, [{ code: 'ERR_TRANSPORT', message: /receiving on 224.0.0.81:8848 on eth1: EIO/ }])
@@ -585,7 +585,7 @@ t.test('membership is read for the interface and family, in either byte order', 
   t.equal(isMember(system, 'eth2', 'ipv6', 'ff02::51'), false)
 })
 
-t.test('the reasons of a loss are told apart', async (t) => {
+t.test('the reasons of a loss are distinguished', async (t) => {
   const reasons: string[] = []
   const lose = async (change: (system: FakeSystem) => void): Promise<void> => {
     const { system, notices, receiver } = await startReceiver({ mcastInterface: 'eth1' })

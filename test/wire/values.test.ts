@@ -246,7 +246,7 @@ t.test('a message ends at 255 connections and at its length, and nothing is lost
   }
   const plain = without(TCP, 'inSequence', 'outSequence')
   const alone = encodeMessages(message(1, plain, plain), { maxLength: 1 }).map(({ length }) => length)
-  t.strictSame(alone, [44, 44], 'a record longer than maxLength has a message of its own')
+  t.strictSame(alone, [44, 44], 'a record longer than maxLength has its own message')
   t.equal(encodeMessages(message(1)).length, 1, 'none is a message too')
   t.ok(encodeMessages(message(1, ...many)).every(({ length }) => length <= 1472))
   for (const maxLength of [0, 65508, 1.5])
@@ -384,7 +384,7 @@ const LEFTOVERS: [name: string, message: Uint8Array, lines: RegExp[]][] = [
   ]
 ]
 
-t.test('what is left over is told behind the connections', async (t) => {
+t.test('what is left over is reported after the connections', async (t) => {
   for (const [name, message, wanted] of LEFTOVERS) {
     const lines = formatMessage(message).split('\n')
     t.equal(lines.length, wanted.length, name)
@@ -392,7 +392,7 @@ t.test('what is left over is told behind the connections', async (t) => {
   }
 })
 
-t.test('a mistake in the call is told by name, and is none of the bytes', async (t) => {
+t.test('a mistake in the call is reported by name, not as a fault of the bytes', async (t) => {
   const none = bytes('0007 0008 0001 0000')
   const call = decodeMessage as (...anything: unknown[]) => unknown
   const DECODE: [string, ...unknown[]][] = [

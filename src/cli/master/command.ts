@@ -52,7 +52,7 @@ export function configure(command: Command): void {
    "virtual":{"address":"10.1.0.1","port":80},"destination":{"address":"10.2.0.2","port":80},
    "forwarding":"MASQ","flags":[],"state":"ESTABLISHED","packets":3}`,
       'It is announced when the kernel\'s rules say so (sync_threshold: by default at packets 3, 53, 103, …). Optional keys: "packets", the counter itself; "event": "packet" or "expire"; "controlledBy", the key of its template.',
-      'kernel follows /proc/net/ip_vs_conn; demo makes traffic up. At the end of the input, and when it is told to end, what is held is sent first.'
+      'kernel follows /proc/net/ip_vs_conn; demo makes traffic up. At the end of the input, and at SIGINT or SIGTERM, pending connections are sent first.'
     ],
     examples: [
       'ipvs-sync master --mcast-interface eth1 --syncid 5 --source kernel',

@@ -23,6 +23,6 @@ export async function whenThereIsRoom(master: Pressed, signal: AbortSignal): Pro
 
 /** Waits, or until the signal is aborted. */
 export async function pause(time: Milliseconds, signal: AbortSignal): Promise<void> {
-  // Being aborted is no error here: whoever waits looks at the signal.
+  // Being aborted is no error here: the caller checks the signal.
   await setTimeout(time, undefined, { signal }).catch(() => undefined)
 }

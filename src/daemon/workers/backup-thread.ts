@@ -1,5 +1,5 @@
 /**
- * Where a worker thread of a backup begins. Loaded by `new Worker` alone: whoever imports it elsewhere gets nothing.
+ * Where a worker thread of a backup begins. Loaded by `new Worker` only: imported elsewhere, it does nothing.
  *
  * @module
  */

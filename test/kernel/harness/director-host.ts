@@ -12,7 +12,7 @@ const LAN = 'lan0'
 
 /**
  * A director as a host: network namespace with `eth0` (192.0.2.0/24, shared with client and server) and `eth1` (the sync
- * network, 10.9.0.0/24), and file systems of its own where programs expect theirs: `/run`, which a reboot empties, `/var/lib`, which it
+ * network, 10.9.0.0/24), and its own file systems where programs expect theirs: `/run`, which a reboot empties, `/var/lib`, which it
  * does not, and `/etc/keepalived`. So two keepaliveds run from one configuration, unchanged.
  */
 export class DirectorHost {

@@ -41,7 +41,7 @@ const plain = (protocol: Slot['protocol'], port: number, address = VIRTUAL): Slo
   kind: 'plain'
 })
 
-/** The services of a run. Each has ports of its own, so that a port tells the service. */
+/** The services of a run. Each has its own ports, so that a port tells the service. */
 export const SLOTS: readonly Slot[] = [
   plain('TCP', 80),
   plain('TCP', 81),

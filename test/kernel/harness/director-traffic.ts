@@ -29,7 +29,7 @@ const CLIENTS = 5
 const PORTS = 7
 
 /**
- * Draws packets for a director at random. A model of its own knows which connections live: replies belong to them, and no
+ * Draws packets for a director at random. A separate model knows which connections live: replies belong to them, and no
  * packet is drawn for one that the kernel's timers may or may not have ended yet.
  */
 export class DirectorTraffic {

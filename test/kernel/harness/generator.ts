@@ -160,7 +160,7 @@ export class Generator {
     const flags =
       random.pick([0, 0x100]) | random.below(5) | (template ? FLAG.TEMPLATE : 0) | (noPort ? FLAG.NO_CPORT : 0)
     const key = this.#key(kind, ipv6, template, protocol, noPort)
-    // A kernel finds a template with a client's port when a connection with its engine data is told: see docs/conformance.md.
+    // A kernel finds a template with a client's port when a connection with its engine data is announced: see docs/conformance.md.
     const engines = !template ? 3 : key.cport === 0 ? 20 : 0
     return {
       protocol,

@@ -24,7 +24,7 @@ const PORT = { templateState: 1, noPortTemplate: 2, plain: 3 }
 const PERSISTENCE = 300
 
 /**
- * Asks a backup of a namespace of its own, which is removed afterwards: a template in state 2 stands only in a `legacy` kernel, one with
+ * Asks a backup in a separate namespace, which is removed afterwards: a template in state 2 stands only in a `legacy` kernel, one with
  * NO_CPORT in any but `strict`. A service's persistence shows the clock, since /proc prints it in ticks.
  */
 export async function askKernel(lab: Lab): Promise<KernelFacts> {

@@ -75,7 +75,7 @@ export function kernelAddress(bytes: Uint8Array): string {
   return bytes.length === 4 ? hex.toUpperCase() : hex.replace(/(.{4})(?!$)/g, '$1:')
 }
 
-/** How two tables differ, each as lines `key → what is told of it`. Seconds left may differ by `slack`. */
+/** How two tables differ, each as lines `key → what is known of it`. Seconds left may differ by `slack`. */
 export function compareTables(kernel: readonly KernelRow[], ours: readonly KernelRow[], slack = 2): string[] {
   const lines: string[] = []
   const left = group(ours)

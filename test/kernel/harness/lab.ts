@@ -204,7 +204,7 @@ export class Lab {
   async until(what: string, holds: () => boolean, seconds = 20): Promise<void> {
     const end = Date.now() + seconds * 1000
     while (!holds()) {
-      if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
+      if (Date.now() > end) throw new Error(`waited ${seconds} s without success: ${what}`)
       await sleep(20)
     }
   }

@@ -40,7 +40,7 @@ const STATES: readonly (readonly [string, readonly string[]])[] = [
 const METHODS = ['MASQ', 'LOCALNODE', 'TUNNEL', 'DROUTE', 'BYPASS'] as const
 
 /**
- * Connections of every kind and state that a kernel's backup accepts, each with a client of its own.
+ * Connections of every kind and state that a kernel's backup accepts, each with its own client.
  *
  * @param version - 0 leaves out what its messages cannot say: IPv6, timeouts, firewall marks, engine data.
  * @param copies - How many of each kind.

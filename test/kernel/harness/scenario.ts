@@ -8,7 +8,7 @@ export interface Outcome {
   readonly compared?: number
   /** Differences between the two sides, a line each. Empty is a pass. */
   readonly disagreements: readonly string[]
-  /** Lines for whoever reads the run: tables, counts. */
+  /** Lines for the reader of the run: tables, counts. */
   readonly notes?: readonly string[]
 }
 

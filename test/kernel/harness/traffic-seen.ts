@@ -6,7 +6,7 @@ import type { Player } from './traffic.js'
  * equal, and prove nothing about it: a service that the kernel refused, a module that is not there.
  *
  * @param rows - The backup's `ip_vs_conn`, engines included.
- * @param players - What was played; each kind has a client address of its own.
+ * @param players - What was played; each kind has its own client address.
  * @param version - IPv6, and engine data, do not travel in version 0.
  */
 export function unseenKinds(rows: readonly KernelRow[], players: readonly Player[], version: 0 | 1): string[] {

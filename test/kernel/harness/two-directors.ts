@@ -109,7 +109,7 @@ export class TwoDirectors {
       .join()
   }
 
-  /** Waits until an agent has heard of its role. */
+  /** Waits until an agent has received its role. */
   async role(host: DirectorHost, role: 'MASTER' | 'BACKUP'): Promise<void> {
     await this.#lab.until(`agent ${host.name} is ${role}`, () => (rolesOf(host).at(-1) ?? 'BACKUP') === role)
   }

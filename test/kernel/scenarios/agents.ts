@@ -100,13 +100,13 @@ async function fill(lab: Lab): Promise<KernelRow[]> {
 /** `wait-ready` prints its progress in front of the result. */
 const lastLine = (text: string): string => text.split('\n').at(-1) ?? ''
 
-/** Nobody answers: not ready, then ready when the time limit is over; every way to ask says so. */
+/** Nobody answers: not ready, then ready after the time limit; every way to ask says so. */
 async function alone(lab: Lab): Promise<Judgement> {
   const child = agent(lab, 'backup', ['--limit', String(LIMIT), '--http', '9848'], 'alone')
   await lab.until('the agent asks', () => existsSync(readyFile(lab, 'backup')))
   const early = await waitReady(lab, 0)
   const late = await waitReady(lab, PATIENCE)
-  await lab.until('systemd is told', () => statuses(lab).some((line) => line.includes('alone')))
+  await lab.until('systemd is notified', () => statuses(lab).some((line) => line.includes('alone')))
   await ended(child, 'SIGTERM')
   const wanted = `ready (alone): no agent answered within ${LIMIT} s`
   const said = [late.text, ...statuses(lab).filter((line) => line.includes(`--status=${wanted}`))]

@@ -53,7 +53,7 @@ function onVxlan(command: string): string {
   return command.replace('eth1', 'sync0')
 }
 
-/** Gives a director the address and the service; whoever had it has it no more. */
+/** Gives a director the address and the service; it is taken from the host that had it. */
 function service(lab: Lab, host: DirectorHost): void {
   host.sh(`ip addr add ${ADDRESS}/32 dev eth0`)
   host.sh(`ipvsadm -A -t ${ADDRESS}:80 -s rr; ipvsadm -a -t ${ADDRESS}:80 -r 192.0.2.81 -g`)

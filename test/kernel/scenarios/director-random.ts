@@ -62,7 +62,7 @@ export const scenario: Scenario = {
   }
 }
 
-/** Plays one run through a director of its own: nothing is left of the run before. */
+/** Plays one run through a separate director: nothing is left of the run before. */
 async function record(lab: Lab): Promise<DirectorRecording> {
   const drafts = draftServices(lab.random)
   const settings = drawSettings(lab)

@@ -139,7 +139,7 @@ async function move(lab: Lab, path: LivePath, look: () => { readonly echoes: rea
   return look().echoes.filter((count, index) => count >= before[index]! + 3).length
 }
 
-/** Fills the first director's table through a backup daemon of its own. */
+/** Fills the first director's table through a separate backup daemon. */
 async function crowd(lab: Lab): Promise<void> {
   const connections = population(lab.random, 1, COPIES).map(withoutSequences)
   lab.sysctl('director', { 'net.ipv4.vs.sync_sock_size': 8 << 20 })

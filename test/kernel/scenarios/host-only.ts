@@ -20,7 +20,7 @@ export const scenario: Scenario = {
       await bring(lab, group, messages)
       const [own, other] = [lab.table('backup').length, lab.table('ours').length]
       if (own === 0) disagreements.push(`${group ?? 'IPv4'}: its own kernel heard nothing`)
-      if (other > 0) disagreements.push(`${group ?? 'IPv4'}: another host heard of ${other} connections`)
+      if (other > 0) disagreements.push(`${group ?? 'IPv4'}: another host received ${other} connections`)
       compared += own
       await lab.remove('backup')
       await lab.remove('ours')

@@ -3,7 +3,7 @@ import type { Lab } from '../harness/lab.js'
 import type { Scenario } from '../harness/scenario.js'
 import { rolesOf, TwoDirectors } from '../harness/two-directors.js'
 
-/** Several of keepalived's intervals: whoever would lose or take the address has done so. */
+/** Several of keepalived's intervals: a change of the address has happened by then. */
 const SETTLE_MS = 4500
 
 export const scenario: Scenario = {
@@ -56,7 +56,7 @@ async function reload(lab: Lab, two: TwoDirectors): Promise<void> {
   await two.reloadKeepalived(a)
   await lab.pause(SETTLE_MS)
   two.claim(`keepalived a reloads (SIGHUP): the address is at ${two.holders()}`, two.holders() === 'a')
-  two.claim(`agent a heard of ${rolesOf(a).length - roles} other roles`, rolesOf(a).length === roles)
+  two.claim(`agent a received ${rolesOf(a).length - roles} other roles`, rolesOf(a).length === roles)
   two.claim('its script is tracked still', !/not found|removing$/m.test(a.printed('keepalived')))
 }
 

@@ -74,7 +74,7 @@ async function runPhase(
   lab.master('director', words)
   const players = await play(lab, cannon, index)
   await lab.pause(FLUSH_MS)
-  // Seconds left are relative to the last time that the table heard of; the ready-made backup's clock is monotonic.
+  // Seconds left are relative to the last time that the table was updated; the ready-made backup's clock is monotonic.
   table.advance(Math.floor(performance.now()) + 1, 0, () => false)
   const kernel = lab.table('backup', 'engine')
   const differences = compareTables(kernel, asKernelRows(table, 'engine'))

@@ -34,14 +34,14 @@ const FLAGS = [0x80, 0x100, 0x200, 0x400]
 /** Bits that a backup does not take from the wire; the upper ones are of version 1. */
 const STRANGE = [0, 0x20, 0x40, 0x4000, 0x8000, 0x10000, 0x80000000]
 
-/** A connection: the messages that tell of it, one after the other, and the packet that its client goes on with. */
+/** A connection: the messages that tell of it, one after the other, and the packet that its client continues with. */
 interface Told {
   readonly version: 0 | 1
   /** Whether the kernel hears of it from us, and not by the messages that we got. */
   readonly relayed: boolean
   readonly messages: readonly Uint8Array[]
   readonly packet: Uint8Array
-  /** The real server's port: each connection has one of its own. */
+  /** The real server's port: one for each connection. */
   readonly realPort: number
   readonly state: number
   /** Whether any message had sequence data. */
