@@ -14,14 +14,12 @@ export interface BindTo {
 }
 
 /**
- * Opens one socket for each channel.
+ * Opens one socket for each place.
  *
- * @param channels - How many.
- * @param open - Opens a channel's socket.
- * @throws What the first failing `open` threw; the others are closed then.
+ * @throws The error of the first `open` that failed; the others are closed then.
  */
-export async function openAll(channels: number, open: (channel: number) => Promise<Socket>): Promise<Socket[]> {
-  const outcomes = await Promise.allSettled(Array.from({ length: channels }, (_, channel) => open(channel)))
+export async function openAll<T>(places: readonly T[], open: (place: T) => Promise<Socket>): Promise<Socket[]> {
+  const outcomes = await Promise.allSettled(places.map((place) => open(place)))
   const sockets = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const failed = outcomes.find((outcome) => outcome.status === 'rejected')
   if (failed === undefined) return sockets

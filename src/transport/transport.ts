@@ -73,6 +73,16 @@ export interface SequenceReport {
   readonly duplicates: number
 }
 
+/** Failed sends of a transport. */
+export interface SendReport {
+  /** Failed sends by target: the group, or each peer (`10.9.0.2:8848`). */
+  readonly errors: Readonly<Record<string, number>>
+  /** By channel: messages that no target took, and the connections in them. */
+  readonly undelivered: readonly { readonly messages: number; readonly connections: number }[]
+  /** Whether no target took the newest message of a channel. */
+  readonly isUnreachable: boolean
+}
+
 /** What sending and receiving transports have in common. A channel is one UDP port, counted from the base port. */
 export interface ChannelTransport {
   /** How many channels there are: sync_ports of a master or backup, 1…64. */
@@ -102,6 +112,8 @@ export interface SendingTransport extends ChannelTransport {
   send(channel: number, bytes: Uint8Array): void
   /** Resolves when everything that was accepted has left or failed. */
   flush(): Promise<void>
+  /** Failed sends until now. A transport without this method has none. */
+  sendReport?(): SendReport
 }
 
 /** A backup's side. */

@@ -1,5 +1,5 @@
 /**
- * From what a socket says to what its user can do about it.
+ * Errors of sockets, with what an administrator can do about them.
  *
  * @module
  */
@@ -9,6 +9,8 @@ import { IpvsSyncError, type ErrorCode } from '../errors.js'
 interface Explanation {
   readonly code: ErrorCode
   readonly advice: string
+  /** Advice where a multicast group is concerned, if it differs. */
+  readonly group?: string
 }
 
 const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
@@ -18,38 +20,68 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
       'the port is taken by a program that does not share it: stop it (ss -lnptu shows it), or choose another port'
   },
   EADDRNOTAVAIL: { code: 'ERR_INTERFACE', advice: 'this host does not have that address now' },
-  ENODEV: { code: 'ERR_INTERFACE', advice: 'the interface is gone, or carries no multicast' },
+  ENODEV: {
+    code: 'ERR_INTERFACE',
+    advice: 'the interface does not exist any more',
+    group: 'the interface does not exist any more, or carries no multicast'
+  },
   ENOBUFS: {
     code: 'ERR_TRANSPORT',
-    advice: 'the system is out of buffers, or net.ipv4.igmp_max_memberships is reached'
+    advice: 'the system is out of buffers',
+    group: 'the system is out of buffers, or net.ipv4.igmp_max_memberships is reached'
   },
-  EACCES: { code: 'ERR_TRANSPORT', advice: 'ports below 1024 need CAP_NET_BIND_SERVICE' },
+  ENOMEM: { code: 'ERR_TRANSPORT', advice: 'the system is out of memory' },
   EMFILE: { code: 'ERR_TRANSPORT', advice: 'this process has too many open files; raise its limit (ulimit -n)' },
   ENFILE: { code: 'ERR_TRANSPORT', advice: 'the system has too many open files; raise fs.file-max' },
   EPERM: { code: 'ERR_TRANSPORT', advice: 'a firewall rule of this host refuses it' },
   EMSGSIZE: { code: 'ERR_TRANSPORT', advice: 'the message is larger than the network takes: lower sync_maxlen' },
-  ENETUNREACH: { code: 'ERR_TRANSPORT', advice: 'no route: multicast wants a route or an address on the interface' },
+  ECONNREFUSED: {
+    code: 'ERR_TRANSPORT',
+    advice: 'no program listens there: start the backup, or check its --mcast-port'
+  },
+  EHOSTUNREACH: { code: 'ERR_TRANSPORT', advice: 'the host does not answer: is it up, and on this link?' },
+  ENETUNREACH: {
+    code: 'ERR_TRANSPORT',
+    advice: 'no route to it: see ip route get',
+    group: 'no route: multicast needs an address on the interface, or a route to the group'
+  },
   EAFNOSUPPORT: { code: 'ERR_TRANSPORT', advice: 'this host does not have that address family' }
+}
+
+/** Advice for EACCES, by system call: binding is refused for a port's number, sending for a route or policy. */
+const DENIED: Readonly<Record<string, string>> = {
+  bind: 'ports below 1024 need CAP_NET_BIND_SERVICE',
+  send: 'a route (prohibit) or a security policy of this host refuses it',
+  connect: 'a route (prohibit) or a security policy of this host refuses it'
+}
+
+/** How {@link explainSocketError} explains. */
+export interface SocketErrorContext {
+  /** Code of an error that is not known here. */
+  readonly fallback?: ErrorCode
+  /** What the socket sends to or receives from. */
+  readonly to?: 'group' | 'peer'
 }
 
 /**
  * Explains a socket's error.
  *
- * @param doing - What was being done, as the start of a sentence: `listening at 224.0.0.81:8848 on eth1`.
+ * @param doing - What failed, as the start of a sentence: `listening on 224.0.0.81:8848`.
  * @param cause - What the socket threw or emitted.
- * @param fallback - The code where the cause has none of the known ones.
  */
 export function explainSocketError(
   doing: string,
   cause: unknown,
-  fallback: ErrorCode = 'ERR_TRANSPORT'
+  { fallback = 'ERR_TRANSPORT', to = 'peer' }: SocketErrorContext = {}
 ): IpvsSyncError {
   const code = errorCodeOf(cause)
-  const { syscall = 'bind' } = cause as NodeJS.ErrnoException
-  // Only binding is refused for a port's number.
-  const known = code === 'EACCES' && syscall !== 'bind' ? undefined : EXPLANATIONS[code]
+  const syscall = (cause as NodeJS.ErrnoException | null | undefined)?.syscall ?? 'bind'
+  const known = EXPLANATIONS[code]
+  const advice = code === 'EACCES' ? DENIED[syscall] : ((to === 'group' ? known?.group : undefined) ?? known?.advice)
   const text = cause instanceof Error ? cause.message : String(cause)
-  return new IpvsSyncError(known?.code ?? fallback, `${doing}: ${text}${known ? `: ${known.advice}` : ''}`, { cause })
+  return new IpvsSyncError(known?.code ?? fallback, `${doing}: ${text}${advice === undefined ? '' : `: ${advice}`}`, {
+    cause
+  })
 }
 
 /** Returns the system's code (`EADDRINUSE`), or an empty text. */

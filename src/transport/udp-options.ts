@@ -102,14 +102,13 @@ export function planUdp(options: UdpOptions): UdpPlan {
 export function describePlan(plan: UdpPlan): string {
   const targets = plan.peers.length > 0 ? plan.peers : [{ address: plan.group, port: plan.port }]
   const on = plan.interfaceName === undefined ? '' : ` on ${plan.interfaceName}`
-  return (
-    targets
-      .map(({ address, port }) => {
-        const host = address.includes(':') ? `[${address}]` : address
-        return `${host}:${port}${plan.channels > 1 ? `-${port + plan.channels - 1}` : ''}`
-      })
-      .join(', ') + on
-  )
+  return targets.map(({ address, port }) => describeTarget(address, port, plan.channels)).join(', ') + on
+}
+
+/** Returns a target in a report: `10.0.0.2:8848-8851`. */
+export function describeTarget(address: string, port: number, channels: number): string {
+  const host = address.includes(':') ? `[${address}]` : address
+  return `${host}:${port}${channels > 1 ? `-${port + channels - 1}` : ''}`
 }
 
 /** The family of an address, given as text that is one. */

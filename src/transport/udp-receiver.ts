@@ -17,7 +17,7 @@ import { sizeReceiveBuffer } from './socket-buffers.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
 import type { ReceivingTransport, TransportHandlers, TransportNotice } from './transport.js'
 import { explainSocketError } from './udp-errors.js'
-import { describePlan, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
+import { describePlan, describeTarget, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
 
 interface Place extends BindTo {
   readonly channel: number
@@ -35,7 +35,7 @@ interface Place extends BindTo {
  */
 export class UdpReceiver implements ReceivingTransport {
   readonly channels: number
-  readonly description: string
+  #description: string
   readonly #plan: UdpPlan
   readonly #system: NetworkSystem
   #handlers: TransportHandlers = {}
@@ -53,7 +53,12 @@ export class UdpReceiver implements ReceivingTransport {
     this.#plan = planUdp(options)
     this.#system = system
     this.channels = this.#plan.channels
-    this.description = describePlan(this.#plan)
+    this.#description = describePlan(this.#plan)
+  }
+
+  /** The group, or, with peers, the sockets that it listens on. */
+  get description(): string {
+    return this.#description
   }
 
   async start(handlers: TransportHandlers): Promise<void> {
@@ -110,7 +115,8 @@ export class UdpReceiver implements ReceivingTransport {
   async #open(found: InterfaceAddress | undefined): Promise<TransportNotice[]> {
     const notices: TransportNotice[] = []
     const places = this.#places(found)
-    const sockets = await openAll(places.length, (index) => this.#openPlace(places[index]!, found, notices))
+    this.#description = describeListening(this.#plan, ownAddresses(this.#system), found?.address)
+    const sockets = await openAll(places, (place) => this.#openPlace(place, found, notices))
     this.#sockets = sockets
     // Closed while the sockets were being opened: they go as well.
     if (this.#closed) await this.close()
@@ -142,7 +148,10 @@ export class UdpReceiver implements ReceivingTransport {
     try {
       socket.addMembership(group, found.address)
     } catch (cause) {
-      throw explainSocketError(`joining group ${group} on ${interfaceName}`, cause, 'ERR_GROUP')
+      throw explainSocketError(`joining group ${group} on ${interfaceName}`, cause, {
+        fallback: 'ERR_GROUP',
+        to: 'group'
+      })
     }
   }
 
@@ -177,6 +186,26 @@ export class UdpReceiver implements ReceivingTransport {
     })
     return true
   }
+}
+
+/**
+ * Returns where a receiver listens: `224.0.0.81:8848 on eth1`, or with peers `0.0.0.0:8848 (peers 10.9.0.2)`.
+ *
+ * @param own - Addresses of this host.
+ * @param interfaceAddress - IPv4 address of the interface, if one is named.
+ */
+export function describeListening(
+  plan: UdpPlan,
+  own: ReadonlySet<string | undefined>,
+  interfaceAddress: string | undefined
+): string {
+  const { family, peers, channels } = plan
+  if (peers.length === 0) return describePlan(plan)
+  const bases = listenAt(peers, own, family === 'ipv4' ? interfaceAddress : undefined)
+  const any = family === 'ipv4' ? '0.0.0.0' : '::'
+  const sockets = bases.map(({ address = any, port }) => describeTarget(address, port, channels)).join(', ')
+  const isRemote = !peers.some(({ address }) => own.has(address))
+  return isRemote ? `${sockets} (peers ${peers.map(({ address }) => address).join(', ')})` : sockets
 }
 
 /** The peers that are this host's own addresses, else any address (or the interface's) at each of the peers' ports. */

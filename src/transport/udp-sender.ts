@@ -12,20 +12,27 @@ import type { Socket } from 'node:dgram'
 import { counted } from '../text.js'
 import { IpvsSyncError } from '../errors.js'
 import { closeAll, openAll, openSocket, outcomeOf } from './channel-sockets.js'
+import type { Milliseconds } from '../units.js'
 import type { InterfaceAddress } from './interfaces.js'
 import { openAndWatch } from './open-and-watch.js'
+import { SendChannel, type SendTarget } from './send-channel.js'
+import { MessageReader } from '../wire/message-reader.js'
 import { sizeSendBuffer } from './socket-buffers.js'
 import { nodeSystem, type NetworkSystem } from './system.js'
-import type { SendingTransport, TransportHandlers, TransportNotice } from './transport.js'
-import { explainSocketError, errorCodeOf } from './udp-errors.js'
-import { describePlan, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
+import type { SendingTransport, SendReport, TransportHandlers, TransportNotice } from './transport.js'
+import { errorCodeOf, explainSocketError } from './udp-errors.js'
+import { describePlan, describeTarget, planUdp, type UdpOptions, type UdpPlan } from './udp-options.js'
+
+/** Time in which a refusal of the last message can arrive from a peer on the link. */
+const REFUSAL_MS: Milliseconds = 50
 
 /**
  * Sends messages by UDP.
  *
- * A channel whose socket takes no more is not {@link UdpSender.writable | writable}, and so is every channel while the
- * interface is gone: hold messages back then. What is refused because the interface is going is sent again when it is back.
- * A datagram that the system refuses for another reason is lost, as a kernel's is, and told through `onError`.
+ * A channel whose sockets are full is not {@link UdpSender.writable | writable}, nor is any channel while the interface is
+ * missing: hold messages back then. A message that is refused because the interface disappears is sent again when it returns.
+ * A message that the system refuses for another reason is lost, as a kernel's is; `onError` reports it and
+ * {@link UdpSender.sendReport} counts it. A peer's refusal (ECONNREFUSED) counts as well, as far as ICMP reports it.
  *
  * @example
  * ```ts
@@ -45,9 +52,14 @@ export class UdpSender implements SendingTransport {
   #channels: readonly SendChannel[] = []
   #present = false
   readonly #kept = new KeptMessages()
+  readonly #reader = new MessageReader()
   #unwatch: () => void = () => undefined
   #idle: (() => void)[] = []
   #closed = false
+  readonly #errors: Record<string, number>
+  readonly #undelivered: { messages: number; connections: number }[]
+  /** Whether a peer's refusal may still arrive. */
+  #awaitsRefusal = false
 
   /**
    * @param options - Where to send.
@@ -59,6 +71,8 @@ export class UdpSender implements SendingTransport {
     this.#system = system
     this.channels = this.#plan.channels
     this.description = describePlan(this.#plan)
+    this.#errors = Object.fromEntries(this.#targets(0).map(({ name }) => [name, 0]))
+    this.#undelivered = Array.from({ length: this.channels }, () => ({ messages: 0, connections: 0 }))
   }
 
   async start(handlers: TransportHandlers): Promise<void> {
@@ -92,6 +106,7 @@ export class UdpSender implements SendingTransport {
         `channel ${channel} of ${this.description} cannot send now: ask writable() first`
       )
     }
+    this.#awaitsRefusal = this.#plan.peers.length > 0
     this.#channels[channel]!.send(bytes)
   }
 
@@ -100,13 +115,29 @@ export class UdpSender implements SendingTransport {
     if (this.#channels.some((channel) => channel.inFlight > 0)) {
       await new Promise<void>((resolve) => this.#idle.push(resolve))
     }
+    if (!this.#awaitsRefusal || this.#closed) return
+    this.#awaitsRefusal = false
+    await new Promise<void>((resolve) => {
+      const end = this.#system.every(REFUSAL_MS, () => {
+        end()
+        resolve()
+      })
+    })
+  }
+
+  sendReport(): SendReport {
+    return {
+      errors: { ...this.#errors },
+      undelivered: this.#undelivered.map((counts) => ({ ...counts })),
+      isUnreachable: this.#channels.some(({ isUnreachable }) => isUnreachable)
+    }
   }
 
   async close(): Promise<void> {
-    // Closed while messages are kept: the callers that wait for them are notified.
-    const lost = this.#kept.take(true).length
-    if (lost !== 0) {
-      const message = `closing ${this.description}: ${counted(lost, 'message')} had no interface to leave by`
+    const lost = this.#kept.take(true)
+    for (const { channel, bytes } of lost) this.#countUndelivered(channel, bytes)
+    if (lost.length > 0) {
+      const message = `closing ${this.description}: ${counted(lost.length, 'message')} had no interface to leave by`
       this.#handlers.onError?.(new IpvsSyncError('ERR_INTERFACE', message))
     }
     this.#closed = true
@@ -114,59 +145,93 @@ export class UdpSender implements SendingTransport {
     this.#unwatch()
     const channels = this.#channels
     this.#channels = []
-    await closeAll(channels.map((channel) => channel.socket))
+    await closeAll(channels.flatMap(({ sockets }) => sockets))
     this.#release()
   }
 
   async #open(source: InterfaceAddress | undefined): Promise<TransportNotice[]> {
     const notices: TransportNotice[] = []
-    const sockets = await openAll(this.#plan.channels, (channel) => this.#openChannel(channel, source, notices)).catch(
+    const targets = Array.from({ length: this.channels }, (_, channel) => this.#targets(channel))
+    const sockets = await openAll(targets.flat(), (target) => this.#openSocket(target, source, notices)).catch(
       (cause: unknown) => {
-        throw explainSocketError(`opening sockets to ${this.description}`, cause)
+        throw explainSocketError(`opening sockets to ${this.description}`, cause, { to: this.#kind })
       }
     )
-    this.#channels = sockets.map((socket, channel) => {
-      const targets: SendTarget[] = this.#plan.peers.map(({ address, port }) => ({ address, port: port + channel }))
-      const tell = (cause: Error): void => {
-        if (!this.#closed) this.#handlers.onError?.(explainSocketError(`sending to ${this.description}`, cause))
-      }
-      socket.on('error', tell)
-      return new SendChannel(socket, targets, {
-        room: () => this.#tellRoom(channel),
-        keep: (bytes, cause) => !this.#closed && this.#kept.keep({ channel, bytes }, cause),
-        failed: tell,
-        idle: () => this.#release()
-      })
-    })
+    const each = targets[0]!.length
+    this.#channels = targets.map((ofChannel, channel) =>
+      this.#sendChannel(
+        ofChannel.map((target, i) => [sockets[channel * each + i]!, target] as const),
+        channel
+      )
+    )
     this.#present = true
-    // Closed while the sockets were being opened: they go as well.
+    // Closed while the sockets were being opened: they are closed as well.
     if (this.#closed) await this.close()
     return notices
   }
 
-  async #openChannel(
-    channel: number,
+  /** The group, or every peer. A target has one name on all channels. */
+  #targets(channel: number): SendTarget[] {
+    const { family, group, port, peers, interfaceName } = this.#plan
+    if (peers.length > 0)
+      return peers.map((peer) => ({
+        name: describeTarget(peer.address, peer.port, 1),
+        address: peer.address,
+        port: peer.port + channel
+      }))
+    const address = family === 'ipv4' ? group : `${group}%${interfaceName}`
+    return [{ name: describeTarget(group, port, 1), address, port: port + channel }]
+  }
+
+  get #kind(): 'group' | 'peer' {
+    return this.#plan.peers.length > 0 ? 'peer' : 'group'
+  }
+
+  async #openSocket(
+    { address: to, port }: SendTarget,
     source: InterfaceAddress | undefined,
     notices: TransportNotice[]
   ): Promise<Socket> {
-    const { family, peers, bufferBytes } = this.#plan
+    const { family, ttl, bufferBytes } = this.#plan
     // IPv6 leaves the source address to the system, as the kernel's own sender does.
     const address = source === undefined || family === 'ipv6' ? {} : { address: source.address }
     const type = family === 'ipv4' ? 'udp4' : 'udp6'
     return openSocket(this.#system, { type }, { ...address, port: 0 }, async (socket) => {
       const notice = sizeSendBuffer(socket, bufferBytes)
       if (notice !== undefined) notices.push(notice)
-      if (peers.length === 0) await this.#aimAtGroup(socket, channel, source!)
+      if (this.#kind === 'group') {
+        socket.setMulticastInterface(source!.address)
+        socket.setMulticastTTL(ttl)
+        socket.setMulticastLoopback(ttl === 0)
+      }
+      const connected = outcomeOf(socket, (done) => socket.connect(port, to, done))
+      // A peer without a route is no error of the start: the route may come later.
+      await (this.#kind === 'peer' ? connected.catch(() => undefined) : connected)
     })
   }
 
-  async #aimAtGroup(socket: Socket, channel: number, source: InterfaceAddress): Promise<void> {
-    const { family, group, port, ttl, interfaceName } = this.#plan
-    socket.setMulticastInterface(source.address)
-    socket.setMulticastTTL(ttl)
-    socket.setMulticastLoopback(ttl === 0)
-    const target = family === 'ipv4' ? group : `${group}%${interfaceName}`
-    await outcomeOf(socket, (done) => socket.connect(port + channel, target, done))
+  #sendChannel(sockets: readonly (readonly [Socket, SendTarget])[], channel: number): SendChannel {
+    return new SendChannel(sockets, {
+      room: () => this.#tellRoom(channel),
+      keep: (bytes, cause) => !this.#closed && this.#kind === 'group' && this.#kept.keep({ channel, bytes }, cause),
+      refused: (name, cause, isRepeated) => {
+        if (this.#closed) return
+        this.#errors[name]! += 1
+        if (!isRepeated) this.#handlers.onError?.(explainSocketError(`sending to ${name}`, cause, { to: this.#kind }))
+      },
+      failed: (cause) => {
+        if (!this.#closed) this.#handlers.onError?.(explainSocketError(`sending to ${this.description}`, cause))
+      },
+      undelivered: (bytes) => this.#countUndelivered(channel, bytes),
+      idle: () => this.#release()
+    })
+  }
+
+  #countUndelivered(channel: number, bytes: Uint8Array): void {
+    if (this.#closed) return
+    const counts = this.#undelivered[channel]!
+    counts.messages += 1
+    counts.connections += this.#reader.readHeader(bytes).count
   }
 
   /** Ahead of everything that was held back meanwhile. */
@@ -195,7 +260,7 @@ export class UdpSender implements SendingTransport {
       this.#handlers.onError?.(error as IpvsSyncError)
       return false
     }
-    await closeAll(old.map((channel) => channel.socket))
+    await closeAll(old.flatMap(({ sockets }) => sockets))
     if (this.#closed) return true
     this.#handlers.onNotice?.({
       code: 'INTERFACE_BACK',
@@ -211,148 +276,52 @@ export class UdpSender implements SendingTransport {
 interface KeptMessage {
   /** From 0. */
   readonly channel: number
-  /** All of it. */
   readonly bytes: Uint8Array
 }
 
-/** What a send is answered with while an interface goes: its address, its route, it itself or our socket there is no more. */
+/** Errors of a send while its interface disappears: the address, the route, the interface or our socket is missing. */
 const GOING = new Set(['ECANCELED', 'ENETUNREACH', 'ENETDOWN', 'ENODEV', 'EADDRNOTAVAIL'])
 
 /**
- * Keeps refused messages until it is known what became of the interface: its loss is only seen at the next look, and what
- * is sent until then must not be lost with it. As many as were in flight, and no more.
+ * Keeps refused messages until the state of the interface is known: its loss is only noticed at the next poll, and what is sent
+ * until then must not be lost. It keeps at most what was in flight.
  */
 class KeptMessages {
   #messages: KeptMessage[] = []
-  #lastTry = false
-  #refused = false
+  #isLastTry = false
+  #isRefused = false
 
-  /** How many are kept. */
   get count(): number {
     return this.#messages.length
   }
 
-  /**
-   * Keeps a message, if what it met says that the interface is going.
-   *
-   * @param message - What was refused.
-   * @param cause - What the system said.
-   * @returns Whether it is kept: not for another cause, nor where the interface is known to be there.
-   */
+  /** Keeps a message if its error suggests that the interface disappears. Returns whether it is kept. */
   keep(message: KeptMessage, cause: Error): boolean {
     if (!GOING.has(errorCodeOf(cause))) return false
-    this.#refused = true
-    if (!this.#lastTry) this.#messages.push(message)
-    return !this.#lastTry
+    this.#isRefused = true
+    if (!this.#isLastTry) this.#messages.push(message)
+    return !this.#isLastTry
   }
 
   /**
-   * Hands them over, to be sent again.
+   * Returns the messages, to be sent again.
    *
-   * @param lastTry - What is refused from now on is not kept again.
+   * @param isLastTry - Whether what is refused from now on is lost.
    */
-  take(lastTry: boolean): readonly KeptMessage[] {
+  take(isLastTry: boolean): readonly KeptMessage[] {
     const messages = this.#messages
     this.#messages = []
-    this.#lastTry = lastTry
+    this.#isLastTry = isLastTry
     return messages
   }
 
   /**
-   * A look found the interface as it was: what was refused is tried once more. Refused again it is lost, like all that follows,
-   * until a look that nothing was refused before: it is not the interface then, but a route, and holding back would help nobody.
+   * Returns the messages after a poll that found the interface unchanged. Refused again they are lost, as is all that follows,
+   * until a poll before which nothing was refused: the cause is a route then, and holding back would not help.
    */
   steady(): readonly KeptMessage[] {
-    const refused = this.#refused
-    this.#refused = false
-    return this.take(refused)
-  }
-}
-
-/**
- * Datagrams that may be on their way into the system at a time. Past it the socket's own buffer is full (Node sends at
- * once as long as there is room), and what more were handed over would queue in memory without bound.
- */
-const MAX_IN_FLIGHT = 32
-
-/** Where a datagram goes; undefined where the socket is connected. */
-interface SendTarget {
-  readonly address: string
-  readonly port: number
-}
-
-/** Listeners. */
-interface SendChannelHandlers {
-  /** It was full, and has room again. */
-  readonly room: () => void
-  /** A datagram of a connected socket was refused; true if it is kept, and so not lost. */
-  readonly keep: (bytes: Uint8Array, cause: Error) => boolean
-  /** A datagram was lost to an error; the next one of the same code in a row is not told. */
-  readonly failed: (cause: Error) => void
-  /** Nothing is in flight any more. */
-  readonly idle: () => void
-}
-
-/** Sends datagrams on one socket, and says when to hold back. */
-class SendChannel {
-  /** The socket, for closing. */
-  readonly socket: Socket
-  readonly #targets: readonly SendTarget[]
-  readonly #handlers: SendChannelHandlers
-  readonly #done: (error: Error | null) => void
-  /** What is in flight on a connected socket: the system completes datagrams in their order. */
-  readonly #sent: Uint8Array[] = []
-  #inFlight = 0
-  #full = false
-  #lastFailure = ''
-
-  /**
-   * @param socket - Bound; connected if there are no targets.
-   * @param targets - Every datagram goes to each of them.
-   * @param handlers - Called from the event loop, never from inside {@link send}.
-   */
-  constructor(socket: Socket, targets: readonly SendTarget[], handlers: SendChannelHandlers) {
-    this.socket = socket
-    this.#targets = targets
-    this.#handlers = handlers
-    // One function for all datagrams: a closure for each would cost more than the sending.
-    this.#done = (error) => {
-      this.#inFlight -= 1
-      const bytes = this.#sent.shift()
-      const kept = error !== null && bytes !== undefined && this.#handlers.keep(bytes, error)
-      if (!kept) {
-        const failure = error === null ? '' : errorCodeOf(error)
-        if (error !== null && failure !== this.#lastFailure) this.#handlers.failed(error)
-        this.#lastFailure = failure
-      }
-      if (this.#full && this.writable) {
-        this.#full = false
-        this.#handlers.room()
-      }
-      if (this.#inFlight === 0) this.#handlers.idle()
-    }
-  }
-
-  /** Whether there is room. */
-  get writable(): boolean {
-    return this.#inFlight < MAX_IN_FLIGHT
-  }
-
-  /** Datagrams that have neither left nor failed. */
-  get inFlight(): number {
-    return this.#inFlight
-  }
-
-  /** Sends one message to every target. */
-  send(bytes: Uint8Array): void {
-    if (this.#targets.length === 0) {
-      this.#inFlight += 1
-      this.#sent.push(bytes)
-      this.socket.send(bytes, this.#done)
-    } else {
-      this.#inFlight += this.#targets.length
-      for (const { address, port } of this.#targets) this.socket.send(bytes, port, address, this.#done)
-    }
-    this.#full = !this.writable
+    const isRefused = this.#isRefused
+    this.#isRefused = false
+    return this.take(isRefused)
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { demandKnownOptions, type OptionNames } from '../demand.js'
-import type { ReceivingTransport, SendingTransport, TransportHandlers } from '../transport/transport.js'
+import type { ReceivingTransport, SendingTransport, SendReport, TransportHandlers } from '../transport/transport.js'
 import type { Bytes, Milliseconds, TimestampMs } from '../units.js'
 import { ClockChallenges } from './clock-challenges.js'
 import { decodeRepairMessage, encodeRepairMessage, REPEAT_OVERHEAD, type ClockMessage } from './repair-messages.js'
@@ -133,6 +133,11 @@ export class SealedSender implements SendingTransport {
 
   flush(): Promise<void> {
     return this.#inner.flush()
+  }
+
+  /** Pulses and repeats count as messages. */
+  sendReport(): SendReport {
+    return this.#inner.sendReport?.() ?? { errors: {}, undelivered: [], isUnreachable: false }
   }
 
   async close(): Promise<void> {

@@ -69,7 +69,7 @@ t.test('each change of a connection is a line of JSON with what changed', async 
     syncid: 5
   })
   t.equal(await end(), 0)
-  t.match(io.errors(), /2 messages, 0 dropped; 2 connections applied, 0 skipped; 0 in the table\n$/)
+  t.match(io.errors(), /2 messages, 0 dropped; 2 records applied, 0 skipped; 0 connections in the table\n$/)
 })
 
 t.test('what is wrong with messages is said, and the rest continues; others are not accepted', async (t) => {
@@ -84,7 +84,7 @@ t.test('what is wrong with messages is said, and the rest continues; others are 
   await strangers.send(MESSAGE)
   await new Promise((resolve) => setTimeout(resolve, 50))
   await strangers.end()
-  t.match(strangers.io.errors(), /1 dropped; 0 connections applied/)
+  t.match(strangers.io.errors(), /1 dropped; 0 records applied/)
 })
 
 t.test('HTTP shows metrics, the table, as JSON and as the kernel prints it, and health', async (t) => {
@@ -283,8 +283,8 @@ t.test('the summary says what a full receive buffer cost, where the system tells
     eventsLost
   })
   const of = (drops: number | undefined): string => summaryOf({ size: 6, counters, receiveDrops: () => drops })
-  t.equal(of(undefined), '3 messages, 4 dropped; 5 connections applied, 0 skipped; 6 in the table')
-  t.match(of(7), /6 in the table; 7 messages lost to a full receive buffer$/)
+  t.equal(of(undefined), '3 messages, 4 dropped; 5 records applied, 0 skipped; 6 connections in the table')
+  t.match(of(7), /6 connections in the table; 7 messages lost to a full receive buffer$/)
   eventsLost = 1
-  t.match(of(0), /6 in the table; 1 event lost: listeners are slower than the workers$/)
+  t.match(of(0), /6 connections in the table; 1 event lost: listeners are slower than the workers$/)
 })

@@ -55,7 +55,36 @@ t.test('standard input: each line is a packet, the rules decide, and the end sen
   await until(() => connectionsIn(heard) === 100)
   t.strictSame([heard[0]![1], heard[0]![5]], [9, 1])
   t.match(io.errors(), /sending to 127\.0\.0\.1:\d+\n/)
-  t.match(io.errors(), /: 100 connections in 3 messages; 100 not due, 0 dropped\n$/)
+  t.match(io.errors(), /: sent 100 records in 3 messages; 100 not due, 0 dropped\n$/)
+  close()
+})
+
+t.test('a message that no peer took is not sent: exit code 3', async (t) => {
+  const { port, close } = await listen()
+  const stdin = jsonLines([tcpConnection(1, { packets: 3 }), tcpConnection(2, { packets: 3 })])
+  const closed = `127.0.0.1:${await freePorts(1)}`
+  const { code, io } = await runMaster(stdin, '--peer', closed)
+  t.equal(code, 3)
+  t.match(io.errors(), /ECONNREFUSED.*\[ERR_TRANSPORT\]\n/)
+  t.notMatch(io.errors(), /multicast/)
+  t.match(io.errors(), /: sent 0 records in 0 messages; .*; not sent: 1 message with 2 records, which no peer took\n$/)
+  const half = await runMaster(stdin, '--peer', closed, '--peer', `127.0.0.1:${port}`)
+  t.strictSame(
+    [half.code, half.io.errors().includes('sent 2 records in 1 message')],
+    [0, true],
+    'the other peer took it'
+  )
+  const stopped = testIo({})
+  const running = run(['master', '--source', 'demo', '--rate', '1000', '--peer', closed, '--http', '0'], stopped)
+  await until(() => stopped.errors().includes('ECONNREFUSED'))
+  const url = /HTTP at (\S+)/.exec(stopped.errors())![1]!
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  t.match(metrics, new RegExp(`ipvs_sync_send_errors_total\\{peer="${closed}"\\} [1-9]`))
+  t.match(metrics, /ipvs_sync_messages_undelivered_total\{channel="0"\} [1-9]/)
+  t.match(metrics, /ipvs_sync_messages_sent_total\{channel="0"\} 0/)
+  t.equal((await fetch(`${url}/readyz`)).status, 503)
+  stopped.abort()
+  t.equal(await running, 3, 'stopped by a signal: 3 if no message was sent')
   close()
 })
 

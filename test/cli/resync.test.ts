@@ -21,13 +21,14 @@ import { AgentEngine } from '../../src/agent/protocol/agent-engine.js'
 import { IpvsSyncError } from '../../src/errors.js'
 import { MemoryNetwork } from '../../src/transport/memory.js'
 import { ManualClock } from '../fixtures/support/manual-clock.js'
-import type { SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
+import type { SendReport, SendingTransport, TransportHandlers } from '../../src/transport/transport.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { writeSnapshot } from '../../src/table/snapshot.js'
 import type { Connection } from '../../src/wire/connection.js'
 import { decodeMessage } from '../../src/wire/decode-message.js'
 import { connectionFromRow, rowFromConnection } from '../../src/wire/row-values.js'
 import { createRows } from '../../src/wire/rows.js'
+import { freePorts } from '../fixtures/support/loopback.js'
 import { testIo } from '../fixtures/support/test-io.js'
 
 const fixture = (name: string): string => new URL(`../fixtures/captures/${name}`, import.meta.url).pathname
@@ -233,8 +234,7 @@ t.test('bar, notices and result; a message that the system refused is not sent',
     pace: paceFor(1472),
     rate: undefined,
     times: 1,
-    maxLength: 1472,
-    peers: 1
+    maxLength: 1472
   }
   const io = testIo({ isTTY: true })
   const sound = bench()
@@ -243,10 +243,17 @@ t.test('bar, notices and result; a message that the system refused is not sent',
   t.match(io.errors(), /a notice\n\r\[#*\.*\] \d+ % {2}\d+ of 8000 connections/)
   const { transport, clock } = bench(0, new IpvsSyncError('ERR_TRANSPORT', 'refused'))
   const refused = testIo()
-  t.match(await sendPlan(plan, transport, refused, clock), { failures: 200, firstError: { message: 'refused' } })
+  const report = (messages: number, connections: number): SendReport => ({
+    errors: { '10.9.0.2:8848': 200, '10.9.0.3:8848': messages },
+    undelivered: [{ messages, connections }],
+    isUnreachable: messages > 0
+  })
+  Object.assign(transport, { sendReport: () => report(200, 8000) })
+  t.match(await sendPlan(plan, transport, refused, clock), { failures: 400, firstError: { message: 'refused' } })
   t.match(refused.output(), /^incomplete: 0 of 200 messages, 0 connections sent/)
   const half = testIo()
-  await sendPlan({ ...plan, peers: 2 }, transport, half, clock)
+  Object.assign(transport, { sendReport: () => report(0, 0) })
+  await sendPlan(plan, transport, half, clock)
   t.match(half.output(), /^8000 connections sent/, 'the other peer took each')
   const quiet = testIo()
   quiet.abort()
@@ -484,6 +491,10 @@ t.test('to a peer on this host, everything arrives', async (t) => {
   const huge = '127.0.0.1:1'
   const { code: refused } = await resync(['--source', '-', '--peer', huge, '--peer', '255.255.255.255'], lines)
   t.equal(refused, 3, 'broadcasting is refused by the system')
+  const nobody = await resync(['--source', '-', '--peer', `127.0.0.1:${await freePorts(1)}`], lines)
+  t.equal(nobody.code, 3, 'a peer that refuses')
+  t.match(nobody.output, /^incomplete: 0 of \d+ messages?, 0 connections sent/m)
+  t.match(nobody.errors, /ECONNREFUSED/)
 })
 
 t.test('a signal stops it: exit code 1', async (t) => {

@@ -27,7 +27,13 @@ const CONNECTION: TableConnection = {
 }
 
 const SNAPSHOT: MetricsSnapshot = {
-  master: { sent: [3, 0], queueLength: [1, 0], queueDropped: [0, 7] },
+  master: {
+    sent: [3, 0],
+    queueLength: [1, 0],
+    queueDropped: [0, 7],
+    undelivered: [0, 2],
+    sendErrors: { '10.9.0.2:8848': 2 }
+  },
   backup: {
     received: [
       [1, 20],
@@ -98,6 +104,9 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_connections_skipped_total{reason="STATE_RANGE"} 1',
     'ipvs_sync_messages_sent_total{channel="0"} 3',
     'ipvs_sync_messages_sent_total{channel="1"} 0',
+    'ipvs_sync_send_errors_total{peer="10.9.0.2:8848"} 2',
+    'ipvs_sync_messages_undelivered_total{channel="0"} 0',
+    'ipvs_sync_messages_undelivered_total{channel="1"} 2',
     'ipvs_sync_queue_length{channel="0"} 1',
     'ipvs_sync_queue_length{channel="1"} 0',
     'ipvs_sync_queue_dropped_total{channel="0"} 0',
@@ -138,7 +147,7 @@ t.test('the metrics have the names and labels that are promised', async (t) => {
     'ipvs_sync_agent_store_age_seconds 60'
   ])
   t.equal((await get(`${server.url}/metrics`)).text, first.text, 'reading does not count')
-  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 22)
+  t.equal(first.text.match(/^# TYPE \S+_total counter$/gm)?.length, 24)
   await server.close()
 })
 

@@ -159,7 +159,7 @@ t.test('both roles in one process, on one table', async (t) => {
   t.strictSame(await collect(view.procLines()), ['header'])
   t.equal(view.ready(), true)
   t.strictSame(view.metrics(), {
-    master: { sent: [0], queueLength: [0], queueDropped: [0] },
+    master: { sent: [0], queueLength: [0], queueDropped: [0], undelivered: [], sendErrors: {} },
     backup: {
       received: [[0, 1]],
       dropped: {},

@@ -18,7 +18,7 @@ async function serve(): Promise<HttpServer> {
       connections: () => [],
       procLines: () => [],
       metrics: () => ({
-        master: { sent: [3], queueLength: [0], queueDropped: [1] },
+        master: { sent: [3], queueLength: [0], queueDropped: [1], undelivered: [0], sendErrors: {} },
         backup: {
           received: [[0, (received += 10)]],
           dropped: { OTHER_SYNCID: 2 },

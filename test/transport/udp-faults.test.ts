@@ -8,7 +8,7 @@ import type { TransportHandlers, TransportNotice } from '../../src/transport/tra
 import { explainSocketError } from '../../src/transport/udp-errors.js'
 import type { UdpOptions } from '../../src/transport/udp-options.js'
 import { UdpSender } from '../../src/transport/udp-sender.js'
-import { FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
+import { FakeSocket, FakeSystem, settled, systemError } from '../fixtures/support/fake-network.js'
 
 interface Told {
   readonly handlers: TransportHandlers
@@ -138,18 +138,92 @@ t.test('peers: a master sends to each, from any address or the interface it was 
   const peers = [{ address: '10.0.0.2' }, { address: '10.0.0.3', port: 9000 }]
   const { sender, system } = await startSender({ peers, channels: 2 })
   t.equal(sender.description, '10.0.0.2:8848-8849, 10.0.0.3:9000-9001')
-  t.strictSame(system.sockets[1]!.calls, ['bind * 0'])
+  t.strictSame(
+    system.sockets.map(({ calls }) => calls),
+    ['10.0.0.2 8848', '10.0.0.3 9000', '10.0.0.2 8849', '10.0.0.3 9001'].map((to) => ['bind * 0', `connect ${to}`])
+  )
   system.blocked = true
   sender.send(1, Uint8Array.of(7))
   t.strictSame(
-    system.sockets[1]!.sends.map(({ address, port }) => [address, port]),
-    [
-      ['10.0.0.2', 8849],
-      ['10.0.0.3', 9001]
-    ]
+    system.sockets.map(({ sends }) => sends.map(({ bytes, address }) => [bytes[0], address])),
+    [[], [], [[7, undefined]], [[7, undefined]]]
   )
   const bound = await startSender({ peers, mcastInterface: 'eth1' })
-  t.strictSame(bound.system.sockets[0]!.calls, ['bind 10.9.0.1 0'])
+  t.strictSame(bound.system.sockets[0]!.calls, ['bind 10.9.0.1 0', 'connect 10.0.0.2 8848'])
+})
+
+t.test('peers: refusals are counted for each, and a message that none took is not sent', async (t) => {
+  const { sender, system, errors } = await startSender({ peers: [{ address: '10.0.0.2' }, { address: '10.0.0.3' }] })
+  system.blocked = true
+  const [one, other] = system.sockets as [FakeSocket, FakeSocket]
+  const send = (first: string, second: string): void => {
+    sender.send(0, Uint8Array.from([0, 5, 0, 8, 3, 1, 0, 0]))
+    for (const [socket, code] of [[one, first], [other, second]] as const) socket.complete(code === '' ? null : systemError(code)) // prettier-ignore
+  }
+  const report = (): unknown[] => {
+    const { errors, undelivered, isUnreachable } = sender.sendReport()
+    return [...Object.values(errors), ...Object.values(undelivered[0]!), isUnreachable]
+  }
+  send('', '')
+  t.strictSame(report(), [0, 0, 0, 0, false])
+  send('EPERM', '')
+  t.strictSame(report(), [1, 0, 0, 0, false], 'the other took it')
+  send('EPERM', 'EPERM')
+  t.strictSame(report(), [2, 1, 1, 3, true])
+  t.strictSame(
+    errors.map(({ message }) => /^sending to ([\d.:]+): EPERM/.exec(message)?.[1]),
+    ['10.0.0.2:8848', '10.0.0.3:8848'],
+    'a repeated code is told once a peer'
+  )
+
+  send('', '')
+  one.emit('error', systemError('ECONNREFUSED'))
+  one.emit('error', systemError('ECONNREFUSED'))
+  t.strictSame(report(), [3, 1, 1, 3, true], 'refused by ICMP: once for a message')
+  other.emit('error', systemError('ECONNREFUSED'))
+  t.strictSame(report(), [3, 2, 2, 6, true])
+  send('', '')
+  send('', '')
+  t.strictSame(report(), [3, 2, 2, 6, false], 'what is known of the last but one counts')
+  t.match(errors[2]!.message, /^sending to 10.0.0.2:8848: ECONNREFUSED.*no program listens there/)
+
+  sender.send(0, Uint8Array.from([0, 5, 0, 8, 3, 1, 0, 0]))
+  one.complete(systemError('ECONNREFUSED'))
+  other.complete()
+  t.equal(one.sends.length, 1, 'the error was that of the message before: this one is sent again')
+  one.complete(systemError('ECONNREFUSED'))
+  t.strictSame(report(), [5, 2, 2, 6, false])
+  await sender.close()
+})
+
+t.test('peers: without a route a sender starts, and it follows a route that changes', async (t) => {
+  const system = new FakeSystem()
+  system.faults.set('connect', systemError('ENETUNREACH'))
+  const { sender, errors } = await startSender({ peers: [{ address: '10.0.0.2' }] }, system)
+  system.blocked = true
+  const socket = system.sockets[0]!
+  const send = (code = ''): unknown => {
+    sender.send(0, Uint8Array.of(1))
+    const { address } = socket.sends[0]!
+    socket.complete(code === '' ? null : systemError(code))
+    return address
+  }
+  t.strictSame([send('ENETUNREACH'), send()], ['10.0.0.2', '10.0.0.2'], 'not connected: with an address')
+  t.match(errors[0]!.message, /no route to it/)
+  system.faults.clear()
+  t.strictSame([send(), send('EINVAL'), send(), send()], ['10.0.0.2', undefined, '10.0.0.2', undefined])
+  t.strictSame(socket.calls.slice(1), [
+    'connect 10.0.0.2 8848',
+    'connect 10.0.0.2 8848',
+    'connect 10.0.0.2 8848',
+    'disconnect',
+    'connect 10.0.0.2 8848'
+  ])
+  const flushing = sender.flush()
+  await settled()
+  await system.tick()
+  await flushing
+  await sender.close()
 })
 
 t.test('peers: a backup listens at those that are its own host, else everywhere, and shares no port', async (t) => {
@@ -160,14 +234,23 @@ t.test('peers: a backup listens at those that are its own host, else everywhere,
     [{ peers: [{ address: '10.0.0.2' }], mcastInterface: 'eth1' }, ['bind 10.9.0.1 8848']],
     [{ peers: [{ address: 'fd00::2' }], mcastInterface: 'eth1' }, ['bind * 8848']]
   ]
+  const described: string[] = []
   for (const [options, calls] of cases) {
-    const { system } = await startReceiver(options)
+    const { system, receiver } = await startReceiver(options)
     t.strictSame(
       system.sockets.flatMap((socket) => socket.calls),
       calls
     )
     t.notOk(system.sockets.some((socket) => socket.options.reuseAddr))
+    described.push(receiver.description)
   }
+  t.strictSame(described, [
+    '10.9.0.1:8848',
+    '127.0.0.1:9000-9001',
+    '0.0.0.0:8848 (peers 10.0.0.2, 10.0.0.3)',
+    '10.9.0.1:8848 (peers 10.0.0.2)',
+    '[::]:8848 (peers fd00::2)'
+  ])
 })
 
 t.test('an interface that is missing, down or without an address says so and names those that are there', async (t) => {
@@ -222,6 +305,13 @@ t.test('a cause that is no Error is explained too', async (t) => {
   t.match(refused('bind'), /CAP_NET_BIND_SERVICE/)
   t.notMatch(refused('uv_interface_addresses'), /CAP_NET/)
   t.match(explainSocketError('listening', 'no reason'), { code: 'ERR_TRANSPORT', message: 'listening: no reason' })
+  for (const cause of [null, undefined])
+    t.match(explainSocketError('listening', cause), { code: 'ERR_TRANSPORT', message: `listening: ${cause}` })
+  t.match(refused('send'), /security policy/)
+  const unreachable = (to: 'group' | 'peer'): string =>
+    explainSocketError('sending', systemError('ENETUNREACH'), { to }).message
+  t.match(unreachable('group'), /multicast/)
+  t.notMatch(unreachable('peer'), /multicast/)
 })
 
 t.test('a full send buffer holds the sender back, loses nothing, and says when there is room', async (t) => {

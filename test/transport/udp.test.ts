@@ -59,13 +59,21 @@ t.test('unicast to a peer, IPv4 and IPv6', async (t) => {
   }
 })
 
-t.test('a peer that nobody listens at stops nothing', async (t) => {
-  const sender = new UdpSender({ peers: [{ address: '127.0.0.1', port: await freePorts(1) }] })
-  await sender.start({ onError: (error) => t.fail(error.message) })
+t.test('a peer that nobody listens at stops nothing, and refuses every message', async (t) => {
+  const port = await freePorts(1)
+  const sender = new UdpSender({ peers: [{ address: '127.0.0.1', port }] })
+  const errors: string[] = []
+  await sender.start({ onError: (error) => errors.push(error.message) })
   for (let i = 0; i < 3; i++) {
-    sender.send(0, Uint8Array.of(i))
+    sender.send(0, Uint8Array.from([0, 5, 0, 8, 2, 1, 0, 0]))
     await sender.flush()
   }
+  t.strictSame(sender.sendReport(), {
+    errors: { [`127.0.0.1:${port}`]: 3 },
+    undelivered: [{ messages: 3, connections: 6 }],
+    isUnreachable: true
+  })
+  t.match(errors, [/ECONNREFUSED/])
   await sender.close()
 })
 

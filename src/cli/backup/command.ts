@@ -112,8 +112,8 @@ export function summaryOf(backup: {
   const messages = received.reduce((sum, [one, other]) => sum + one + other, 0)
   const drops = backup.receiveDrops() ?? 0
   return (
-    `${counted(messages, 'message')}, ${sum(dropped)} dropped; ${counted(applied, 'connection')} applied, ${sum(skipped)} skipped; ` +
-    `${backup.size} in the table${drops > 0 ? `; ${counted(drops, 'message')} lost to a full receive buffer` : ''}` +
+    `${counted(messages, 'message')}, ${sum(dropped)} dropped; ${counted(applied, 'record')} applied, ${sum(skipped)} skipped; ` +
+    `${counted(backup.size, 'connection')} in the table${drops > 0 ? `; ${counted(drops, 'message')} lost to a full receive buffer` : ''}` +
     (eventsLost > 0 ? `; ${counted(eventsLost, 'event')} lost: listeners are slower than the workers` : '')
   )
 }

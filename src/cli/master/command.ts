@@ -9,6 +9,7 @@ import { counted } from '../../text.js'
 import { systemClock } from '../../daemon/clock.js'
 import { SyncMaster } from '../../daemon/master/sync-master.js'
 import { IpvsSyncError } from '../../errors.js'
+import { EXIT_IO } from '../errors.js'
 import type { Peer } from '../../transport/udp-options.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
@@ -85,18 +86,40 @@ export async function execute(command: Command, io: Io): Promise<number> {
       options,
       work: async (tell) => {
         const refused = await follow(master, options, io, tell)
-        if (refused === 0) return 0
-        tell(`${counted(refused, 'line')} refused`)
-        return EXIT_FINDINGS
+        // What is held is sent before the exit code is known.
+        await master.close()
+        const code = deliveryOf(master, io.signal.aborted)
+        if (refused === 0) return code
+        tell(`${counted(refused, 'line')} refused`, 'LINES_REFUSED')
+        return code === 0 ? EXIT_FINDINGS : code
       },
       summary: () => {
         const { sent, suppressed, dropped, channels } = master.counters()
-        const messages = channels.reduce((sum, { messagesSent }) => sum + messagesSent, 0)
-        return `${counted(sent - dropped, 'connection')} in ${counted(messages, 'message')}; ${suppressed} not due, ${dropped} dropped`
+        const messages = sumOf(channels, ({ messagesSent }) => messagesSent)
+        const { undelivered } = master.sendReport()
+        const lost = sumOf(undelivered, (counts) => counts.messages)
+        const lostRecords = sumOf(undelivered, ({ connections }) => connections)
+        return (
+          `sent ${counted(sent - dropped - lostRecords, 'record')} in ${counted(messages, 'message')}; ${suppressed} not due, ${dropped} dropped` +
+          (lost === 0
+            ? ''
+            : `; not sent: ${counted(lost, 'message')} with ${counted(lostRecords, 'record')}, which no peer took`)
+        )
       }
     },
     io
   )
+}
+
+/** Returns 3 if a message of a finished input reached no peer, or, where a signal ended the run, if none did. */
+function deliveryOf(master: SyncMaster, isStopped: boolean): number {
+  const lost = sumOf(master.sendReport().undelivered, ({ messages }) => messages)
+  const sent = sumOf(master.counters().channels, ({ messagesSent }) => messagesSent)
+  return lost > 0 && (!isStopped || sent === 0) ? EXIT_IO : 0
+}
+
+function sumOf<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + value(item), 0)
 }
 
 async function follow(master: SyncMaster, options: Options, io: Io, tell: Tell): Promise<number> {

@@ -170,7 +170,6 @@ async function planResync(
     if (options.dryRun === true) keep(bulk.takeFull())
   }
   keep(bulk.finish())
-  const peers = Math.max(options.peer.length, 1)
   return {
     messages,
     totals,
@@ -180,8 +179,7 @@ async function planResync(
     rate,
     agents: options.rate === 'auto' ? (answer?.agents ?? 0) : undefined,
     times: repeat,
-    maxLength,
-    peers
+    maxLength
   }
 }
 
@@ -217,7 +215,7 @@ export async function sendPlan(
   io: Io,
   clock: Clock = systemClock
 ): Promise<ResyncOutcome> {
-  const { messages, pace, times, counts, peers } = plan
+  const { messages, pace, times, counts } = plan
   let failures = 0
   let firstError: IpvsSyncError | undefined
   const onError = (error: IpvsSyncError): void => {
@@ -234,14 +232,22 @@ export async function sendPlan(
     const onProgress = ({ connections }: { connections: number }): void => bar.update(connections, clock.now())
     const sent = await sendBulk(messages, sender, { pace, times, clock, signal: io.signal, onProgress })
     bar.end()
-    // Each peer is sent each message: a message counts as sent if one peer took it.
-    const isRefused = failures > 0 && failures >= sent.messages * peers
-    const result = isRefused ? { messages: 0, connections: 0 } : sent
+    const { errors = {}, undelivered = [] } = sender.sendReport?.() ?? {}
+    failures = Math.max(failures, total(Object.values(errors)))
+    // A message that no peer took is not sent.
+    const result = {
+      messages: sent.messages - total(undelivered.map((counts) => counts.messages)),
+      connections: sent.connections - total(undelivered.map(({ connections }) => connections))
+    }
     io.stdout.write(`${describeResult(result, plan, clock.now() - begin, sender.description)}\n`)
     return { isComplete: sent.messages === messages.length * times, failures, firstError }
   } finally {
     await sender.close()
   }
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0)
 }
 
 const STEP: Milliseconds = 100

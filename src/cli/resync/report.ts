@@ -36,8 +36,6 @@ export interface ResyncPlan {
   readonly times: number
   /** UDP payload of a full message. */
   readonly maxLength: Bytes
-  /** Receivers that each message is sent to separately: 1 for a group. */
-  readonly peers: number
 }
 
 /** IPv4 and UDP headers; IPv6's is 20 bytes longer. */

@@ -12,8 +12,12 @@ export type ByLabel = Readonly<Record<string, number>>
 
 /** What a master contributes. Arrays are by channel. */
 export interface MasterMetrics {
-  /** Messages handed to the transport. */
+  /** Messages that at least one peer took, as far as is known. */
   readonly sent: readonly number[]
+  /** Messages that no peer took. */
+  readonly undelivered: readonly number[]
+  /** Failed sends by peer. */
+  readonly sendErrors: ByLabel
   /** Closed messages that wait now. */
   readonly queueLength: readonly number[]
   /** Messages lost because the queue was full. */
@@ -147,10 +151,24 @@ const DEFINITIONS: readonly Definition[] = [
   },
   {
     name: 'ipvs_sync_messages_sent_total',
-    help: 'Messages handed to the network, by channel.',
+    help: 'Messages sent, by channel; those that no peer took are not counted.',
     type: Counter,
     labels: ['channel'],
     samples: ({ master }) => byChannel(master?.sent)
+  },
+  {
+    name: 'ipvs_sync_send_errors_total',
+    help: 'Messages that the system or a peer refused, by peer (or group).',
+    type: Counter,
+    labels: ['peer'],
+    samples: ({ master }) => byLabel('peer', master?.sendErrors)
+  },
+  {
+    name: 'ipvs_sync_messages_undelivered_total',
+    help: 'Messages that no peer took, by channel.',
+    type: Counter,
+    labels: ['channel'],
+    samples: ({ master }) => byChannel(master?.undelivered)
   },
   {
     name: 'ipvs_sync_queue_length',

@@ -40,9 +40,13 @@ export function viewOf(
   notices: ByLabel = {}
 ): HttpView {
   return {
-    ready: () => (roles.master?.listening ?? true) && (roles.backup?.ready ?? true),
+    ready: () =>
+      (roles.master?.listening ?? true) &&
+      roles.master?.sendReport().isUnreachable !== true &&
+      (roles.backup?.ready ?? true),
     status() {
       if (roles.master?.listening === false || roles.backup?.listening === false) return 'the sockets are not open'
+      if (roles.master?.sendReport().isUnreachable === true) return 'no peer takes our messages'
       return roles.backup?.ready === false ? 'listening; no message received yet' : 'ready'
     },
     async *connections() {
@@ -82,6 +86,7 @@ function metricsOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
   const here = [...tablesOf(roles)]
   const remote = remoteOf(roles)
   const channels = master?.counters().channels ?? []
+  const sendReport = master?.sendReport()
   const senders = backup?.senders() ?? []
   const counters = backup?.counters()
   const seals = backup?.sealReport()
@@ -90,7 +95,9 @@ function metricsOf(roles: Roles, notices: ByLabel): MetricsSnapshot {
       master: {
         sent: channels.map(({ messagesSent }) => messagesSent),
         queueLength: channels.map(({ queued }) => queued),
-        queueDropped: channels.map(({ messagesDropped }) => messagesDropped)
+        queueDropped: channels.map(({ messagesDropped }) => messagesDropped),
+        sendErrors: sendReport!.errors,
+        undelivered: sendReport!.undelivered.map(({ messages }) => messages)
       }
     }),
     ...(backup !== undefined && {

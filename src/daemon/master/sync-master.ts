@@ -14,7 +14,7 @@ import { MasterEngine } from '../../engine/master/master.js'
 import { verifySysctls, type Sysctls } from '../../sysctl/settings.js'
 import type { ConnectionTable } from '../../table/connection-table.js'
 import { masterSyncMaxlen, packetHeaders, type DefaultSyncMaxlen } from '../../transport/sync-maxlen.js'
-import type { SendingTransport } from '../../transport/transport.js'
+import type { SendingTransport, SendReport } from '../../transport/transport.js'
 import type { Milliseconds, TimestampMs } from '../../units.js'
 import type { Connection } from '../../wire/connection.js'
 import { announceTable, type AnnounceOptions } from './announcer.js'
@@ -252,9 +252,22 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
     if (this.listening) this.#runner.settle()
   }
 
-  /** What was counted until now: a copy. */
+  /** What was counted until now: a copy. A message that no peer took is not sent: see {@link SyncMaster.sendReport}. */
   counters(): MasterCounters {
-    return this.#engine.counters()
+    const counters = this.#engine.counters()
+    const { undelivered } = this.sendReport()
+    return {
+      ...counters,
+      channels: counters.channels.map((channel, i) => ({
+        ...channel,
+        messagesSent: Math.max(channel.messagesSent - (undelivered[i]?.messages ?? 0), 0)
+      }))
+    }
+  }
+
+  /** Failed sends until now, by peer: a copy. */
+  sendReport(): SendReport {
+    return this.#transport.sendReport?.() ?? { errors: {}, undelivered: [], isUnreachable: false }
   }
 
   /** Sends what it holds (or gives it up, if told to), then closes. Calling it again waits for the first call. */

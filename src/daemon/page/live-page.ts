@@ -133,7 +133,7 @@ export function sampleOf(view: PageView, time: number): PageSample {
     applied: backup?.applied ?? 0,
     skipped: sum(Object.values(backup?.skipped ?? {})),
     sent: sum(master?.sent ?? []),
-    lost: (backup?.socketDrops ?? 0) + sum(master?.queueDropped ?? []),
+    lost: (backup?.socketDrops ?? 0) + sum(master?.queueDropped ?? []) + sum(master?.undelivered ?? []),
     connections: sum(table.map(({ connections }) => connections)),
     senders: Object.fromEntries(Object.entries(backup?.age ?? {}).slice(0, 64)),
     notices: { ...notices }
