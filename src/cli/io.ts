@@ -37,6 +37,9 @@ export type ProcessLike = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | '
 
 type Later = (callback: () => void, delay: Milliseconds) => void
 
+/** Environment variable of a child with an IPC channel: the end of its parent counts as SIGTERM. */
+export const ENDS_WITH_PARENT = 'IPVS_SYNC_ENDS_WITH_PARENT'
+
 /** Under npm one Ctrl-C arrives twice, from the terminal and from npm, and so does the SIGTERM of timeout(1): within this time they count as one. */
 const SAME_SIGNAL: Milliseconds = 1000
 
@@ -72,7 +75,8 @@ function afterUnref(callback: () => void, delay: Milliseconds): void {
 
 function signalOf(source: ProcessLike, later: Later): AbortSignal {
   const controller = new AbortController()
-  const names = ['SIGINT', 'SIGTERM']
+  // Node emits `disconnect` when the parent of a child with an IPC channel ends, however it ends.
+  const names = ['SIGINT', 'SIGTERM', ...(source.env[ENDS_WITH_PARENT] === undefined ? [] : ['disconnect'])]
   const release = (): void => {
     for (const name of names) source.off(name, abort)
   }

@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Command } from 'commander'
-import { configure, execute, hasLoopback, painter, DemoProcess } from '../../src/cli/demo/command.js'
+import { configure, drawRoute, execute, hasLoopback, painter, DemoProcess } from '../../src/cli/demo/command.js'
 import { drawLine, drawScreen } from '../../src/cli/demo/screen.js'
 import { pairUp, sumOf, type DemoSnapshot } from '../../src/cli/demo/snapshot.js'
 import type { Io } from '../../src/cli/io.js'
@@ -60,7 +63,7 @@ t.test('the screen says what is on both, and no line is wider than it', async (t
   t.ok(narrow.every((line) => line.length <= 60))
   t.match(
     narrow.join('\n'),
-    /\n\n2 on both: if the master dies now, the backup carries these\non\. {2}2 not announced/,
+    /\n\n2 on both: a kernel backup would continue these if the\nmaster failed now\. {2}2 not announced/,
     'prose is filled'
   )
   t.match(narrow.join('\n'), /^TCP +10\.1\.0\.0:1000 +ESTABLISHED +│ ESTABLISHED \d+:\d\d/m, 'states stay whole')
@@ -107,12 +110,41 @@ async function demo(io: Io, ...args: string[]): Promise<number> {
 
 t.test('two real processes exchange connections, in lines', async (t) => {
   const io = testIo()
-  t.equal(await demo(io, '--seconds', '4', '--unicast'), 0)
+  t.equal(await demo(io, '--seconds', '2', '--unicast'), 0)
   t.match(io.errors(), /unicast 127\.0\.0\.1/)
   const last = io.output().trim().split('\n').at(-1)!
-  t.match(last, /^0:04 {2}master: \d+ connections/)
+  t.match(last, /^0:02 {2}master: \d+ connections/)
   t.ok(Number(/backup: (\d+)/.exec(last)?.[1]) > 0, last)
 })
+
+t.test('demonstrations draw their own syncid, group and port', async (t) => {
+  const routes = await Promise.all(Array.from({ length: 8 }, (_, i) => drawRoute(i % 2 === 0)))
+  t.equal(new Set(routes.map(({ text }) => text)).size, routes.length)
+  for (const { options } of routes) t.match(options.join(' '), /--syncid [1-9]\d* --mcast-port \d{4,5}$/)
+  t.match(routes[1]!.options.join(' '), /^--mcast-interface lo --mcast-group 239\.255\.\d+\.\d+ /)
+})
+
+for (const signal of ['SIGKILL', 'SIGHUP'] as const)
+  t.test(`a demonstration whose parent ends by ${signal} leaves no process behind`, async (t) => {
+    const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+    const parent = spawn(process.execPath, [...process.execArgv, main, 'demo', '--seconds', '60', '--unicast'])
+    await new Promise<void>((resolve) => parent.stdout.once('data', () => resolve()))
+    const children = ownCommands(parent.pid)
+    t.equal(children.length, 2)
+    const ended = once(parent, 'exit')
+    parent.kill(signal)
+    await ended
+    while (children.some((pid) => isRunning(pid))) await new Promise((resolve) => setTimeout(resolve, 20))
+  })
+
+function isRunning(pid: string | number): boolean {
+  try {
+    process.kill(Number(pid), 0)
+    return true
+  } catch {
+    return false
+  }
+}
 
 t.test('Ctrl-C goes to all processes of a terminal: whichever hears of it first, it ends well', async (t) => {
   const cut = async (afterwards: (io: ReturnType<typeof testIo>) => void): Promise<number> => {
@@ -135,7 +167,7 @@ t.test('Ctrl-C goes to all processes of a terminal: whichever hears of it first,
 })
 
 /** Processes that this one started and that run a command of ours. */
-function ownCommands(): number[] {
+function ownCommands(parent = process.pid): number[] {
   const read = (path: string): string => {
     try {
       return readFileSync(path, 'utf8')
@@ -146,7 +178,7 @@ function ownCommands(): number[] {
   }
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((name) => read(`/proc/${name}/stat`).split(') ').at(-1)?.split(' ')[1] === String(process.pid))
+    .filter((name) => read(`/proc/${name}/stat`).split(') ').at(-1)?.split(' ')[1] === String(parent))
     .filter((name) => /\0(?:backup|master)\0/.test(read(`/proc/${name}/cmdline`)))
     .map(Number)
 }

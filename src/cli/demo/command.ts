@@ -1,13 +1,15 @@
 /**
- * `ipvs-sync demo`: a master and a backup of ours, in processes of their own, exchanging connections before one's eyes.
+ * `ipvs-sync demo`: runs a master and a backup in processes of their own, and shows the connections that they exchange.
  *
  * @module
  */
+import { randomInt } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { isIPv4, createServer, type AddressInfo } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Command } from 'commander'
-import type { Io } from '../io.js'
+import { ENDS_WITH_PARENT, type Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { integerOption } from '../parsers.js'
 import { drawLine, drawScreen } from './screen.js'
@@ -23,21 +25,22 @@ interface Options {
   readonly unicast?: true
 }
 
-const SYNCID = '7'
-/** New clients a second: slow enough to follow each with the eye. */
+/** New clients a second: slow enough to follow each of them. */
 const RATE = '3'
 /** q, Ctrl-C, Escape. */
 const ENDING_KEYS: readonly string[] = ['q', 'Q', '\u0003', '\u001b']
 const FRAME_MS = 500
-/** Where there is no terminal a line a second is enough. */
+/** Interval of lines where there is no terminal. */
 const LINE_MS = 1000
-/** How much later than another process this one may hear of a signal. */
-const HEARING_MS = 500
+/** Time within which a signal to a process group reaches all of its processes. */
+const SIGNAL_DELAY_MS = 500
+/** Time until the clock starts although the backup has received nothing. A master sends a message after 2 s at the latest. */
+const FIRST_MESSAGE_LIMIT_MS = 10_000
 
 /** Adds its options. */
 export function configure(command: Command): void {
   command
-    .option('--seconds <n>', 'how long it lasts', integerOption('--seconds', 1, 86_400), 60)
+    .option('--seconds <n>', 'seconds to run, from the first message on', integerOption('--seconds', 1, 86_400), 60)
     .option('--unicast', 'send to 127.0.0.1 instead of the group: for machines where lo has no multicast')
   addNotes(command, {
     text: [
@@ -51,21 +54,16 @@ export function configure(command: Command): void {
 export async function execute(command: Command, io: Io): Promise<number> {
   try {
     const { seconds, unicast } = command.opts<Options>()
-    const route = unicast || !hasLoopback() ? UNICAST : MULTICAST
+    const route = await drawRoute(unicast === true || !hasLoopback())
     io.stderr.write(`ipvs-sync demo: starting a backup and a master on this machine (${route.text}) ...\n`)
-    const backup = await DemoProcess.start('backup', ['--syncid', SYNCID, ...route.backup])
+    const backup = await DemoProcess.start('backup', route.options)
     try {
-      const master = await DemoProcess.start('master', [
-        '--source',
-        'demo',
-        '--rate',
-        RATE,
-        '--syncid',
-        SYNCID,
-        ...route.master
-      ])
+      const master = await DemoProcess.start('master', ['--source', 'demo', '--rate', RATE, ...route.options])
       try {
         await show(io, seconds, route.text, { master, backup })
+        io.stderr.write(
+          'ipvs-sync demo: next: ipvs-sync doctor --mcast-interface eth1, or ipvs-sync backup --mcast-interface eth1 --http 9848\n'
+        )
       } finally {
         await master.stop()
       }
@@ -73,26 +71,35 @@ export async function execute(command: Command, io: Io): Promise<number> {
       await backup.stop()
     }
   } catch (error) {
-    // Ctrl-C goes to all processes at a terminal: the other two may have ended before this one hears of it.
-    await wait(HEARING_MS, undefined, { signal: io.signal }).catch(() => undefined)
+    // Ctrl-C goes to all processes of a terminal: the other two may end before the signal reaches this one.
+    await wait(SIGNAL_DELAY_MS, undefined, { signal: io.signal }).catch(() => undefined)
     if (!io.signal.aborted) throw error
   }
   return 0
 }
 
-/** How the messages travel, and the options that say so. */
-const MULTICAST = {
-  text: 'multicast 224.0.0.81:8848 on lo',
-  backup: ['--mcast-interface', 'lo'],
-  master: ['--mcast-interface', 'lo']
-} as const
-const UNICAST = {
-  text: 'unicast 127.0.0.1:8848',
-  backup: ['--peer', '127.0.0.1'],
-  master: ['--peer', '127.0.0.1']
-} as const
+/** Where the messages go, in words and as options of both processes. */
+interface DemoRoute {
+  readonly text: string
+  readonly options: readonly string[]
+}
 
-/** Whether there is an interface `lo` with an IPv4 address: what the group needs here. */
+/** Draws a syncid, a free port, and a group of 239.255.0.0/16: demonstrations that run at the same time must not mix. */
+export async function drawRoute(isUnicast: boolean): Promise<DemoRoute> {
+  const socket = createSocket('udp4')
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const { port } = socket.address()
+  await new Promise<void>((resolve) => socket.close(resolve))
+  const common = ['--syncid', String(randomInt(1, 256)), '--mcast-port', String(port)]
+  if (isUnicast) return { text: `unicast 127.0.0.1:${port}`, options: ['--peer', '127.0.0.1', ...common] }
+  const group = `239.255.${randomInt(256)}.${randomInt(1, 255)}`
+  return {
+    text: `multicast ${group}:${port} on lo`,
+    options: ['--mcast-interface', 'lo', '--mcast-group', group, ...common]
+  }
+}
+
+/** Returns whether there is an interface `lo` with an IPv4 address, which the group needs. */
 export function hasLoopback(interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces()): boolean {
   return (interfaces['lo'] ?? []).some(({ address }) => isIPv4(address))
 }
@@ -102,19 +109,21 @@ interface Processes {
   readonly backup: DemoProcess
 }
 
-/** Draws until the time has ended, or somebody ends it. */
+/** Draws until the time has ended, or a key or a signal ends it. The time begins with the backup's first message. */
 async function show(io: Io, total: number, route: string, { master, backup }: Processes): Promise<void> {
   const keys = io.stdout.isTTY ? watchKeys(io) : undefined
   const ending = keys === undefined ? io.signal : AbortSignal.any([io.signal, keys.signal])
-  const begin = Date.now()
+  const started = Date.now()
+  let begin = Infinity
   const draw = io.stdout.isTTY ? painter(io, total, route) : printer(io)
   try {
     for (;;) {
-      const seconds = (Date.now() - begin) / 1000
       const [ours, theirs] = await Promise.all([
         master.look('ipvs_sync_messages_sent_total'),
         backup.look('ipvs_sync_messages_received_total')
       ])
+      if (theirs.messages > 0 || Date.now() - started >= FIRST_MESSAGE_LIMIT_MS) begin = Math.min(begin, Date.now())
+      const seconds = Math.max((Date.now() - begin) / 1000, 0)
       draw({ master: ours, backup: theirs, seconds: Math.min(seconds, total) })
       if (seconds >= total || ending.aborted) return
       await wait(io.stdout.isTTY ? FRAME_MS : LINE_MS, undefined, { signal: ending }).catch(() => undefined)
@@ -145,51 +154,51 @@ export function painter(io: Io, total: number, route: string): (snapshot: DemoSn
   }
 }
 
-/** Hears q, and Ctrl-C where the terminal no longer makes a signal of it. */
+/** Aborts at q, Escape, and Ctrl-C, of which a terminal in raw mode makes no signal. */
 function watchKeys(io: Io): { signal: AbortSignal; end: () => void } {
   const controller = new AbortController()
   const stdin = io.stdin as Io['stdin'] & { setRawMode?: (raw: boolean) => void }
-  const hear = (chunk: Buffer | string): void => {
+  const read = (chunk: Buffer | string): void => {
     const typed = chunk.toString()
     if (ENDING_KEYS.some((key) => typed.includes(key))) controller.abort()
   }
   stdin.setRawMode?.(true)
-  stdin.on('data', hear)
+  stdin.on('data', read)
   return {
     signal: controller.signal,
     end() {
-      stdin.off('data', hear)
+      stdin.off('data', read)
       stdin.setRawMode?.(false)
       stdin.pause()
     }
   }
 }
 
-/** How long a process may take until its HTTP answers, on the slowest machine. */
+/** Time within which the HTTP port of a process answers, on a slow machine. */
 const START_LIMIT_MS = 20_000
 const POLL_MS = 50
-/** What it says on its way is kept for an error. */
-const MOST_WORDS = 4000
+/** Characters of a process's output that are kept for an error. */
+const MAX_OUTPUT = 4000
 
-/** A command of ours that runs in its own process and serves HTTP on a loopback port. */
+/** A command of ours that runs in its own process, serves HTTP on a loopback port, and ends when this process ends. */
 export class DemoProcess {
   readonly #child: ChildProcess
   readonly #url: string
   readonly #name: string
-  #said = ''
+  #output = ''
 
   private constructor(name: string, child: ChildProcess, url: string) {
     this.#name = name
     this.#child = child
     this.#url = url
     for (const stream of [child.stdout, child.stderr])
-      stream?.on('data', (chunk: Buffer) => (this.#said = `${this.#said}${chunk.toString()}`.slice(-MOST_WORDS)))
+      stream?.on('data', (chunk: Buffer) => (this.#output = `${this.#output}${chunk.toString()}`.slice(-MAX_OUTPUT)))
   }
 
   /**
    * Starts `ipvs-sync NAME ARGS… --http 127.0.0.1:PORT` and waits until it answers.
    *
-   * @throws {@link IpvsSyncError} `ERR_TRANSPORT` with what the process said, where it ended instead.
+   * @throws {@link IpvsSyncError} `ERR_TRANSPORT` with its output if it ends instead.
    */
   static async start(name: 'master' | 'backup', args: readonly string[]): Promise<DemoProcess> {
     // A TCP port of the loopback that is free at this moment.
@@ -201,7 +210,10 @@ export class DemoProcess {
     await once(server, 'close')
     const main = fileURLToPath(import.meta.url.replace(/demo\/command(\.[jt]s)$/, 'main$1'))
     const command = [...process.execArgv, main, name, ...args, '--http', `127.0.0.1:${port}`]
-    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, command, {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, [ENDS_WITH_PARENT]: '1' }
+    })
     const started = new DemoProcess(name, child, `http://127.0.0.1:${port}`)
     await started.#ready()
     return started
@@ -213,9 +225,9 @@ export class DemoProcess {
   }
 
   /**
-   * Its table and how many messages it has sent or received.
+   * Returns its table and the number of messages that it has sent or received.
    *
-   * @throws {@link IpvsSyncError} `ERR_TRANSPORT` where it has ended.
+   * @throws {@link IpvsSyncError} `ERR_TRANSPORT` if it has ended.
    */
   async look(metric: string): Promise<ProcessView> {
     try {
@@ -230,7 +242,7 @@ export class DemoProcess {
     }
   }
 
-  /** Ends it, as an administrator would: SIGTERM, and a master sends what it holds. */
+  /** Ends it by SIGTERM. A master sends what it holds first. */
   async stop(): Promise<void> {
     if (this.ended) return
     const exit = once(this.#child, 'exit')
@@ -257,7 +269,7 @@ export class DemoProcess {
   }
 
   #ended(cause: unknown): IpvsSyncError {
-    const message = `the demonstration's ${this.#name} does not answer; it said: ${this.#said.trim()}`
+    const message = `the demonstration's ${this.#name} does not answer; its output: ${this.#output.trim()}`
     return new IpvsSyncError('ERR_TRANSPORT', message, { cause })
   }
 }

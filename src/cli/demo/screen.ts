@@ -1,5 +1,5 @@
 /**
- * What the demonstration draws: both tables side by side on a terminal, or a line a second elsewhere.
+ * Output of the demonstration: both tables side by side on a terminal, or a line a second elsewhere.
  *
  * @module
  */
@@ -7,20 +7,21 @@ import { counted } from '../../text.js'
 import type { Endpoint, TableConnection } from '../../wire/connection.js'
 import { pairUp, type DemoSnapshot } from './snapshot.js'
 
-/** Where it is drawn. */
+/** Size of the screen, and whether it has colours. */
 export interface ScreenSize {
   readonly columns: number
   readonly rows: number
   readonly color: boolean
 }
 
+/** Minimum number of connections shown, however low the screen. */
 const FEWEST = 5
-/** A state and how long it is left: all that the right column says where it is narrow. */
+/** Width of a narrow right column: state and remaining time. */
 const RIGHT = 17
-/** The least left column: protocol, client and state; and the least with the real server. */
+/** Minimum width of the left column: protocol, client and state; and with the real server. */
 const LEFT = 40
 const LEFT_WITH_SERVER = 56
-/** The least width in which a connection can be told of completely on both sides. */
+/** Minimum width of a column that shows a whole connection. */
 const WIDE = 46
 
 /**
@@ -47,11 +48,11 @@ export function drawScreen(
   const both = pairs.filter((pair) => pair.master !== undefined && pair.backup !== undefined).length
   const waiting = master.connections.length - both
   const text =
-    `${paint('green', `${both} on both`)}: if the master dies now, the backup carries these on.  ` +
+    `${paint('green', `${both} on both`)}: a kernel backup would continue these if the master failed now.  ` +
     `${paint('yellow', `${waiting} not announced`)}: the master waits for a connection's 3rd packet ` +
-    '(sync_threshold 3 50), and never tells of handshakes; ended ones it tells at once.'
+    '(sync_threshold 3 50) and announces no handshakes; ended connections are announced at once.'
   const below = ['', ...fill(text, size.columns)]
-  // A line for those that do not fit, and the one where the cursor rests.
+  // One line counts the connections that do not fit, and one is the cursor's.
   const room = Math.max(FEWEST, size.rows - above.length - below.length - 2)
   const lines = [
     ...above,
@@ -71,7 +72,7 @@ export function drawScreen(
     ...below
   ]
   return lines.map((line) => {
-    // Cuts a line at a width, without counting or cutting what paints it.
+    // Cuts a line at a width, without counting or cutting escape sequences.
     const width = size.columns
     let seen = 0
     let cut = ''
@@ -89,7 +90,7 @@ export function drawScreen(
 interface Widths {
   readonly left: number
   readonly right: number
-  /** Whether the right one has no room to name the client again. */
+  /** Whether the right column has no room for the client. */
   readonly narrow: boolean
 }
 
@@ -132,7 +133,7 @@ function headings({ master, backup }: DemoSnapshot, { left, right, narrow }: Wid
   return rows.map(([style, one, other]) => columns(paint(style, fit(one, left)), paint(style, fit(other, right))))
 }
 
-/** One line that says it all, for a log. */
+/** Returns the figures in one line, for a log. */
 export function drawLine({ master, backup, seconds }: DemoSnapshot): string {
   return (
     `${clock(seconds)}  master: ${counted(master.connections.length, 'connection')}, ${counted(master.messages, 'message')} sent` +
@@ -179,7 +180,7 @@ const ESCAPE = '\u001b'
 const STYLE = new RegExp(`(${ESCAPE}\\[\\d+m)`)
 const STYLES_IN = new RegExp(STYLE, 'g')
 
-/** Breaks text between words, so that no line is wider; what paints it is not counted. */
+/** Breaks text between words at a width; escape sequences are not counted. */
 function fill(text: string, width: number): string[] {
   const lines = ['']
   for (const word of text.split(/(?<=\S)(?=\s)/)) {
