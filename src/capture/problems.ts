@@ -7,25 +7,9 @@
 import type { Problem, Severity } from '../wire/problems.js'
 
 /**
- * Every code that a capture's reader gives, with its severity: `drop` where a receiver would not have got the datagram,
- * or where the file cannot be read on; `warning` where only the reader is short of something.
- *
- * - `CAPTURE_TRUNCATED` the file ends inside a packet or block: what came before was read
- * - `CAPTURE_DAMAGED` a length in the file cannot be true: reading ends there
- * - `GZIP_DAMAGED` the compressed data break off or are wrong: what could be expanded was read
- * - `BLOCK_INVALID` one pcapng block contradicts itself: it is skipped
- * - `INTERFACE_UNKNOWN` a pcapng packet names an interface that its section has not described: it is skipped
- * - `LINK_TYPE_UNKNOWN` packets of one interface are of a link type that is not read: they are skipped
- * - `PACKET_SNAPPED` the capture holds only the first part of the packet (`tcpdump -s`)
- * - `IP_LENGTH` the IP header's length is less than the header or more than the frame
- * - `UDP_LENGTH` the UDP header's length is less than 8 or more than IP carries: a receiver drops the datagram
- * - `UDP_TRAILING` IP carries more bytes than the UDP header says: a receiver cuts them off
- * - `FRAGMENT_MISSING` some fragments of a datagram are not in the capture; what is there from its start is given
- * - `FRAGMENT_WITHOUT_FIRST` fragments were left over whose first, the one with the ports, is not in the capture
- * - `FRAGMENT_OVERLAP` fragments overlap: a receiver drops the datagram (RFC 5722; Linux does the same for IPv4)
- * - `FRAGMENT_REPEATED` a fragment came twice with different bytes: the first was kept, as Linux does
- * - `FRAGMENT_INVALID` a fragment ends past 65,535 bytes, or beyond the last one, or not at a multiple of 8 bytes
- * - `FRAGMENT_LIMIT` more datagrams were waiting for fragments than the reader keeps: the oldest was given up
+ * Every code that the reader of a capture reports, with its severity: `drop` where a receiver would not have received the
+ * datagram or the file cannot be read further, `warning` where only the reader lacks something. `docs/captures.md`
+ * explains each.
  */
 export const CAPTURE_PROBLEMS = {
   CAPTURE_TRUNCATED: 'drop',
@@ -45,6 +29,28 @@ export const CAPTURE_PROBLEMS = {
   FRAGMENT_INVALID: 'drop',
   FRAGMENT_LIMIT: 'warning'
 } as const satisfies Record<string, Severity>
+
+/** Meaning of each code. */
+export const CAPTURE_PROBLEM_TEXTS: Readonly<Record<CaptureProblemCode, string>> = {
+  CAPTURE_TRUNCATED: 'the file ends inside a packet or block; everything before it was read',
+  CAPTURE_DAMAGED: 'a length in the file is impossible; reading ends there',
+  GZIP_DAMAGED: 'the compressed data end early or are invalid; everything before that was read',
+  BLOCK_INVALID: 'a pcapng block contradicts itself and is skipped',
+  INTERFACE_UNKNOWN: 'a pcapng packet names an interface that its section does not describe; it is skipped',
+  LINK_TYPE_UNKNOWN: 'packets of a link type that is not supported are skipped',
+  PACKET_SNAPPED: 'the capture holds only the first part of the packet (tcpdump -s)',
+  IP_LENGTH: 'the length in the IP header is less than the header or more than the frame',
+  UDP_LENGTH: 'the length in the UDP header is less than 8 or more than IP carries; a receiver drops the datagram',
+  UDP_TRAILING: 'IP carries more bytes than the UDP header says; a receiver ignores them',
+  FRAGMENT_MISSING: 'the capture lacks fragments of a datagram; the bytes before the first missing one are shown',
+  FRAGMENT_WITHOUT_FIRST: 'the capture lacks the first fragment of a datagram, the one with the ports',
+  // RFC 5722 for IPv6; Linux does the same for IPv4.
+  FRAGMENT_OVERLAP: 'fragments overlap; a receiver drops the datagram',
+  // As Linux does.
+  FRAGMENT_REPEATED: 'a fragment was repeated with different bytes; the first one was kept',
+  FRAGMENT_INVALID: 'a fragment ends after byte 65535 or after the last fragment, or not at a multiple of 8 bytes',
+  FRAGMENT_LIMIT: 'too many datagrams wait for fragments; the oldest was abandoned'
+}
 
 /** A code of {@link CAPTURE_PROBLEMS}. */
 export type CaptureProblemCode = keyof typeof CAPTURE_PROBLEMS

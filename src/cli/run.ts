@@ -63,5 +63,5 @@ async function whenBroken(stdout: OutputStream): Promise<number> {
 function versionText(): string {
   const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   const version = (JSON.parse(manifest) as { version: string }).version
-  return `${version}\nkernels: legacy flag checks, and strict ones (from Linux 6.1.191); messages of version 0 and 1`
+  return `${version}\nkernels: legacy flag checks, middle ones (such as Linux 6.1.190 and 6.12.111) and strict ones (from 6.1.191); messages of version 0 and 1`
 }

@@ -551,12 +551,18 @@ t.test('the report is one page that loads nothing', async (t) => {
   const data = JSON.parse(/id="data">(.*?)<\/script>/s.exec(out)![1]!) as {
     plots: { title: string; times: number[] }[]
     problems: unknown[]
+    problemKinds: unknown[]
+    problemCount: number
     connections: unknown[][]
     gaps: unknown[]
   }
   t.equal(data.plots.length, 5)
   t.ok(data.plots.every(({ times }) => times.length > 0))
-  t.match(data.problems, [[1, 'skip', 'STATE_RANGE', String, 'the protocol has no such state']])
+  t.match(data.problems, [[1, 'skip', 'STATE_RANGE', String]])
+  t.match(data.problemKinds, [
+    { code: 'STATE_RANGE', severity: 'skip', meaning: 'the protocol has no such state', count: 1 }
+  ])
+  t.equal(data.problemCount, 1)
   t.equal(data.connections.length, 2)
   t.equal(data.gaps.length, 1)
   t.match(

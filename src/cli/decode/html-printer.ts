@@ -5,7 +5,8 @@
  */
 
 import type { CaptureFinding } from '../../capture/items.js'
-import { PROBLEMS } from '../../wire/problems.js'
+import { CAPTURE_PROBLEM_TEXTS } from '../../capture/problems.js'
+import { PROBLEMS, type ProblemCode } from '../../wire/problems.js'
 import { protocolName, stateName } from '../../wire/protocols.js'
 import { FLAG } from '../../wire/constants.js'
 import { endpointText } from '../../wire/terminal-text.js'
@@ -15,7 +16,6 @@ import type { MessageRecords } from './message-records.js'
 import type { Output } from './output.js'
 import type { Printer } from './printer.js'
 import { Summary } from './summary.js'
-import { styleFor } from './style.js'
 import { TimeSeries } from './tally.js'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -23,12 +23,26 @@ import { dirname, join } from 'node:path'
 
 const { TEMPLATE: FLAG_TEMPLATE } = FLAG
 
-/** Lines of one plot; further values are not drawn. */
+/** Lines of one plot; the last one sums the values that came after the others. */
 const MOST_SERIES = 12
+const OTHERS = 'others'
+/** Meaning of each problem of a capture. */
+const CAPTURE_TEXTS: Readonly<Record<string, string | undefined>> = CAPTURE_PROBLEM_TEXTS
+/** The page loads nothing, whatever the network wrote into it. */
+const POLICY =
+  "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 /** Connections in the table: those that were announced first. */
 const MOST_CONNECTIONS = 5000
 /** Problems in the list. */
 const MOST_PROBLEMS = 1000
+
+/** One row of the table of problems by code. */
+interface ProblemKind {
+  readonly code: string
+  readonly severity: string
+  readonly meaning: string
+  count: number
+}
 
 /** Gathers a capture, and prints the page at its end. */
 export class HtmlPrinter implements Printer {
@@ -42,6 +56,8 @@ export class HtmlPrinter implements Printer {
   }
   readonly #connections = new Map<string, readonly (string | number)[]>()
   readonly #problems: (readonly (string | number)[])[] = []
+  readonly #problemKinds = new Map<string, ProblemKind>()
+  #isCut = false
 
   /**
    * @param output - Receives the page.
@@ -84,14 +100,11 @@ export class HtmlPrinter implements Printer {
     // Reads uPlot from its package.
     const folder = dirname(createRequire(import.meta.url).resolve('uplot/package.json'))
     const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
-    const { script, style, licence } = {
-      script: read('dist/uPlot.iife.min.js'),
-      style: read('dist/uPlot.min.css'),
-      licence: read('LICENSE')
-    }
+    const [script, style, licence] = [read('dist/uPlot.iife.min.js'), read('dist/uPlot.min.css'), read('LICENSE')]
     const data = {
       title: this.#title,
-      summary: this.#summary.lines(styleFor(false)),
+      total: this.#summary.totals().join(''),
+      summary: this.#summary.rows(),
       gaps: this.#summary.gaps,
       plots: [
         plot('Messages', new Map([['messages', this.#summary.messagesOverTime]])),
@@ -101,15 +114,20 @@ export class HtmlPrinter implements Printer {
         plot('Records by sender', this.#series.sender)
       ],
       problems: this.#problems,
+      problemKinds: [...this.#problemKinds.values()],
+      problemCount: [...this.#problemKinds.values()].reduce((sum, { count }) => sum + count, 0),
       connections: [...this.#connections.values()],
-      isCut: this.#connections.size >= MOST_CONNECTIONS
+      isCut: this.#isCut,
+      footer:
+        'Times are UTC. Made by ipvs-sync decode --format html. Plots by uPlot (MIT licence, in the source of this page).'
     }
     // No text from the network can end the script element.
     const json = JSON.stringify(data).replaceAll('<', '\\u003c')
     this.#output.write(
       [
         '<!doctype html>',
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">',
+        `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`,
         '<title>ipvs-sync report</title>',
         `<!-- uPlot:\n${licence}-->`,
         `<style>${style}${PAGE_STYLE}</style></head><body>`,
@@ -124,11 +142,9 @@ export class HtmlPrinter implements Printer {
 
   #count(kind: 'protocol' | 'state' | 'sender', value: string, second: number, count: number): void {
     const all = this.#series[kind]
-    let series = all.get(value)
-    if (series === undefined) {
-      if (all.size >= MOST_SERIES) return
-      all.set(value, (series = new TimeSeries()))
-    }
+    const name = all.has(value) || all.size < MOST_SERIES - 1 ? value : OTHERS
+    let series = all.get(name)
+    if (series === undefined) all.set(name, (series = new TimeSeries()))
     series.add(second, count)
   }
 
@@ -143,14 +159,22 @@ export class HtmlPrinter implements Printer {
     )
     const key = `${protocol} ${ends[0]} ${ends[1]}`
     const before = this.#connections.get(key)
-    if (before === undefined && this.#connections.size >= MOST_CONNECTIONS) return
+    if (before === undefined && this.#connections.size >= MOST_CONNECTIONS) {
+      this.#isCut = true
+      return
+    }
     this.#connections.set(key, [protocol, ...ends, state, time, before === undefined ? 1 : Number(before[6]) + 1])
   }
 
   #problem(packet: number, code: string, severity: string, text: string): void {
-    if (this.#problems.length >= MOST_PROBLEMS) return
-    const known = (PROBLEMS as Readonly<Record<string, { readonly text?: string }>>)[code]
-    this.#problems.push([packet, severity, code, text, known?.text ?? ''])
+    let kind = this.#problemKinds.get(code)
+    if (kind === undefined) {
+      const meaning = code in PROBLEMS ? PROBLEMS[code as ProblemCode].text : CAPTURE_TEXTS[code]
+      kind = { code, severity, meaning: meaning ?? '', count: 0 }
+      this.#problemKinds.set(code, kind)
+    }
+    kind.count += 1
+    if (this.#problems.length < MOST_PROBLEMS) this.#problems.push([packet, severity, code, text])
   }
 }
 
@@ -175,48 +199,145 @@ function plot(title: string, all: ReadonlyMap<string, TimeSeries>): object {
 
 /** Follows the reader's choice of light or dark. */
 const PAGE_STYLE = `
-:root{color-scheme:light dark;--fg:#1d2430;--bg:#fff;--soft:#687386;--line:#d9dee6;--card:#f6f8fa;--bad:#b3261e;--warn:#8a5a00}
+:root{color-scheme:light dark;--fg:#1d2430;--bg:#fff;--soft:#5b6678;--line:#d9dee6;--card:#f6f8fa;--bad:#b3261e;--warn:#8a5a00}
 @media(prefers-color-scheme:dark){:root{--fg:#e3e8ef;--bg:#12161c;--soft:#97a3b4;--line:#2c3542;--card:#1a2029;--bad:#ff8a80;--warn:#f0c060}}
 body{margin:0;font:14px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg)}
-main{max-width:1100px;margin:0 auto;padding:24px}h1{font-size:22px;margin:0}h2{font-size:16px;margin:28px 0 8px}
-pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:12px;overflow:auto;white-space:pre-wrap}
+main{max-width:1100px;margin:0 auto;padding:24px 16px}h1{font-size:22px;margin:0}h2{font-size:16px;margin:28px 0 8px}h3{font-size:14px;margin:16px 0 4px}
+main>:nth-child(2){overflow-wrap:anywhere}
+.card{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:10px 14px;margin:16px 0 24px}.card p{margin:0 0 4px;font-weight:600}
+.card th{position:static;background:none;font-weight:400}.card th,.card td{border:0;padding:2px 14px 2px 0}
 table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:600}
-input{font:inherit;padding:6px 10px;width:320px;max-width:100%;border:1px solid var(--line);border-radius:6px;background:var(--bg);color:var(--fg)}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:20px}.plot h2{margin-top:0}.u-legend{font-size:12px}
-.drop,.skip{color:var(--bad)}.warning{color:var(--warn)}.soft{color:var(--soft)}.scroll{overflow:auto;max-height:560px}
+th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
+th{color:var(--soft);font-weight:600;position:sticky;top:0;background:var(--bg)}.wide{white-space:normal;min-width:200px}
+input{font:inherit;padding:6px 10px;width:320px;max-width:100%;box-sizing:border-box;border:1px solid var(--line);border-radius:6px;background:var(--bg);color:var(--fg)}
+summary{cursor:pointer;color:var(--soft);font-size:12px}footer{margin-top:32px;color:var(--soft);font-size:12px}
+.plot:first-child{grid-column:1/-1}.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:24px}.plot{min-width:0}.plot h2{margin:0 0 4px}
+.u-legend{font-size:12px;text-align:left;padding-left:48px}.u-legend th{position:static;background:none;border:0;font-weight:400;padding:2px 0}.u-legend td{border:0}
+.drop,.skip{color:var(--bad)}.warning{color:var(--warn)}.soft{color:var(--soft)}.scroll{overflow:auto;max-height:560px}.scroll:focus{outline:1px solid var(--line)}
 `
 
 /** Draws the page from the data in it. Text is only ever set as text. */
 const PAGE_SCRIPT = `
-const data=JSON.parse(document.getElementById('data').textContent)
-const main=document.querySelector('main')
-const make=(tag,text,parent=main,kind='')=>{const e=document.createElement(tag);if(text!==undefined)e.textContent=text;if(kind)e.className=kind;parent.append(e);return e}
-make('h1','IPVS synchronisation report');make('div',data.title,main,'soft')
-make('pre',data.summary.join('\\n'))
-const css=name=>getComputedStyle(document.documentElement).getPropertyValue(name).trim()
-const colours=['#3b82f6','#f59e0b','#10b981','#ef4444','#8b5cf6','#ec4899','#14b8a6','#84cc16','#f97316','#6366f1','#06b6d4','#a3a3a3']
-const grid=make('div',undefined,main,'plots')
-for(const p of data.plots){if(p.times.length===0)continue
- const box=make('div',undefined,grid,'plot');make('h2',p.title+' per second',box)
- const axis={stroke:css('--soft'),grid:{stroke:css('--line')},ticks:{stroke:css('--line')}}
- new uPlot({width:500,height:210,legend:{live:false},scales:{y:{range:(u,min,max)=>[0,max>0?max*1.1:1]}},axes:[axis,{...axis,size:60}],
-  series:[{},...p.lines.map((l,i)=>({label:l.name,stroke:colours[i%12],width:1.5,points:{show:p.times.length<30}}))]},
-  [p.times,...p.lines.map(l=>l.rates)],box)}
-const table=(heads,parent)=>{const wrap=make('div',undefined,parent,'scroll'),t=make('table',undefined,wrap),h=make('tr',undefined,make('thead',undefined,t));for(const x of heads)make('th',x,h);return make('tbody',undefined,t)}
-make('h2','Gaps')
-if(data.gaps.length===0)make('p','No time of 3 s or more without a message.',main,'soft')
-else{const b=table(['from','to','seconds'],main);for(const g of data.gaps){const r=make('tr',undefined,b);make('td',new Date(g.from).toISOString(),r);make('td',new Date(g.to).toISOString(),r);make('td',((g.to-g.from)/1000).toFixed(3),r)}}
-make('h2','Problems')
-if(data.problems.length===0)make('p','None.',main,'soft')
-else{const b=table(['packet','receiver','code','found','meaning'],main);for(const p of data.problems){const r=make('tr',undefined,b);p.forEach((x,i)=>make('td',x,r,i===1?p[1]:''))}}
-make('h2','Connections')
-const search=make('input');search.type='search';search.placeholder='address, port, state …';search.id='search'
-const count=make('p','',main,'soft');count.id='count'
-const body=table(['protocol','client','virtual','destination','last state','last announced','records'],main)
-const show=()=>{const words=search.value.toLowerCase().split(/\\s+/).filter(Boolean)
- const found=data.connections.filter(c=>{const text=c.join(' ').toLowerCase();return words.every(w=>text.includes(w))})
- body.replaceChildren();for(const c of found.slice(0,1000)){const r=make('tr',undefined,body);for(const x of c)make('td',x,r)}
- count.textContent=found.length+' of '+data.connections.length+' connections'+(found.length>1000?', the first 1000 shown':'')+(data.isCut?' (the page holds the first '+data.connections.length+')':'')}
-search.addEventListener('input',show);show()
+const data = JSON.parse(document.getElementById('data').textContent)
+const main = document.querySelector('main')
+function make(tag, text, parent = main, kind = '') {
+  const element = document.createElement(tag)
+  if (text !== undefined) element.textContent = text
+  if (kind) element.className = kind
+  parent.append(element)
+  return element
+}
+function table(heads, parent = main) {
+  const scroll = make('div', undefined, parent, 'scroll')
+  scroll.tabIndex = 0
+  const element = make('table', undefined, scroll)
+  const row = make('tr', undefined, make('thead', undefined, element))
+  for (const head of heads) make('th', head, row)
+  return make('tbody', undefined, element)
+}
+function addRow(body, values, kinds = []) {
+  const row = make('tr', undefined, body)
+  values.forEach((value, i) => make('td', value, row, kinds[i]))
+}
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+const iso = (second) => new Date(second * 1000).toISOString()
+function timeText(second, step) {
+  const text = iso(second)
+  return step >= 86400 ? text.slice(5, 10) : step >= 60 ? text.slice(11, 16) : text.slice(11, 19)
+}
+const rateText = (rate) => String(Number(rate.toPrecision(3)))
+
+make('h1', 'IPVS synchronisation report')
+make('div', data.title, main, 'soft')
+const card = make('div', undefined, main, 'card')
+make('p', data.total, card)
+const summary = make('tbody', undefined, make('table', undefined, card))
+for (const [kind, text] of data.summary) {
+  const row = make('tr', undefined, summary)
+  make('th', kind, row).scope = 'row'
+  make('td', text, row, 'wide')
+}
+
+const LINE_COLORS = ['#3b82f6', '#f59e0b', '#10b981', '#ef4444', '#8b5cf6', '#ec4899', '#14b8a6', '#84cc16', '#f97316', '#6366f1', '#06b6d4', '#94a3b8']
+const HEIGHT = 210
+const plots = []
+const grid = make('div', undefined, main, 'plots')
+// Every box exists before the first drawing, which takes its width from the grid.
+const boxes = data.plots.filter(({ times }) => times.length > 0).map((plot) => ({ plot, box: make('div', undefined, grid, 'plot') }))
+for (const { plot, box } of boxes) {
+  make('h2', plot.title + ' per second', box)
+  const axis = { stroke: () => color('--soft'), grid: { stroke: () => color('--line'), width: 1 }, ticks: { stroke: () => color('--line'), width: 1 } }
+  const drawing = new uPlot({
+    width: box.clientWidth,
+    height: HEIGHT,
+    tzDate: (second) => uPlot.tzDate(new Date(second * 1000), 'UTC'),
+    cursor: { y: false },
+    legend: { live: false },
+    scales: { y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    axes: [
+      { ...axis, space: 80, size: 34, values: (_, seconds, i, space, step) => seconds.map((second) => timeText(second, step)) },
+      { ...axis, size: 48, values: (_, rates) => rates.map(rateText) }
+    ],
+    series: [{}, ...plot.lines.map(({ name }, i) => ({ label: name, stroke: LINE_COLORS[i], width: 1.5, points: { show: plot.times.length < 30 } }))]
+  }, [plot.times, ...plot.lines.map(({ rates }) => rates)], box)
+  plots.push({ box, drawing })
+  const details = make('details', undefined, box)
+  make('summary', 'as a table (UTC)', details)
+  details.addEventListener('toggle', () => {
+    const body = table(['time', ...plot.lines.map(({ name }) => name)], details)
+    plot.times.forEach((second, i) => addRow(body, [iso(second).slice(0, 19), ...plot.lines.map(({ rates }) => rateText(rates[i]))]))
+  }, { once: true })
+}
+addEventListener('resize', () => {
+  for (const { box, drawing } of plots) drawing.setSize({ width: box.clientWidth, height: HEIGHT })
+})
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  for (const { drawing } of plots) drawing.redraw(false, true)
+})
+
+make('h2', 'Gaps')
+if (data.gaps.length === 0) make('p', 'No time of 3 s or more without a message.', main, 'soft')
+else {
+  const body = table(['from (UTC)', 'to (UTC)', 'seconds'])
+  for (const { from, to } of data.gaps) addRow(body, [iso(from / 1000), iso(to / 1000), ((to - from) / 1000).toFixed(3)])
+}
+
+make('h2', 'Problems')
+if (data.problems.length === 0) make('p', 'None.', main, 'soft')
+else {
+  const kinds = table(['code', 'receiver', 'times', 'meaning'])
+  for (const { code, severity, count, meaning } of data.problemKinds) addRow(kinds, [code, severity, count, meaning], ['', severity, '', 'wide'])
+  const shown = data.problems.length
+  make('h3', shown < data.problemCount ? 'The first ' + shown + ' of ' + data.problemCount : 'Each of them')
+  const body = table(['packet', 'receiver', 'code', 'found'])
+  for (const [packet, severity, code, found] of data.problems) addRow(body, [packet || '', severity, code, found], ['', severity, '', 'wide'])
+}
+
+make('h2', 'Connections')
+const search = make('input')
+search.type = 'search'
+search.id = 'search'
+search.placeholder = 'address, port, state …'
+search.setAttribute('aria-label', 'search connections')
+const count = make('p', '', main, 'soft')
+count.id = 'count'
+count.setAttribute('aria-live', 'polite')
+const SHOWN = 1000
+const connections = table(['protocol', 'client', 'virtual', 'destination', 'last state', 'last announced', 'records'])
+connections.id = 'connections'
+function show() {
+  const words = search.value.toLowerCase().split(/\\s+/).filter(Boolean)
+  const found = data.connections.filter((connection) => {
+    const text = connection.join(' ').toLowerCase()
+    return words.every((word) => text.includes(word))
+  })
+  connections.replaceChildren()
+  for (const connection of found.slice(0, SHOWN)) addRow(connections, connection)
+  count.textContent = found.length + ' of ' + data.connections.length + ' connections' +
+    (found.length > SHOWN ? ', the first ' + SHOWN + ' shown' : '') +
+    (data.isCut ? ' (the page holds the ' + data.connections.length + ' that were announced first)' : '')
+}
+search.addEventListener('input', show)
+show()
+make('footer', data.footer)
 `

@@ -119,26 +119,45 @@ export class Summary {
   }
 
   /**
-   * The summary, line by line.
+   * Returns the summary line by line.
    *
    * @param hasSparkline - Whether to draw the records over time.
    */
   lines(style: Style, hasSparkline = false): string[] {
+    const [total, span] = this.totals()
+    return [
+      style.strong(total) + span,
+      ...this.rows(hasSparkline).map(([kind, text]) => (kind === '' ? `  ${text}` : `  ${kind.padEnd(10)}${text}`))
+    ]
+  }
+
+  /** Returns the counts, and the time from the first to the last message. */
+  totals(): readonly [total: string, span: string] {
     const span = this.#firstMs === undefined ? '' : `, ${isoText(this.#firstMs)!} to ${isoText(this.#lastMs)!}`
     const distinct = `${this.#distinct.isFull ? 'at least ' : ''}${counted(this.#distinct.count, 'distinct connection')}`
     const total = `${counted(this.#messages, 'message')}, ${counted(this.#records, 'record')}, ${distinct}, ${counted(this.#problems, 'problem')}`
-    const lines = [style.strong(total) + span]
+    return [total, span]
+  }
+
+  /**
+   * Returns the rows below the totals, each with its heading.
+   *
+   * @param hasSparkline - Whether to draw the records over time.
+   */
+  rows(hasSparkline = false): (readonly [kind: string, text: string])[] {
+    const rows: (readonly [string, string])[] = []
     for (const [kind, tally] of Object.entries(this.#tallies())) {
       const values = tally.sorted()
-      if (values.length > 0) lines.push(`  ${kind.padEnd(10)}${list(values)}`)
+      if (values.length > 0) rows.push([kind, list(values)])
     }
-    lines.push(...this.#rateLines(hasSparkline))
+    rows.push(...this.#rateRows(hasSparkline))
     if (this.#fragmented > 0) {
-      lines.push(
-        `  ${counted(this.#fragmented, 'message')} came in IP fragments: the sender's sync_maxlen is larger than the path's MTU allows`
-      )
+      rows.push([
+        '',
+        `${counted(this.#fragmented, 'message')} arrived in IP fragments: the sender's sync_maxlen is larger than the path's MTU allows`
+      ])
     }
-    return lines
+    return rows
   }
 
   /** How often each value came, by kind. */
@@ -153,17 +172,17 @@ export class Summary {
     return { ...this.#by, protocol, state }
   }
 
-  #rateLines(hasSparkline: boolean): string[] {
+  #rateRows(hasSparkline: boolean): (readonly [string, string])[] {
     if (this.#firstMs === undefined || this.#lastMs! <= this.#firstMs) return []
     const seconds = (this.#lastMs! - this.#firstMs) / 1000
     const { counts, width } = this.recordsOverTime
     const peak = Math.max(...counts) / width
     const rate = `${perSecond(this.#messages / seconds)} messages/s, ${perSecond(this.#records / seconds)} records/s, at most ${perSecond(peak)} records/s in ${width} s`
-    const lines = [`  ${'rate'.padEnd(10)}${rate}`]
-    if (hasSparkline) lines.push(`  ${''.padEnd(10)}${sparkline(counts)}`)
+    const rows: (readonly [string, string])[] = [['rate', rate]]
+    if (hasSparkline) rows.push([' ', sparkline(counts)])
     const gaps = this.#gaps.map(({ from, to }) => `${perSecond((to - from) / 1000)} s from ${isoText(from)!}`)
-    if (gaps.length > 0) lines.push(`  ${'gaps'.padEnd(10)}${gaps.join(', ')}`)
-    return lines
+    if (gaps.length > 0) rows.push(['gaps', gaps.join(', ')])
+    return rows
   }
 
   #record(records: MessageRecords, record: number): void {
