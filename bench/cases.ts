@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { writeCapture } from './capture-file.js'
+import { writeCapture, writeKernelCapture, writeRandomCapture } from './capture-file.js'
 import type { Measure } from './compare.js'
+import { PER_MESSAGE } from './input.js'
 
 /** A measure, less another, times a number. */
 export interface Operand {
@@ -64,7 +65,7 @@ export function cases({ quick, reference }: Plan): Case[] {
     zeroLoss(),
     expiry(quick ? '1' : '6', 1_000_000),
     start(),
-    ...(hasTshark() && !quick ? [json()] : [])
+    ...(hasTshark() && !quick ? [json(), ...KINDS.map(kind)] : [])
   ]
   return all.filter((one) => !quick || one.quick)
 }
@@ -381,10 +382,15 @@ function start(): Case {
     title: 'Start of the command, processor time',
     unit: 'ms',
     quick: true,
-    measures: [command('node', process.execPath, '-e', '0'), command('version', process.execPath, main, '--version')],
+    measures: [
+      command('node', process.execPath, '-e', '0'),
+      command('version', process.execPath, main, '--version'),
+      command('decode', process.execPath, main, 'decode', '--format', 'json', writeCapture(PER_MESSAGE))
+    ],
     lines: [
       { label: 'node -e 0', measure: 'node' },
-      { label: 'ipvs-sync --version, against it', measure: 'version', over: { measure: 'node' }, most: 1.5 }
+      { label: 'ipvs-sync --version, against it', measure: 'version', over: { measure: 'node' }, most: 1.3 },
+      { label: 'ipvs-sync decode of one message, against it', measure: 'decode', over: { measure: 'node' }, most: 1.3 }
     ]
   }
 }
@@ -417,6 +423,79 @@ function json(): Case {
       },
       { label: 'peak memory for 400,000 (MiB)', measure: 'memory' },
       { label: 'peak memory for 1,600,000 against it', measure: 'more memory', over: { measure: 'memory' }, most: 1.2 }
+    ]
+  }
+}
+
+/** Kinds of messages: a kernel's capture of each, and random ones. */
+const KINDS = [
+  ['plain UDP', 'udp4'],
+  ['dual-stack TCP and UDP', 'tcp-udp6'],
+  ['version 0', 'tcp4-nat-v0'],
+  ['sip templates', 'sip'],
+  ['persistence', 'persist'],
+  ['sequence data', 'seq'],
+  ['every field random', undefined]
+] as const
+
+/** What a person would ask tshark for. */
+const KIND_FIELDS = `frame.number frame.time_epoch ip.src udp.srcport udp.dstport ipvs.syncid ${FIELDS.replaceAll(/\S+/g, 'ipvs.$&')}`
+
+function kind([name, capture]: (typeof KINDS)[number]): Case {
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+  const write = (messages: number): string =>
+    capture === undefined ? writeRandomCapture(messages) : writeKernelCapture(capture, messages)
+  // The files are written when the case is run.
+  const paths = new Map<number, string>()
+  const file = (messages: number): string => {
+    if (!paths.has(messages)) paths.set(messages, write(messages))
+    return paths.get(messages)!
+  }
+  const [few, many] = capture === undefined ? [10_000, 40_000] : [100_000, 400_000]
+  const ours = (format: string, messages = few): [string, ...string[]] => [
+    process.execPath,
+    main,
+    'decode',
+    '--format',
+    format,
+    file(messages)
+  ]
+  const against = (format: string): Line => ({
+    label: `${format}, against json`,
+    measure: format,
+    over: { measure: 'json' },
+    ...(format === 'csv' ? {} : { most: 2 })
+  })
+  const faster = (label: string, measure: string, over: string, least: number): Line => ({
+    label,
+    measure,
+    over: { measure: over },
+    faster: true,
+    least
+  })
+  return {
+    title: `decode of ${few.toLocaleString('en')} messages: ${name}`,
+    unit: 'ms of processor time, whole process',
+    quick: false,
+    rounds: 3,
+    get measures() {
+      const fields = KIND_FIELDS.split(' ').flatMap((field) => ['-e', field])
+      return [
+        ...['json', 'tshark', 'table', 'hex', 'csv'].map((format) => command(format, ...ours(format))),
+        command('tshark -T json', 'tshark', '-r', file(few), '-T', 'json'),
+        command('tshark -T fields', 'tshark', '-r', file(few), '-T', 'fields', ...fields),
+        ...(existsSync(TIME)
+          ? [command('memory', '--peak', ...ours('json')), command('more memory', '--peak', ...ours('json', many))]
+          : [])
+      ]
+    },
+    lines: [
+      { label: '--format json', measure: 'json' },
+      faster('json, times as fast as tshark -T json', 'json', 'tshark -T json', 10),
+      faster('--format tshark, times as fast as tshark -T fields with 19 fields', 'tshark', 'tshark -T fields', 3),
+      ...['table', 'hex', 'csv'].map(against),
+      { label: 'peak memory of json (MiB)', measure: 'memory' },
+      { label: 'peak memory for 4 times as many', measure: 'more memory', over: { measure: 'memory' }, most: 1.2 }
     ]
   }
 }
