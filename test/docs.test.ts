@@ -322,3 +322,10 @@ t.test('README names what a stranger needs first, and every command', async (t) 
   for (const words of ['npm cit', 'npm ci && npm start']) t.match(readme.slice(0, 900), words)
   for (const { name } of COMMANDS) t.match(readme, `\`${name}`)
 })
+
+t.test('the cookbook answers twenty questions, each with a command and its output', async (t) => {
+  const questions = text('docs/cookbook.md').split(/^## /m).slice(1)
+  t.equal(questions.length, 20)
+  for (const question of questions)
+    t.match(question, /^.*\?\n\n```console\n\$ ipvs-sync .*\n[^$\n]/, question.slice(0, 60))
+})

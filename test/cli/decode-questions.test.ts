@@ -495,7 +495,7 @@ t.test('compare: what the backup lacks, and why', async (t) => {
   const backup = file('backup.pcap', pcap(packets.slice(1).map((one) => ({ ...one, seconds: one.seconds + 5 }))))
   const { code, out } = await cli('compare', master, backup)
   t.equal(code, 1)
-  t.match(out, /lacks 1 messages \(1 record\) of 3/)
+  t.match(out, /lacks 1 message \(1 record\) of 3/)
   t.match(out, /clock of .*: 5\.000000 s \(2 shared messages\)/)
   t.match(out, /10\.1\.0\.0:1000 > 10\.9\.9\.9:80: announced and lost \(1 message\)/)
   t.match(out, /10\.1\.0\.2:1000 > .*: refused: STATE_RANGE/)
@@ -517,7 +517,7 @@ t.test('compare: what the backup lacks, and why', async (t) => {
     '{"change":"expired","protocol":"TCP","client":{"address":"1.1.1.1","port":1},"virtual":{"address":"1.1.1.1","port":1}}\n'
   )
   t.match((await cli('compare', listing, empty)).out, /never announced, or announced and lost/)
-  t.match((await cli('compare', backup, master)).out, /lacks 1 messages of 3/)
+  t.match((await cli('compare', backup, master)).out, /lacks 1 message of 3/)
   const late = file(
     'late.pcap',
     pcap([
@@ -538,6 +538,20 @@ t.test('compare: what the backup lacks, and why', async (t) => {
     family: 'ipv6'
   })
   t.equal(parseTableLine('TCP 1:00 X a b c'), undefined)
+})
+
+t.test('compare: one client, on either side', async (t) => {
+  const made = (name: string): string => new URL(`../fixtures/cookbook/${name}`, import.meta.url).pathname
+  const of = async (client: string, backup: string): Promise<unknown> => {
+    const { out } = await cli('compare', '--format', 'json', '--client', client, made('master.pcap'), made(backup))
+    const { comparedMessages, differences } = JSON.parse(out) as Record<string, { code: string }[]>
+    return [comparedMessages, differences!.map(({ code }) => code)]
+  }
+  t.strictSame(await of('192.0.2.88', 'backup.pcap'), [[1, 0], ['lost']])
+  t.strictSame(await of('192.0.2.88', 'backup.ip_vs_conn'), [[1, 0], ['lost']])
+  t.strictSame(await of(':53000', 'backup.pcap'), [[1, 1], ['refused']])
+  t.strictSame(await of('192.0.2.77', 'backup.pcap'), [[3, 3], []])
+  t.match(await cli('compare', '--client', 'x', made('master.pcap'), made('backup.pcap')), { code: 2, err: /--client/ })
 })
 
 t.test('the report is one page that loads nothing', async (t) => {

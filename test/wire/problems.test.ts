@@ -92,7 +92,7 @@ t.test('a problem says what was expected and what was there', async (t) => {
     {
       code: 'STATE_RANGE',
       severity: 'skip',
-      message: `connection 1: ${wire.PROBLEMS.STATE_RANGE.text} (TCP has 0…10, got 11)`,
+      message: `connection 1: ${wire.PROBLEMS.STATE_RANGE.text} (TCP has 0 to 10, got 11)`,
       offset: 44,
       connection: 1
     }

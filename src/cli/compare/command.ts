@@ -6,6 +6,8 @@
 
 import { Option, type Command } from 'commander'
 import { IpvsSyncError } from '../../errors.js'
+import { networkHolds } from '../../addresses.js'
+import { parseEndpointPattern, type EndpointPattern } from '../decode/filter.js'
 import { DEFAULT_PORTS, parsePorts } from '../decode/ports-option.js'
 import { timeWindow } from '../decode/time-window.js'
 import { fileSource } from '../decode/sources.js'
@@ -22,6 +24,7 @@ interface Options {
   readonly all?: boolean
   readonly from?: string
   readonly to?: string
+  readonly client?: readonly string[]
 }
 
 const NOTES: Notes = {
@@ -34,7 +37,9 @@ const NOTES: Notes = {
     'ipvs-sync compare master.pcap backup.pcap',
     '# what was lost in three minutes',
     'ipvs-sync compare --from 10:02 --to 10:05 master.pcap backup.pcap',
-    '# why connections are missing on the backup',
+    "# why one client's connections are missing on the backup",
+    'ipvs-sync compare --client 10.1.0.2 master.pcap backup.pcap',
+    '# why connections are missing in the table of the backup',
     'ipvs-sync compare master.pcap backup.ip_vs_conn_sync'
   ]
 }
@@ -51,20 +56,26 @@ export function configure(command: Command): void {
       'only what MASTER announced at or after this time: HH:MM[:SS] of any day, or ISO 8601; UTC'
     )
     .option('--to <time>', 'only what MASTER announced at or before this time')
+    .option(
+      '--client <endpoint>',
+      'only connections with this client: ADDRESS, NETWORK/PREFIX, ADDRESS:PORT or :PORT; repeatable',
+      (value, before: readonly string[] | undefined) => [...(before ?? []), value]
+    )
     .option('--all', 'list every difference, not only the first 20 of a kind')
 }
 
 /** Compares, prints, and returns 1 where anything differs. */
 export async function execute(command: Command, io: Io): Promise<number> {
-  const { format, ports, all = false, from, to } = command.opts<Options>()
+  const { format, ports, all = false, from, to, client = [] } = command.opts<Options>()
   const [master = '', backup = ''] = command.args
   if (master === '-' && backup === '-')
     throw new IpvsSyncError('ERR_USAGE', 'compare: expected two different sources, got standard input twice')
   const wanted = parsePorts(ports)
+  const clients = client.map((text) => parseEndpointPattern('--client', text))
   const read = async (path: string): ReturnType<typeof readSide> => {
     const { name, chunks } =
       path === '-' ? { name: 'standard input', chunks: io.stdin as AsyncIterable<Uint8Array> } : fileSource(path)
-    return readSide(name, chunks, wanted)
+    return onlyClients(await readSide(name, chunks, wanted), clients)
   }
   const first = { ...(await read(master)), name: 'master' }
   const second = { ...(await read(backup)), name: 'backup' }
@@ -78,27 +89,50 @@ export async function execute(command: Command, io: Io): Promise<number> {
   return isDifferent(comparison) ? 1 : 0
 }
 
+/** Reduces a side to the connections of some clients, and to the messages that announced them. */
+function onlyClients(side: Side, patterns: readonly EndpointPattern[]): Side {
+  if (patterns.length === 0) return side
+  const connections = new Map(
+    [...side.connections].filter(
+      ([
+        ,
+        {
+          client: { address, port }
+        }
+      ]) =>
+        patterns.some(
+          (pattern) =>
+            (pattern.port ?? port) === port && (pattern.network === undefined || networkHolds(pattern.network, address))
+        )
+    )
+  )
+  const messages = side.messages
+    .map((message) => ({ ...message, keys: message.keys.filter((key) => connections.has(key)) }))
+    .filter(({ keys }) => keys.length > 0)
+  return { ...side, connections, messages }
+}
+
 /** Differences of one kind that are listed, unless all are wanted. */
 const SHOWN = 20
 
 /** The comparison, line by line. */
 function reportLines(first: Side, second: Side, comparison: Comparison, isComplete: boolean): string[] {
-  const { missingMessages, extraMessages, sharedMessages, clockOffsetMs } = comparison
+  const { missingMessages, extraMessages, comparedMessages, sharedMessages, clockOffsetMs } = comparison
   const most = isComplete ? Infinity : SHOWN
   const lines: string[] = []
   if (missingMessages === undefined || extraMessages === undefined)
     lines.push('messages: not compared (a table holds none)')
   else {
     lines.push(
-      `${second.name} lacks ${missingMessages.length} messages (${counted(
+      `${second.name} lacks ${counted(missingMessages.length, 'message')} (${counted(
         missingMessages.reduce((sum, { keys }) => sum + keys.length, 0),
         'record'
-      )}) of ${first.messages.length}`,
+      )}) of ${comparedMessages[0]}`,
       ...messageLines(missingMessages)
     )
     if (extraMessages.length > 0)
       lines.push(
-        `${first.name} lacks ${extraMessages.length} messages of ${second.messages.length}`,
+        `${first.name} lacks ${counted(extraMessages.length, 'message')} of ${comparedMessages[1]}`,
         ...messageLines(extraMessages)
       )
     const offset = clockOffsetMs === undefined ? 'unknown' : `${(clockOffsetMs / 1000).toFixed(6)} s`
@@ -108,7 +142,7 @@ function reportLines(first: Side, second: Side, comparison: Comparison, isComple
   }
   const { differences, extraConnections, sameConnections } = comparison
   lines.push(
-    `${counted(differences.length, 'connection')} of ${first.connections.size} missing or different on ${second.name}; ${sameConnections} the same`
+    `${counted(differences.length, 'connection')} of ${differences.length + sameConnections} missing or different on ${second.name}; ${sameConnections} the same`
   )
   for (const [reason, count] of tallyOf(
     differences.map(({ code, reason }) => (code === 'destination' ? 'other destination' : reason))

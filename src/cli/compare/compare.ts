@@ -22,6 +22,8 @@ export interface Comparison {
   readonly missingMessages: readonly SideMessage[] | undefined
   /** Messages of the second side that the first lacks. */
   readonly extraMessages: readonly SideMessage[] | undefined
+  /** Messages of each side that were compared. */
+  readonly comparedMessages: readonly [first: number, second: number]
   /** Messages that both sides have. */
   readonly sharedMessages: number
   /** How much later the second side's clock is, in milliseconds: the median of all shared messages. */
@@ -64,6 +66,7 @@ export function compareSides(first: Side, second: Side, isWithin?: (ms: number) 
   return {
     missingMessages: matched?.missing,
     extraMessages: matched?.extra,
+    comparedMessages: [within(first.messages).length, within(second.messages, whole?.offsetMs).length],
     sharedMessages: matched?.shared ?? 0,
     clockOffsetMs: matched?.offsetMs,
     sameConnections,

@@ -31,6 +31,7 @@ export interface SideMessage {
 
 /** The last that one side says of a connection. */
 export interface SideConnection {
+  readonly client: Endpoint
   readonly destination: string
   readonly state: string
   /** When it was announced, in milliseconds; undefined in a table. */
@@ -74,8 +75,9 @@ class Gatherer {
   }
 
   connection(connection: Connection, ms: number | undefined, refusedFor?: string): void {
-    const { destination, state, timeout } = connection
+    const { client, destination, state, timeout } = connection
     this.connections.set(keyOf(connection), {
+      client,
       destination: endpointText(destination),
       state,
       ms,

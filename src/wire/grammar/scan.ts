@@ -308,6 +308,6 @@ function judge(
   const states = stateCount(protocol)
   if (states === 0) return !report(state, 'PROTOCOL_UNKNOWN', at, `got ${protocol}`, index)
   if (connectionState < states) return false
-  const expected = `${protocolName(protocol)} has 0…${states - 1}`
+  const expected = `${protocolName(protocol)} has 0 to ${states - 1}`
   return !report(state, 'STATE_RANGE', at, `${expected}, got ${connectionState}`, index)
 }
