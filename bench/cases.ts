@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { writeCapture, writeKernelCapture, writeRandomCapture } from './capture-file.js'
 import type { Measure } from './compare.js'
 import { PER_MESSAGE } from './input.js'
+import { writeKernelTable } from './kernel-table-file.js'
 
 /** A measure, less another, times a number. */
 export interface Operand {
@@ -57,6 +58,9 @@ export function cases({ quick, reference }: Plan): Case[] {
     director(100_000, seconds),
     memory(1_000_000),
     storing(quick ? 100_000 : 1_000_000),
+    kernelTable(quick ? 100_000 : 1_000_000, c),
+    ...(hasMawk() ? [dryRun(quick ? 100_000 : 1_000_000)] : []),
+    giving(quick),
     ownAnnouncements(quick ? 100_000 : 1_000_000),
     master(seconds),
     draining(quick, c),
@@ -206,23 +210,91 @@ function memory(connections: number): Case {
 }
 
 function storing(connections: number): Case {
-  const many = String(connections)
-  const beside = (label: string, measure: string, reference: string): Line => ({
-    label,
-    measure,
-    over: { measure: reference }
-  })
+  const measures = ['save', 'load', 'save-held', 'load-held']
   return {
     title: `A stored table of ${connections.toLocaleString('en')} connections: the file of an agent`,
-    unit: 'µs/connection (or seconds for a million)',
+    unit: 'µs/connection, or ms',
     quick: true,
-    rounds: 1,
-    measures: ['save', 'load', 'stringify', 'parse'].map((name) => node(name, 'store', name, '0', many)),
+    rounds: 3,
+    measures: measures.map((name) => node(name, 'store', name, '0', String(connections))),
     lines: [
-      { label: 'written', measure: 'save' },
-      { label: 'read back', measure: 'load' },
-      beside('written, against JSON.stringify of the same values', 'save', 'stringify'),
-      beside('read, against JSON.parse of the same lines', 'load', 'parse')
+      { label: 'written', measure: 'save', most: 0.1 },
+      { label: 'read back', measure: 'load', most: 0.5 },
+      { label: 'event loop held at most, written (ms)', measure: 'save-held', most: 2 },
+      { label: 'event loop held at most, read back (ms)', measure: 'load-held', most: 2 }
+    ]
+  }
+}
+
+/** A saved table of mixed lines. A quick run has a tenth of the lines, and targets to match. */
+function kernelTable(connections: number, c: Reference): Case {
+  const [file, many] = [writeKernelTable(connections), String(connections)]
+  const scale = connections / 1_000_000
+  return {
+    title: `A saved kernel table of ${connections.toLocaleString('en')} lines: read, find, update, follow`,
+    unit: 'ms of processor time',
+    quick: true,
+    rounds: 3,
+    measures: [
+      ...c('C', 'kernel-table', file),
+      ...['first', 'later', 'held'].map((name) => node(name, 'kernel-table', name, file, many))
+    ],
+    lines: [
+      { label: 'C, a later read', measure: 'C' },
+      { label: 'the first read', measure: 'first', most: 800 * scale },
+      { label: 'a later read', measure: 'later', most: 500 * scale },
+      { label: 'a later read, against C', measure: 'later', over: { measure: 'C' }, most: 3 },
+      { label: 'event loop held at most, three reads (ms)', measure: 'held', most: 20 }
+    ]
+  }
+}
+
+function dryRun(connections: number): Case {
+  const file = writeKernelTable(connections)
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+  return {
+    title: `resync --dry-run of ${connections.toLocaleString('en')} mixed lines, whole process`,
+    unit: 'ms of processor time',
+    quick: true,
+    measures: [
+      command('mawk', 'mawk', '{n++; s+=length($2)} END{print n,s}', file),
+      command('resync', process.execPath, main, 'resync', '--source', file, '--dry-run')
+    ],
+    lines: [
+      { label: 'mawk: lines, and length of the second column', measure: 'mawk' },
+      { label: 'resync --dry-run, against mawk', measure: 'resync', over: { measure: 'mawk' }, most: 3.5 }
+    ]
+  }
+}
+
+/** The whole transfer between two agents, by the clock; a quick run has a tenth of the table and of the time. */
+function giving(quick: boolean): Case {
+  const million = quick ? 100_000 : 1_000_000
+  const run = (name: string, variant: string, mix: string, buffer: number, connections: number): Measure =>
+    node(name, 'give', variant, mix, String(buffer), String(connections), '26848')
+  const [seconds, large] = [quick ? 0.1 : 1, 4 << 20]
+  return {
+    title: `An agent gives ${million.toLocaleString('en')} connections to an empty one over loopback, nothing lost`,
+    unit: 's, MiB or ms',
+    quick: false,
+    rounds: 1,
+    measures: [
+      run('ipv4 large', 'seconds', 'ipv4', large, million),
+      run('ipv6 large', 'seconds', 'ipv6', large, million),
+      run('ipv4', 'seconds', 'ipv4', 0, million),
+      run('ipv6', 'seconds', 'ipv6', 0, million),
+      run('memory', 'memory', 'ipv4', large, million),
+      run('memory 80k', 'memory', 'ipv4', large, 80_000),
+      run('held', 'held', 'ipv4', large, million)
+    ],
+    lines: [
+      { label: 'IPv4, 4 MiB buffers (s)', measure: 'ipv4 large', most: 10 * seconds },
+      { label: 'IPv6, 4 MiB buffers (s)', measure: 'ipv6 large' },
+      { label: 'IPv4, default buffers (s)', measure: 'ipv4', most: 60 * seconds },
+      { label: 'IPv6, default buffers (s)', measure: 'ipv6', most: 110 * seconds },
+      { label: "the responder's peak memory, with Node (MiB)", measure: 'memory', most: 200 },
+      { label: 'the same with 80,000 connections (MiB)', measure: 'memory 80k', most: 160 },
+      { label: "the responder's event loop held at most: reads, answer, store (ms)", measure: 'held', most: 20 }
     ]
   }
 }
@@ -504,6 +576,10 @@ const TIME = '/usr/bin/time'
 
 function hasTshark(): boolean {
   return spawnSync('tshark', ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+function hasMawk(): boolean {
+  return spawnSync('mawk', ['BEGIN{}'], { stdio: 'ignore' }).status === 0
 }
 
 function node(name: string, program: string, ...args: string[]): Measure {

@@ -1,28 +1,31 @@
 /** How cost grows with the table: a chart with logarithmic axes, drawn as SVG without a library. */
 
-/** What bench/measures/scale.ts prints of one size. */
+/** What bench/measures/scale.ts prints of one size, and `look` of bench/measures/kernel-table.ts. */
 export interface Scale {
   readonly connections: number
   /** Bytes of resident memory a connection. */
   readonly bytes: number
   /** Nanoseconds a connection. */
   readonly build: number
+  /** One later read of a saved kernel table of that size. */
+  readonly look: number
   readonly update: number
   readonly visit: number
   readonly messages: number
-  readonly snapshot: number
+  readonly store: number
   readonly expire: number
   /** Milliseconds. */
   readonly longestTick: number
 }
 
 const SERIES = [
-  ['snapshot', '#c2185b'],
+  ['look', '#c2185b'],
   ['build', '#b35900'],
   ['update', '#0057a8'],
   ['expire', '#7a1fa2'],
   ['messages', '#00796b'],
-  ['visit', '#2e7d32']
+  ['visit', '#2e7d32'],
+  ['store', '#8d6e63']
 ] as const
 const [WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM] = [640, 360, 60, 30, 90, 50]
 const DECADES = [10, 100, 1000, 10_000]

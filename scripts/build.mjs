@@ -13,6 +13,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
+/** Modules that the benchmark measures and the package does not export; bench/ imports them as `#lib/…`. */
+const MEASURED = ['agent/kernel', 'daemon/table-store', 'procfs/index', 'table/packed-snapshot']
 const HALVES = { lib: buildLib, tools: buildTools }
 
 const half = process.argv[2]
@@ -96,14 +98,16 @@ function isCore(id, stage, { getModuleInfo }) {
   return importedIds.every((other) => other.startsWith(stage) && isCore(other, stage, { getModuleInfo }))
 }
 
-/** Every entry point of the package, the command's programs and the threads' first modules. */
+/** Every entry point of the package, the command's programs, the threads' first modules, and what the benchmark measures. */
 function entries(stage) {
   const { exports, bin } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
   const named = [...Object.values(exports).map(({ default: file }) => file), ...Object.values(bin)]
     .filter((file) => file !== undefined)
     .map((file) => file.replace(/^(?:\.\/)?lib\/(.*)\.js$/, '$1'))
   const threads = readdirSync(stage, { recursive: true }).filter((name) => name.endsWith('-thread.js'))
-  return [...new Set([...named, 'cli/run', ...threads.map((name) => name.slice(0, -3).split(sep).join('/'))])]
+  return [
+    ...new Set([...named, 'cli/run', ...MEASURED, ...threads.map((name) => name.slice(0, -3).split(sep).join('/'))])
+  ]
 }
 
 /** `import.meta.url` is the module's own place in lib/, whichever chunk its code is in. */
@@ -125,7 +129,7 @@ function withSourceMap(file, stage) {
   }
 }
 
-/** Removes the declarations that no entry point leads to: an importer cannot use them. */
+/** Removes the declarations that no entry point leads to: neither an importer nor the benchmark can use them. */
 function dropUnreachableDeclarations(folder) {
   const { exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
   const reached = new Set()
@@ -135,6 +139,7 @@ function dropUnreachableDeclarations(folder) {
     for (const [, path] of readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*['"](\.[^'"]+)\.js['"]/g))
       reach(join(file, '..', `${path}.d.ts`))
   }
+  for (const name of MEASURED) reach(join(folder, `${name}.d.ts`))
   for (const { types } of Object.values(exports))
     if (types !== undefined) reach(join(folder, types.slice('./lib/'.length)))
   for (const name of readdirSync(folder, { recursive: true }))

@@ -1,11 +1,13 @@
 /**
  * One table of so many connections: prints a line of JSON with what it takes to build it, to bring one connection up to
- * date, to visit every connection, to make JSON Lines of all (what the agent keeps on disk) and messages of all (what another
+ * date, to visit every connection, to pack all for an agent's store and messages of all (what another
  * director is sent), and to let all expire; nanoseconds of processor time a connection.
  */
+import { crc32 } from 'node:zlib'
 import { BackupEngine, MasterEngine } from 'ipvs-sync/engine'
 import { ConnectionTable } from 'ipvs-sync'
 import { MessageReader, ROW, ROW_WORDS } from 'ipvs-sync/wire'
+import { packTable } from '#lib/table/packed-snapshot.js'
 import { makeMessages, PER_MESSAGE } from '../input.js'
 import { given, processorTime } from './timing.js'
 
@@ -40,17 +42,13 @@ function shift(message: Uint8Array, first: number): void {
   }
 }
 
-/** The text of all, a portion at a time; nothing of it is kept. */
-async function snapshot(): Promise<number> {
-  // Not part of the public face: the agent's.
-  const module = (await import(new URL('../../../lib/table/snapshot.js', import.meta.url).href)) as {
-    writeSnapshot(table: ConnectionTable, savedAt: number): Iterable<string>
-  }
+/** The bytes of an agent's store; none of them is kept. */
+function store(): number {
   const begin = processorTime()
   let length = 0
-  for (const portion of module.writeSnapshot(table, 0)) length += portion.length
+  for (const portion of packTable(table, 0, crc32)) length += portion.length
   const spent = processorTime() - begin
-  if (length < 100 * connections) throw new Error(`${length} characters are no snapshot of ${connections}`)
+  if (length < 40 * connections) throw new Error(`${length} bytes are no store of ${connections}`)
   return spent
 }
 
@@ -109,7 +107,7 @@ const costs = {
   update: each(pass(START + 1000)),
   visit: each(visit()),
   messages: each(messages(START + 1000)),
-  snapshot: each(await snapshot())
+  store: each(store())
 }
 const { spent, longest } = expire()
 console.log(

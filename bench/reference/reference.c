@@ -2,6 +2,7 @@
 // layout (docs/protocol.md sections 2 to 4). Built by bench/reference.ts when a compiler is there:
 //   cc -O2 -o reference reference.c
 //   ./reference decode|encode|table SECONDS [CONNECTIONS]     prints nanoseconds a connection
+//   ./reference kernel-table FILE                             prints milliseconds of the second read of a saved table, into a hash table
 //   ./reference drain                                         prints microseconds a datagram: recvmmsg from filled sockets
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -285,6 +286,88 @@ static void time_drain(void) {
   if (connections != received * PER_MESSAGE) fprintf(stderr, "read %lu of %lu\n", connections, received * PER_MESSAGE), exit(1);
 }
 
+// A saved /proc/net/ip_vs_conn, read as one would first write it: lines by columns, IPv4 and IPv6 addresses, state by name.
+struct table_line { uint32_t client[4], virtual_address[4], destination[4], ports, rest, seconds; };
+struct table_slot { uint32_t used; struct table_line line; uint32_t deadline, look, announced, state; };
+
+static const uint8_t *skip_spaces(const uint8_t *p) { while (*p == ' ') p++; return p; }
+
+static const uint8_t *read_hex(const uint8_t *p, uint32_t *value) {
+  static const int8_t digits[256] = {['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16};
+  uint32_t v = 0;
+  for (; digits[*p]; p++) v = v << 4 | (uint32_t)(digits[*p] - 1);
+  *value = v;
+  return p;
+}
+
+static const uint8_t *read_address(const uint8_t *p, uint32_t *words) {
+  uint32_t first, low;
+  p = read_hex(skip_spaces(p), &first);
+  words[0] = first, words[1] = words[2] = words[3] = 0;
+  if (*p != ':') return p;
+  for (int i = 0; i < 8; i++) {
+    low = first;
+    words[i >> 1] = i & 1 ? words[i >> 1] << 16 | low : low;
+    if (i < 7) p = read_hex(p + 1, &first);
+  }
+  return p;
+}
+
+static const uint8_t *read_line(const uint8_t *p, struct table_line *line) {
+  uint32_t protocol = p[0] == 'T' ? 6 : p[0] == 'U' ? 17 : 132, client_port, virtual_port, destination_port, state = 0, seconds = 0;
+  while (*p != ' ') p++;
+  p = read_hex(skip_spaces(read_address(p, line->client)), &client_port);
+  p = read_hex(skip_spaces(read_address(p, line->virtual_address)), &virtual_port);
+  p = read_hex(skip_spaces(read_address(p, line->destination)), &destination_port);
+  for (p = skip_spaces(p); *p != ' '; p++) state = state * 31 + *p;
+  for (p = skip_spaces(p); *p >= '0' && *p <= '9'; p++) seconds = seconds * 10 + *p - '0';
+  while (*p++ != '\n');
+  line->ports = client_port << 16 | virtual_port;
+  line->rest = protocol << 24 | (state & 0xff) << 16 | destination_port;
+  line->seconds = seconds;
+  return p;
+}
+
+static void read_table(const char *path) {
+  FILE *file = fopen(path, "rb");
+  if (file == NULL) perror(path), exit(1);
+  fseek(file, 0, SEEK_END);
+  size_t length = ftell(file), lines = 0, size = 1;
+  uint8_t *text = malloc(length + 1);
+  double spent = 0;
+  struct table_slot *table = NULL;
+  for (uint32_t look = 1; look <= 2; look++) {
+    double begin = now();
+    rewind(file);
+    if (fread(text, 1, length, file) != length) perror(path), exit(1);
+    text[length] = 0;
+    if (table == NULL) {
+      for (size_t i = 0; i < length; i++) lines += text[i] == '\n';
+      while (size < lines * 2) size <<= 1;
+      table = calloc(size, sizeof *table);
+    }
+    const uint8_t *p = memchr(text, '\n', length);
+    for (p++; *p;) {
+      struct table_line line;
+      p = read_line(p, &line);
+      uint32_t h = (line.client[0] ^ line.client[1] ^ line.client[2] ^ line.client[3]) * 0x9e3779b1u;
+      h = (h ^ (h >> 15) ^ line.ports) * 0x85ebca6bu;
+      h = (h ^ (h >> 13) ^ line.virtual_address[0] ^ line.virtual_address[3] ^ line.rest >> 24) * 0xc2b2ae35u;
+      for (uint32_t i = (h ^ h >> 16) & (size - 1);; i = (i + 1) & (size - 1)) {
+        struct table_slot *s = &table[i];
+        if (s->used && (memcmp(&s->line, &line, 32) || s->line.ports != line.ports || (s->line.rest ^ line.rest) >> 24)) continue;
+        int changed = !s->used || s->state != (line.rest & 0xff0000);
+        s->used = 1, s->line = line, s->deadline = 1000 + line.seconds, s->look = look, s->state = line.rest & 0xff0000;
+        if (changed) s->announced = look;
+        break;
+      }
+    }
+    spent = now() - begin;
+  }
+  printf("%.4f\n", spent * 1e3);
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   double seconds = argc > 2 ? atof(argv[2]) : 1;
@@ -292,7 +375,8 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "decode")) time_decode(seconds, connections, 0);
   else if (!strcmp(what, "table")) time_decode(seconds, connections, 1);
   else if (!strcmp(what, "encode")) time_encode(seconds, connections);
+  else if (!strcmp(what, "kernel-table") && argc > 2) read_table(argv[2]);
   else if (!strcmp(what, "drain")) time_drain();
-  else return fprintf(stderr, "usage: reference decode|encode|table SECONDS [CONNECTIONS] | drain\n"), 2;
+  else return fprintf(stderr, "usage: reference decode|encode|table SECONDS [CONNECTIONS] | kernel-table FILE | drain\n"), 2;
   return 0;
 }
