@@ -28,8 +28,14 @@ import { createTransfer, type End, type Offer, type Transfer } from './transfer.
 const COPY_MARGIN = 1.05
 /** A table with fewer than this share of the connections of the fullest ready peer is not complete. */
 const COMPLETE_SHARE = 0.5
+/** A deadline noticed this much later was missed because this process did not run: messages may wait in its socket, unread. */
+const LATE: Milliseconds = 250
 /** Requests for retransmission in a row that bring nothing. */
 const MAX_FRUITLESS = 3
+
+type TimerName = 'request' | 'choose' | 'limit' | 'transfer-limit' | 'silence' | 'stall' | 'retry' | 'judge'
+/** Deadlines at which the absence of messages decides. */
+const FROM_SILENCE: ReadonlySet<TimerName> = new Set(['limit', 'silence', 'stall', 'judge'])
 
 /** What a requester needs of its engine. */
 export interface RequesterContext {
@@ -73,9 +79,7 @@ export interface RequesterReport {
 /** Requests a table until there is one, or until the limit. */
 export class Requester {
   readonly #context: RequesterContext
-  readonly #timers = new Timers<
-    'request' | 'choose' | 'limit' | 'transfer-limit' | 'silence' | 'stall' | 'retry' | 'judge'
-  >()
+  readonly #timers = new Timers<TimerName>()
   readonly #offers = new Offers()
   #outcome: AgentOutcome | undefined
   #isActive = false
@@ -219,9 +223,13 @@ export class Requester {
 
   /** Handles what is due. */
   handleTimeout(now: TimestampMs): void {
+    // Nothing that is concluded from silence is concluded before the socket was read. Else a requester that was held for a
+    // moment cancels an answer that has arrived, and a second agent sends the whole table again.
+    const isLate = now - this.#timers.next() > LATE
     for (let name = this.#timers.take(now); name !== undefined; name = this.#timers.take(now)) {
       const transfer = this.#transfer
-      if (name === 'transfer-limit') this.#giveUp()
+      if (isLate && FROM_SILENCE.has(name)) this.#timers.set(name, now + this.#context.times.stragglers)
+      else if (name === 'transfer-limit') this.#giveUp()
       else if (name === 'request') this.#requestOffers(now)
       else if (name === 'choose') {
         this.#expect(this.#offers.best()!, this.#request, false, now)
@@ -311,10 +319,11 @@ export class Requester {
   /** The responder sends what was requested: no request has to be repeated. */
   #keepAlive({ end, round, begunAt, isVerifying }: Transfer, now: TimestampMs): void {
     if (end !== undefined || isVerifying) return
-    const { silence, stall } = this.#context.times
+    const { silence, stall, retry } = this.#context.times
     this.#timers.set('silence', now + silence)
     if (begunAt !== undefined) this.#timers.set('stall', now + stall)
-    if (round > 0) this.#timers.clear('retry')
+    // Not cleared: the message may be a late one of the round before, and the request for retransmission be lost.
+    if (round > 0) this.#timers.set('retry', now + retry)
   }
 
   /** Sends the choice, or a request for retransmission, again: either can be lost. */
