@@ -14,16 +14,15 @@
  */
 
 import { HEADER_V0, HEADER_V1 } from '../wire/layout.js'
+import { isSealed, SEAL_LENGTH, SEAL_MAGIC, SEAL_VERSION } from '../wire/seal-mark.js'
 import { MAC_LENGTH } from './keys.js'
 
 /** Length of a trailer, in bytes: what sealing takes from a message's maximum length. */
-export const TRAILER_LENGTH = 52
+export const TRAILER_LENGTH = SEAL_LENGTH
 
 /** Set in {@link Trailer.flags} by a sender that keeps its messages and retransmits them on request. */
 export const REPAIR_OFFERED = 1
 
-const MAGIC = 0x49565353
-const VERSION = 1
 const AT = { MAGIC: 0, VERSION: 4, KEY: 5, CHANNEL: 9, FLAGS: 10, SENDER: 12, SEQUENCE: 20, TIME: 28, MAC: 36 } as const
 
 /** What a trailer says. */
@@ -47,8 +46,8 @@ export function appendTrailer(message: Uint8Array, trailer: Trailer): Uint8Array
   const view = new DataView(bytes.buffer)
   view.setUint16(HEADER_V0.SIZE, bytes.length)
   const at = message.length
-  view.setUint32(at + AT.MAGIC, MAGIC)
-  view.setUint8(at + AT.VERSION, VERSION)
+  view.setUint32(at + AT.MAGIC, SEAL_MAGIC)
+  view.setUint8(at + AT.VERSION, SEAL_VERSION)
   view.setUint32(at + AT.KEY, trailer.keyId)
   view.setUint8(at + AT.CHANNEL, trailer.channel)
   view.setUint16(at + AT.FLAGS, trailer.flags)
@@ -70,21 +69,16 @@ export function macParts(bytes: Uint8Array): { covered: Uint8Array; mac: Uint8Ar
  * @returns Undefined for a datagram without one.
  */
 export function findTrailer(bytes: Uint8Array): Trailer | undefined {
+  if (!isSealed(bytes)) return undefined
   const at = bytes.length - TRAILER_LENGTH
-  if (at < HEADER_V0.LENGTH) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (view.getUint32(at + AT.MAGIC) !== MAGIC || view.getUint8(at + AT.VERSION) !== VERSION) return undefined
-  if (view.getUint16(HEADER_V0.SIZE) !== bytes.length) return undefined
-  const sequence = view.getBigUint64(at + AT.SEQUENCE)
-  const time = view.getBigUint64(at + AT.TIME)
-  if (sequence > Number.MAX_SAFE_INTEGER || time > Number.MAX_SAFE_INTEGER) return undefined
   return {
     keyId: view.getUint32(at + AT.KEY),
     channel: view.getUint8(at + AT.CHANNEL),
     flags: view.getUint16(at + AT.FLAGS),
     sender: view.getBigUint64(at + AT.SENDER),
-    sequence: Number(sequence),
-    time: Number(time)
+    sequence: Number(view.getBigUint64(at + AT.SEQUENCE)),
+    time: Number(view.getBigUint64(at + AT.TIME))
   }
 }
 

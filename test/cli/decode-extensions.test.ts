@@ -1,4 +1,5 @@
 import t from 'tap'
+import { decodeMessage } from '../../src/wire/decode-message.js'
 import { run } from '../../src/cli/run.js'
 import { be16, bytes, ethernet, ipv4, pcap, udp } from '../fixtures/support/packets.js'
 import { testIo } from '../fixtures/support/test-io.js'
@@ -86,4 +87,12 @@ t.test('table, hex and summary name them too', async (t) => {
   t.match(table.out, /extension +sealed: 2, repair pulse: 1, agent hello: 1\n/)
   t.equal(table.code, 0)
   t.match((await decoded(sealed, '--format', 'hex')).out, /bytes\n# sealed by 0123456789abcdef/)
+})
+
+t.test('decodeMessage reports a trailer as little as decode does', async (t) => {
+  const codes = (name: keyof typeof MESSAGES): string[] =>
+    decodeMessage(MESSAGES[name]).problems.map(({ code }) => code)
+  t.strictSame(codes('sealed'), [])
+  t.strictSame(codes('doubtful'), ['STATE_RANGE'])
+  for (const name of ['other', 'notTrailer', 'noDate'] as const) t.strictSame(codes(name), ['LEFTOVER_BYTES'], name)
 })

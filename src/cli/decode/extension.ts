@@ -24,9 +24,6 @@ export interface Extension {
   readonly control?: { readonly protocol: 'agent' | 'repair'; readonly kind: string }
 }
 
-/** The last instant that a date can name, in milliseconds. */
-const LAST_DATE = 8_640_000_000_000_000
-
 /**
  * Recognises what stands behind the connections.
  *
@@ -36,7 +33,7 @@ const LAST_DATE = 8_640_000_000_000_000
  */
 export function extensionOf(payload: Uint8Array, end: number): Extension | undefined {
   const trailer = findTrailer(payload)
-  const isSealed = trailer !== undefined && trailer.time <= LAST_DATE && payload.length - TRAILER_LENGTH >= end
+  const isSealed = trailer !== undefined && payload.length - TRAILER_LENGTH >= end
   const rest = isSealed ? payload.length - TRAILER_LENGTH : payload.length
   const seal = isSealed && {
     key: trailer.keyId.toString(16).padStart(8, '0'),

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isSealed, SEAL_LENGTH } from '../seal-mark.js'
 import { counted } from '../../text.js'
 import { CHECK, checksOf, FLAG, KNOWN_ENGINES } from '../constants.js'
 import { flagNames } from '../flags.js'
@@ -130,6 +131,8 @@ function reportLeftover(state: ScanState, scanEnd: ScanEnd): void {
   const { count, end, further } = scanEnd
   const left = state.length - end
   if (left <= 0) return
+  // A receiver without the key ignores the trailer, as kernels do.
+  if (left === SEAL_LENGTH && isSealed(state.bytes)) return
   if (isWrapped(scanEnd)) {
     report(state, 'COUNT_WRAPPED', end, `the header counts ${count}, the message has ${count + further!}`)
     return
