@@ -37,16 +37,21 @@ export interface Job {
   readonly scale: number
   /** Seconds on a processor that is not emulated. */
   readonly timeLimit: number
+  /** For a long scenario: which part of it. */
+  readonly only?: string
 }
 
 /**
  * Boots a kernel with the host's file system as its root, lets it run one scenario, and reads what it wrote.
  * The guest's exit status does not come back, so the result is a file; no file is a failure.
  */
-export async function boot(kernel: GuestKernel, { name, title, folder, seed, scale, timeLimit }: Job): Promise<Boot> {
+export async function boot(
+  kernel: GuestKernel,
+  { name, title, folder, seed, scale, only, timeLimit }: Job
+): Promise<Boot> {
   const began = performance.now()
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'init'), initScript(kernel, name, folder, seed, scale), { mode: 0o755 })
+  writeFileSync(join(folder, 'init'), initScript(kernel, name, folder, seed, scale, only), { mode: 0o755 })
   const limit = timeLimit * kernel.slowness
   const timedOut = await runGuest(kernel, folder, limit)
   const seconds = (performance.now() - began) / 1000
@@ -68,14 +73,15 @@ function initScript(
   name: string,
   folder: string,
   seed: number,
-  scale: number
+  scale: number,
+  only: string | undefined
 ): string {
   const guest = fileURLToPath(new URL('guest.js', import.meta.url))
   const standard = 'ln -s /proc/self/fd /dev/fd; ln -s fd/0 /dev/stdin; ln -s fd/1 /dev/stdout; ln -s fd/2 /dev/stderr'
   return `#!/bin/sh
 exec >'${folder}/output' 2>&1
 export PATH='${SEARCH_PATH}' HOME=/root TMPDIR=/run
-export LAB_FOLDER='${folder}' LAB_SEED=${seed} LAB_SCALE=${scale} LAB_EMULATED=${slowness > 1 ? 1 : 0}
+export LAB_FOLDER='${folder}' LAB_SEED=${seed} LAB_SCALE=${scale} LAB_EMULATED=${slowness > 1 ? 1 : 0}${only === undefined ? '' : ` LAB_ONLY='${only}'`}
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmp /run
 mkdir -p /run/netns /run/host/lib/modules
 [ -e /dev/fd ] || { ${standard}; }

@@ -37,6 +37,8 @@ export class Lab {
   readonly folder: string
   readonly random: Random
   readonly seed: number
+  /** The part of a long scenario to run (`--only`); `undefined` is all of it. */
+  readonly only = process.env['LAB_ONLY']
   /** Length of the random scenarios, a factor. */
   readonly scale: number
   readonly log = new KernelLog()
@@ -79,6 +81,11 @@ export class Lab {
     this.sh(namespace, words.join('; '))
   }
 
+  /** Whether a namespace exists. */
+  has(name: Namespace): boolean {
+    return this.#holders.has(name)
+  }
+
   /** Makes a namespace on the sync network, once. */
   namespace(name: Namespace): void {
     if (name === 'root' || this.#holders.has(name)) return
@@ -91,14 +98,21 @@ export class Lab {
   }
 
   /**
-   * Takes a namespace away with all that its kernel knew: connections, settings, daemons. What runs in it must have been
-   * ended. {@link namespace} makes it anew, empty: a reboot.
+   * Removes a namespace with its processes and all state of its kernel: connections, settings, daemons.
+   * {@link namespace} creates it again, empty: a reboot.
    */
   async remove(name: Exclude<Namespace, 'root'>): Promise<void> {
     this.#holders.get(name)?.kill('SIGKILL')
     this.#holders.delete(name)
+    // A process that is left over, such as an agent's tcpdump, would keep the namespace and its links.
+    const processes = (): string => this.sh('root', `ip netns pids ${name}`).trim().split(/\s+/).join(' ')
+    await this.until(`the processes of ${name} end`, () => {
+      const left = processes()
+      if (left !== '') this.sh('root', `kill -9 ${left} || true`)
+      return left === ''
+    })
     this.sh('root', `ip netns del ${name}`)
-    await this.until(`${name} is gone`, () => !this.sh('root', 'ip -o link').includes(` v-${name}@`))
+    await this.until(`the links of ${name} are removed`, () => !this.sh('root', 'ip -o link').includes(` v-${name}@`))
   }
 
   /** Starts a kernel backup daemon in a namespace. */
@@ -202,9 +216,10 @@ export class Lab {
 
   /** Waits until `holds` does. Throws with `what` after `seconds`. */
   async until(what: string, holds: () => boolean, seconds = 20): Promise<void> {
-    const end = Date.now() + seconds * 1000
+    // The monotonic clock: a scenario may set the other one.
+    const end = performance.now() + seconds * 1000
     while (!holds()) {
-      if (Date.now() > end) throw new Error(`waited ${seconds} s without success: ${what}`)
+      if (performance.now() > end) throw new Error(`waited ${seconds} s without success: ${what}`)
       await sleep(20)
     }
   }

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Holding } from './echo.js'
@@ -11,7 +12,7 @@ export type Director = Exclude<Namespace, 'root' | 'probe'>
 export interface Hold {
   readonly port: number
   readonly connections: number
-  /** Milliseconds between two lines of each. */
+  /** Milliseconds between two lines of each; 0: one line, then none until {@link LivePath.resume}. */
   readonly beat: number
 }
 
@@ -25,12 +26,16 @@ const ECHO = fileURLToPath(new URL('echo.js', import.meta.url))
 export class LivePath {
   readonly #lab: Lab
   readonly #services: readonly string[]
+  readonly #holders: { readonly child: ChildProcess; readonly file: string }[] = []
 
-  /** @param ports - TCP ports of the services. */
-  constructor(lab: Lab, ports: readonly number[]) {
+  /**
+   * @param ports - TCP ports of the services.
+   * @param persistent - Those of them that are persistent.
+   */
+  constructor(lab: Lab, ports: readonly number[], persistent: readonly number[] = []) {
     this.#lab = lab
     this.#services = ports.flatMap((port) => [
-      `-A -t 10.1.0.100:${port} -s rr`,
+      `-A -t 10.1.0.100:${port} -s rr${persistent.includes(port) ? ' -p 300' : ''}`,
       `-a -t 10.1.0.100:${port} -r 10.2.9.9:${port} -m`
     ])
     for (const name of ['client', 'server']) lab.sh('root', `ip netns add ${name}; ip -n ${name} link set lo up`)
@@ -66,11 +71,25 @@ export class LivePath {
     this.#lab.sh('server', `ip route replace 10.1.9.9/32 via 10.2.${link}.1 src 10.2.9.9`)
   }
 
+  /** Ends the connections that are held. */
+  release(): void {
+    for (const { child, file } of this.#holders.splice(0)) {
+      child.kill('SIGKILL')
+      for (const path of [file, `${file}.resume`]) rmSync(path, { force: true })
+    }
+  }
+
+  /** Lets the quiet connections of a port send again. */
+  resume(port: number): void {
+    writeFileSync(join(this.#lab.folder, `holding-${port}.resume`), '')
+  }
+
   /** Opens connections; resolves when a line of each has come back. Returns what looks at them. */
   async hold({ port, connections, beat }: Hold): Promise<() => Holding> {
     const file = join(this.#lab.folder, `holding-${port}`)
     const words = ['10.1.0.100', port, connections, '10.1.9.9', file, beat].map(String)
-    this.#lab.start('client', process.execPath, [ECHO, 'hold', ...words], `hold-${port}`)
+    const child = this.#lab.start('client', process.execPath, [ECHO, 'hold', ...words], `hold-${port}`)
+    this.#holders.push({ child, file })
     const look = (): Holding => JSON.parse(readFileSync(file, 'utf8')) as Holding
     await this.#lab.until(
       `connections to port ${port} live`,

@@ -3,6 +3,7 @@ import type { Boot } from './boot.js'
 import type { GuestKernel } from './guest-kernel.js'
 import { describeFacts, type KernelFacts } from './kernel-facts.js'
 import { repositoryPath } from './page.js'
+import type { Page } from './scenario.js'
 import { passed } from './summary.js'
 
 /** What one kernel was compared with, by scenario. Runs of single scenarios add up. */
@@ -22,7 +23,7 @@ interface Judgement {
 
 const RECORD = 'test/kernel/runs.json'
 const PAGE = 'docs/conformance.md'
-const [BEGIN, END] = ['<!-- runs: made by npm run test:kernel -- --record -->', '<!-- runs: end -->']
+const [BEGIN, END] = ['<!-- runs: made by', '<!-- runs: end -->']
 
 /** Adds a run to the record, and makes the table of docs/conformance.md anew from the record. */
 export function recordRun(kernel: GuestKernel, boots: readonly Boot[]): void {
@@ -37,10 +38,33 @@ export function recordRun(kernel: GuestKernel, boots: readonly Boot[]): void {
     a.facts.release.localeCompare(b.facts.release, 'en', { numeric: true })
   )
   writeFileSync(path, `${JSON.stringify(runs, undefined, 2)}\n`)
-  const page = readFileSync(repositoryPath(PAGE), 'utf8')
-  const [head, rest = ''] = page.split(BEGIN)
-  const tail = rest.slice(rest.indexOf(END))
-  writeFileSync(repositoryPath(PAGE), `${head}${BEGIN}\n\n${tableOf(runs)}\n\n${tail}`)
+  writeTable(PAGE, rowsOf(runs))
+  for (const { outcome } of boots) if (outcome?.page !== undefined) mergeRows(outcome.page)
+}
+
+/** Adds rows to a page's table: the table itself is the record. */
+function mergeRows({ path, head, rows }: Page): void {
+  const page = readFileSync(repositoryPath(path), 'utf8')
+  const known = page
+    .slice(page.indexOf(BEGIN), page.indexOf(END))
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(2)
+    .map((line) =>
+      line
+        .slice(2, -2)
+        .split('|')
+        .map((cell) => cell.trim())
+    )
+  const fresh = new Set(rows.map(([name]) => name))
+  writeTable(path, [head, ...known.filter(([name]) => !fresh.has(name)), ...rows])
+}
+
+/** Replaces the table between the two marks of a page. */
+function writeTable(path: string, rows: readonly (readonly string[])[]): void {
+  const page = readFileSync(repositoryPath(path), 'utf8')
+  const begin = page.indexOf('\n', page.indexOf(BEGIN)) + 1
+  writeFileSync(repositoryPath(path), `${page.slice(0, begin)}\n${tableOf(rows)}\n\n${page.slice(page.indexOf(END))}`)
 }
 
 function judgementOf(done: Boot): Judgement {
@@ -49,15 +73,19 @@ function judgementOf(done: Boot): Judgement {
   return { passed: passed(done), compared, datagrams, disagreements: disagreements.length, seconds }
 }
 
-/** Markdown: a row a scenario, a column a kernel. Padded as prettier pads. */
-function tableOf(runs: readonly KernelRuns[]): string {
+/** A row a scenario, a column a kernel. */
+function rowsOf(runs: readonly KernelRuns[]): string[][] {
   const names = [...new Set(runs.flatMap(({ scenarios }) => Object.keys(scenarios)))].sort()
-  const rows = [
+  return [
     ['scenario', ...runs.map(({ title }) => title)],
     ['`uname -r`', ...runs.map(({ facts }) => facts.release)],
     ['generation', ...runs.map(({ facts }) => describeFacts(facts))],
     ...names.map((name) => [`\`${name}\``, ...runs.map(({ scenarios }) => cellOf(scenarios[name]))])
   ]
+}
+
+/** Markdown, padded as prettier pads. */
+function tableOf(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`

@@ -1,5 +1,12 @@
 import type { Lab } from './lab.js'
 
+/** A table of a page. */
+export interface Page {
+  readonly path: string
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+}
+
 /** Result of a scenario. Numbers are added up over all scenarios for the summary. */
 export interface Outcome {
   /** Sync datagrams that a kernel or one of our engines had to judge. */
@@ -10,6 +17,8 @@ export interface Outcome {
   readonly disagreements: readonly string[]
   /** Lines for the reader of the run: tables, counts. */
   readonly notes?: readonly string[]
+  /** A table for a page of the documentation, which `--record` writes; rows with the same first cell replace earlier ones. */
+  readonly page?: Page
 }
 
 /**
@@ -35,6 +44,8 @@ export interface Scenario {
   readonly timeLimit?: number
   /** Programs that it needs besides, and the Debian packages that have them. Where one is missing it is skipped. */
   readonly needs?: Readonly<Record<string, string>>
+  /** Whether it runs only where it is named: it takes much longer than the others. */
+  readonly isLong?: true
   /** Why it cannot run on an emulated processor, if it cannot: a time limit of a program that is not ours to change. */
   readonly needsSpeed?: string
   /** Runs inside the guest, as root. What it throws is a failure. */
