@@ -306,7 +306,11 @@ export class AgentKernel {
     try {
       await sender.start({ onError: ({ message }) => notify('KERNEL_SEND_FAILED', message) })
       const bulk = new BulkMessages({ version: 1, syncid, maxLength, channels: 1 })
-      for (const slot of slots) if (table.isUsed(slot)) bulk.addSlot(table, slot)
+      let added = 0
+      for (const slot of slots) {
+        if (table.isUsed(slot)) bulk.addSlot(table, slot)
+        if (++added % COMPARED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+      }
       const options = { pace: paceFor(maxLength, rate), times: 1, clock, signal, onProgress: () => undefined }
       const { connections } = await sendBulk(bulk.finish(), sender, options)
       if (!this.#end.signal.aborted)

@@ -44,7 +44,12 @@ export function configure(command: Command): void {
     )
     .option('--strict', 'end at the first line of standard input that is wrong')
     .option('--force', 'demo: send to another interface than lo')
-    .option('--interval <ms>', 'kernel: from one look to the next', integerOption('--interval', 10, 3_600_000), 1000)
+    .option(
+      '--interval <ms>',
+      'kernel: milliseconds between two reads of the table',
+      integerOption('--interval', 10, 3_600_000),
+      1000
+    )
     .option('--rate <number>', 'demo: connections a second', integerOption('--rate', 1, 100_000), 20)
   addNotes(command, {
     text: [
