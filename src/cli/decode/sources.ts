@@ -25,7 +25,7 @@ export interface Source {
 const ADVICE: Readonly<Record<string, string>> = {
   ENOENT: '; write one with tcpdump -i IF -w FILE udp, or read standard input with -',
   EISDIR: '; name a capture file in it',
-  EACCES: '; tcpdump drops its privileges and writes as another user'
+  EACCES: '; tcpdump drops its privileges, so the file may belong to another user: run sudo chown, or use tcpdump -Z'
 }
 
 /** A capture file. */
