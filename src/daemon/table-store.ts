@@ -73,7 +73,7 @@ export async function loadTable(
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
       const bytes = chunk as Uint8Array
-      loader ??= isPackedSnapshot(bytes) ? new PackedSnapshotLoader(table, times, crc32) : new JsonStore(table, times)
+      loader ??= createStoreLoader(bytes, table, times)
       if (!loader.push(bytes)) break
     }
     loader ??= new JsonStore(table, times)
@@ -96,8 +96,13 @@ export async function loadTable(
   }
 }
 
+/** Creates the loader of a file of either version, by its first bytes (at least 8, unless it is shorter). */
+export function createStoreLoader(first: Uint8Array, table: ConnectionTable, times: StoreTimes): StoreLoader {
+  return isPackedSnapshot(first) ? new PackedSnapshotLoader(table, times, crc32) : new JsonStore(table, times)
+}
+
 /** Loads a file from its pieces. */
-interface StoreLoader {
+export interface StoreLoader {
   /** Loads the next piece; returns false if the file is damaged. */
   push(piece: Uint8Array): boolean
   /** `complete` is true at the end of a whole file. */

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { crc32 } from 'node:zlib'
 import t from 'tap'
 import { run } from '../../src/cli/run.js'
 import { saveTable } from '../../src/daemon/table-store.js'
@@ -73,6 +74,42 @@ t.test('a store is printed as JSON Lines, and written again from them', async (t
   writeFileSync(plain, `${JSON.stringify(lines[1])}\n${JSON.stringify({ ...lines[2], expires: 0 })}\n`)
   const unframed = await store(['--from-json', plain, '--output', second])
   t.equal(unframed.output, `1 connection written to ${second} (1 had expired)\n`)
+})
+
+t.test('a store of version 1, JSON with a checksum, is printed and packed', async (t) => {
+  const folder = t.testdir()
+  const [old, packed] = [join(folder, 'old'), join(folder, 'packed')]
+  const savedAt = Date.now() - 1000
+  const connection = {
+    family: 'ipv4',
+    protocol: 'TCP',
+    flags: [],
+    state: 'ESTABLISHED',
+    forwarding: 'MASQ',
+    client: { address: '10.0.0.1', port: 5 },
+    virtual: { address: '10.0.0.2', port: 80 },
+    destination: { address: '10.0.0.3', port: 80 },
+    timeout: 900
+  }
+  const lines = [
+    { format: 'ipvs-sync table', version: 1, savedAt },
+    { ...connection, expires: 800 },
+    { ...connection, client: { address: '10.0.0.1', port: 6 }, expires: 0.5 }
+  ]
+  const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+  const end = { format: 'ipvs-sync table', end: true, connections: 2, crc32: crc32(Buffer.from(body)) }
+  writeFileSync(old, `${body}${JSON.stringify(end)}\n`)
+  const printed = await store([old])
+  t.match(printed, { code: 0, errors: '1 connection printed (1 had expired)\n' })
+  const [, first] = parse(printed.output)
+  t.match(first, { client: { port: 5 }, timeout: 900 })
+  t.ok(Number(first!['expires']) < 800)
+  t.match(await store(['-'], readFileSync(old, 'latin1')), { code: 0 })
+  t.match(await store(['--from-json', old, '--output', packed]), { code: 0 })
+  t.match(parse((await store([packed])).output)[1], { client: { port: 5 } })
+  writeFileSync(old, `${body.replace('10.0.0.3', '10.0.0.4')}${JSON.stringify(end)}\n`)
+  t.equal((await store([old])).code, 3)
+  t.equal((await store(['-'], '')).code, 3)
 })
 
 t.test('what is damaged or not a connection is not converted', async (t) => {

@@ -49,7 +49,7 @@ export async function* readStoredRows(
  * @param report - Receives the number of expired connections, which are omitted.
  * @throws IpvsSyncError `ERR_IO` for a damaged or truncated store.
  */
-export async function loadStoredTable(
+async function loadStoredTable(
   source: AsyncIterable<Uint8Array>,
   name: string,
   wallClock: TimestampMs,

@@ -7,16 +7,19 @@
 import type { Command } from 'commander'
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
-import { saveTable } from '../../daemon/table-store.js'
+import { createStoreLoader, saveTable, type StoreLoader } from '../../daemon/table-store.js'
 import { IpvsSyncError } from '../../errors.js'
 import { fileFault } from '../../procfs/file-fault.js'
 import { readLines } from '../../procfs/lines.js'
 import { ConnectionTable } from '../../table/connection-table.js'
-import { SNAPSHOT_FORMAT, SnapshotLoader, writeSnapshot } from '../../table/snapshot.js'
+import { newReport, SNAPSHOT_FORMAT, SnapshotLoader, writeSnapshot } from '../../table/snapshot.js'
 import { counted } from '../../text.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
-import { loadStoredTable, MAX_CONNECTIONS } from '../resync/stored-rows.js'
+import { MAX_CONNECTIONS } from '../resync/stored-rows.js'
+
+/** Bytes that tell a packed store from one of version 1. */
+const STORE_WORD = 8
 
 /** Options of the command. */
 interface StoreOptions {
@@ -27,7 +30,10 @@ interface StoreOptions {
 /** Adds the argument, the options and the help. */
 export function configure(command: Command): void {
   command
-    .argument('[file]', 'a packed store, to be printed as JSON Lines; - for standard input')
+    .argument(
+      '[file]',
+      'a store (packed, or JSON of earlier versions), to be printed as JSON Lines; - for standard input'
+    )
     .option('--from-json <file>', 'read JSON Lines and write a store; - for standard input')
     .option('--output <store>', 'with --from-json: the store to write; an existing file is replaced as a whole')
   addNotes(command, {
@@ -55,9 +61,22 @@ export async function execute(command: Command, io: Io): Promise<number> {
   try {
     const source = input === '-' ? io.stdin : createReadStream(input)
     if (output === undefined) {
-      const report = { expired: 0 }
       const now = Date.now()
-      const table = await loadStoredTable(source, name, now, report)
+      const table = new ConnectionTable({ maxConnections: MAX_CONNECTIONS })
+      let loader: StoreLoader | undefined
+      let first = Buffer.alloc(0)
+      for await (const piece of source) {
+        const bytes =
+          loader === undefined ? (first = Buffer.concat([first, piece as Uint8Array])) : (piece as Uint8Array)
+        // The version is in the first bytes, which a pipe may split.
+        if (bytes === first && bytes.length < STORE_WORD) continue
+        loader ??= createStoreLoader(bytes, table, { now: 0, wallClock: now })
+        if (!loader.push(bytes)) break
+      }
+      const { complete, faulty, expired } = loader?.report ?? newReport()
+      if (!complete || faulty > 0)
+        throw new IpvsSyncError('ERR_IO', `${name}: expected a whole store, got a damaged or truncated one`)
+      const report = { expired }
       for (const chunk of writeSnapshot(table, now)) if (!io.stdout.write(chunk)) await once(io.stdout, 'drain')
       io.stderr.write(`${counted(table.size, 'connection')} printed${expiredText(report)}\n`)
     } else {
