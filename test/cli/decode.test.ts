@@ -387,7 +387,7 @@ t.test('the summary counts what came in fragments, and does not grow with what t
   const parts = [ipv4(message.slice(0, 48), { more: true }), ipv4(message.slice(48), { offset: 48 })]
   const { out } = await run(pcap(parts, { linkType: 101 }), { format: 'table' })
   t.match(out, /88 bytes|80 bytes, 2 fragments, 2 connections/)
-  t.match(out, /1 message came in IP fragments/)
+  t.match(out, /1 message arrived in IP fragments/)
   const old = await run(fixture('tcp4-nat-v0'), { format: 'table' })
   t.match(old.out, /ESTABLISHED {7}-\n/, 'version 0 has no timeout')
   t.match((await run(fixture('mcast6'), { format: 'table' })).out, / > \[ff0[^\]]+\]:8848 /)
@@ -712,4 +712,18 @@ t.test('the command line: help with examples, defaults, refusals', async (t) => 
     code: 3,
     err: /^ipvs-sync: standard input: not a capture: it is text[^\n]*\n$/
   })
+})
+
+t.test('colours for a pager come with the width of the terminal', async (t) => {
+  const path = new URL('../fixtures/captures/persist/sync.pcap', import.meta.url).pathname
+  const [pipe, terminal] = [testIo(), testIo({ isTTY: true, columns: 80 })]
+  const io = { ...pipe, stderr: terminal.stderr }
+  const longest = (text: string): number =>
+    // eslint-disable-next-line no-control-regex -- colours begin with this character
+    Math.max(...text.split('\n').map((line) => line.replace(/\u001b\[\d+m/g, '').length))
+  t.equal(await runCli(['decode', '--format', 'table', '--color', 'always', path], io), 0)
+  t.ok(longest(pipe.output()) <= 80)
+  const wide = { ...testIo(), stderr: terminal.stderr }
+  t.equal(await runCli(['decode', '--format', 'table', path], wide), 0)
+  t.ok(longest(wide.output()) > 80)
 })

@@ -12,7 +12,7 @@ import { IpvsSyncError } from '../../errors.js'
 import { decompress } from '../../files/capture-file.js'
 import { counted } from '../../text.js'
 import { READ_OPTIONS, type DecodeOptions, type ReadOptions } from '../../wire/options.js'
-import type { Io } from '../io.js'
+import type { Io, OutputStream } from '../io.js'
 import { CapturedMessage } from './captured-message.js'
 import { Filter, type FilterOptions } from './filter.js'
 import { Output } from './output.js'
@@ -65,7 +65,8 @@ export async function decode(settings: DecodeSettings, io: DecodeIo): Promise<nu
   const isForPerson = isTerminal || settings.isSummary === true || settings.isFollowing === true
   const format = settings.format ?? (isForPerson ? 'table' : 'json')
   const style = styleFor(wantsColor(settings, io, isTerminal))
-  const columns = isTerminal ? io.stdout.columns : undefined
+  const screen = screenOf(settings, io)
+  const columns = screen?.columns
   const isLive = settings.interface !== undefined || settings.files.includes('-')
   const hasSummary = settings.isSummary === true || (format === 'table' && settings.isFollowing !== true)
   const summary = hasSummary || isLive ? new (await import('./summary.js')).Summary() : undefined
@@ -215,8 +216,8 @@ async function printerFor(
   output: Output,
   style: Style
 ): Promise<Printer | undefined> {
-  const isTerminal = io.stdout.isTTY === true
-  const columns = isTerminal ? io.stdout.columns : undefined
+  const screen = screenOf(settings, io)
+  const columns = screen?.columns
   if (settings.isFollowing === true) {
     const { FollowPrinter } = await import('./follow-printer.js')
     return new FollowPrinter(output, { reading: readingOf(settings), style, columns, isJson: format === 'json' })
@@ -235,9 +236,15 @@ async function printerFor(
       return new (await import('./html-printer.js')).HtmlPrinter(output, settings.files)
     case 'table': {
       const { TablePrinter } = await import('./table-printer.js')
-      return new TablePrinter(output, style, isTerminal ? { columns, rows: io.stdout.rows } : {})
+      return new TablePrinter(output, style, screen === undefined ? {} : { columns, rows: screen.rows })
     }
   }
+}
+
+/** Returns the terminal that shows the output: standard output, or that of a pager (`--color always | less -R`). */
+function screenOf({ color }: DecodeSettings, { stdout, stderr }: DecodeIo): OutputStream | undefined {
+  if (stdout.isTTY === true) return stdout
+  return color === 'always' && stderr.isTTY === true ? stderr : undefined
 }
 
 /** https://no-color.org: set and not empty means none. */
