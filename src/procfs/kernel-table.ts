@@ -33,7 +33,7 @@ export interface KernelTableOptions {
   readonly timeouts?: ServiceTimeouts
 }
 
-/** What a reading met. It grows during the reading. */
+/** Counts of a reading; they grow during it. */
 export interface TableReport extends CompletionCounts {
   readonly unreadable: UnreadableLines
 }

@@ -52,7 +52,7 @@ export interface AgentReport extends RequesterReport {
   readonly refused: number
   /** Messages of other agents that had no effect, by reason. */
   readonly rejected: Readonly<Partial<Record<AgentRejection, number>>>
-  /** Other agents, last heard first. */
+  /** Other agents, most recent first. */
   readonly agents: readonly Peer[]
 }
 

@@ -54,7 +54,7 @@ export class Peers {
     this.#notify = notify
   }
 
-  /** Peers, last heard first. */
+  /** Peers, most recent first. */
   list(): readonly Peer[] {
     return [...this.#peers.values()]
   }

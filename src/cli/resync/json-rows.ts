@@ -13,7 +13,7 @@ import type { Connection } from '../../wire/connection.js'
 import { rowFromConnection } from '../../wire/row-values.js'
 import { createRows, type Rows } from '../../wire/rows.js'
 
-/** What was met. */
+/** Counts of a reading. */
 export interface JsonReport {
   /** Connections of a store that have expired since it was saved. */
   expired: number

@@ -36,7 +36,7 @@ export interface SourceOptions {
   readonly files?: KernelTableOptions
 }
 
-/** What a reading met and assumed. */
+/** Counts and assumptions of a reading. */
 export interface SourceReport extends JsonReport {
   /** For a table of the kernel's or of ipvsadm's form. */
   table?: TableReport
