@@ -75,7 +75,7 @@ export function addServiceOptions(command: Command): Command {
   addSysctlOptions(addDaemonOptions(command))
     .option(
       '--http <[host:]port>',
-      'serve /metrics, /connections, /healthz and /readyz; on loopback unless told',
+      'serve a page at /, /metrics, /connections, /healthz and /readyz; on loopback by default',
       (text) => parseListen('--http', text)
     )
     .option(
@@ -218,7 +218,7 @@ function* procLines(connections: Iterable<TableConnection>): Generator<string> {
 
 async function reload({ daemon, options }: Service, tell: Tell): Promise<void> {
   try {
-    daemon.configure(await settingsOf(options))
+    daemon.configure(await settingsOf(options, { onFact: (text) => tell(text, 'SETTINGS') }))
     tell('settings reloaded', 'RELOAD')
   } catch (error) {
     tell(`reload failed, keeping the current settings: ${explain(error)}`, 'RELOAD_FAILED')

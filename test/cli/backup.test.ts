@@ -122,6 +122,9 @@ t.test('SIGHUP reads the settings again; what cannot be read changes nothing', a
   writeFileSync(file, 'sync_threshold = 5 3\n')
   io.reload()
   await said(io, /reload failed, keeping the current settings: .*line 1: sync_threshold/)
+  writeFileSync(file, 'net.ipv4.vs.not_known_yet = 1\n')
+  io.reload()
+  await said(io, /sysctl\.conf: line 1: ignored: /)
   t.equal(await end(), 0)
 })
 
