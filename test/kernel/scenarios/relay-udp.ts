@@ -2,9 +2,9 @@ import { createSocket } from 'node:dgram'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generateKey } from 'ipvs-sync/trust'
-import { COMMAND } from '../harness/command.js'
 import { compareTables } from '../harness/kernel-table.js'
 import type { Lab } from '../harness/lab.js'
+import { RelaySite } from '../harness/relay-site.js'
 import type { Scenario } from '../harness/scenario.js'
 import { KINDS, Player, SERVICES } from '../harness/traffic.js'
 import { comparable } from '../harness/two-directors.js'
@@ -13,15 +13,6 @@ const SITES = ['director', 'backup'] as const
 const FORGED = 10_000
 /** Longer than a kernel's open buffer lives. */
 const FLUSH_MS = 3400
-/** The private pair of docs/fleet.md: the kernel's daemons use one end, the relay the other. */
-const PAIR = [
-  'ip link add ivs0 type veth peer name ivs1',
-  'ip addr add 10.255.0.1/30 dev ivs0; ip addr add 10.255.0.2/30 dev ivs1',
-  'ip link set ivs0 up; ip link set ivs1 up',
-  'sysctl -qw net.ipv4.conf.ivs0.accept_local=1 net.ipv4.conf.ivs1.accept_local=1',
-  'sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.ivs0.rp_filter=0 net.ipv4.conf.ivs1.rp_filter=0'
-].join('; ')
-
 export const scenario: Scenario = {
   title: 'two kernel directors without a common group: an encrypted UDP relay makes their tables equal',
   timeLimit: 90,
@@ -33,28 +24,11 @@ export const scenario: Scenario = {
     lab.sysctl('director', { 'net.ipv4.vs.sync_threshold': '0 1' })
     const key = join(lab.folder, 'key')
     writeFileSync(key, `${generateKey()}\n`, { mode: 0o600 })
-    for (const site of SITES) {
-      lab.sh(site, PAIR)
-      lab.sh(site, 'ipvsadm --start-daemon backup --mcast-interface ivs0 --syncid 9')
-      lab.sh(site, 'ipvsadm --start-daemon master --mcast-interface ivs0 --syncid 9')
-      const link = `udp://10.9.0.${site === 'director' ? 2 : 1}`
-      const words = [
-        'relay',
-        '--mcast-interface',
-        'ivs1',
-        '--syncid',
-        '9',
-        '--site',
-        site,
-        '--link',
-        link,
-        '--key-file',
-        key
-      ]
-      lab.start(site, process.execPath, [COMMAND, ...words], `relay-${site}`)
-    }
-    for (const site of SITES)
-      await lab.until(`the relay of ${site} is up`, () => printed(lab, `relay-${site}`).includes('relaying between'))
+    const sites = SITES.map((name) => {
+      const link = `udp://10.9.0.${name === 'director' ? 2 : 1}`
+      return new RelaySite(lab, name, { words: ['--link', link, '--key-file', key] })
+    })
+    for (const site of sites) await site.listening()
     const capture = join(lab.folder, 'link.pcap')
     lab.start('root', 'tcpdump', ['-U', '-i', 'sync0', '-w', capture, 'udp port 8850'], 'tcpdump')
     await lab.until('tcpdump listens', () => existsSync(capture) && readFileSync(capture).length >= 24)
