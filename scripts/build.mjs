@@ -83,8 +83,12 @@ async function bundle(stage, output) {
     format: 'es',
     sourcemap: true,
     entryFileNames: '[name].js',
-    chunkFileNames: ({ facadeModuleId: facade, name }) =>
-      `chunks/${facade === null ? name : relative(stage, facade).slice(0, -3).replaceAll(sep, '-')}.js`,
+    chunkFileNames: ({ facadeModuleId: facade, moduleIds, name }) => {
+      if (facade !== null) return `chunks/${relative(stage, facade).slice(0, -3).replaceAll(sep, '-')}.js`
+      // The package leaves out the source maps of chunks/cli-*: it does not hold the source of the commands.
+      const isCommands = moduleIds.every((id) => relative(stage, id).startsWith(`cli${sep}`))
+      return `chunks/${isCommands ? 'cli-' : ''}${name}.js`
+    },
     manualChunks: (id, graph) => (isCore(id, stage, graph) ? 'core' : undefined),
     minifyInternalExports: false
   })

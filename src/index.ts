@@ -73,9 +73,10 @@ export type {
   ChannelTransport,
   ReceivingTransport,
   SealReport,
-  SequenceReport,
+  SendReport,
   Sender,
   SendingTransport,
+  SequenceReport,
   Transport,
   TransportHandlers,
   TransportNotice

@@ -4,7 +4,7 @@
  * @module
  */
 export { generateKey, Key, KeyRing, parseKeys, readKeyFile } from './keys.js'
-export type { SealReport, SequenceReport } from '../transport/transport.js'
+export type { SealReport, SendReport, SequenceReport } from '../transport/transport.js'
 export { SealedReceiver, type SealedReceiverOptions } from './sealed-receiver.js'
 export {
   SEAL_OVERHEAD,
