@@ -122,7 +122,13 @@ export default tseslint.config(
   {
     files: ['scripts/**/*.mjs', 'examples/**/*.mjs', '*.js'],
     languageOptions: {
-      globals: { AbortController: 'readonly', console: 'readonly', process: 'readonly', URL: 'readonly' }
+      globals: {
+        AbortController: 'readonly',
+        console: 'readonly',
+        fetch: 'readonly',
+        process: 'readonly',
+        URL: 'readonly'
+      }
     }
   }
 )

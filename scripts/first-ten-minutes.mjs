@@ -1,4 +1,4 @@
-/* global fetch, setTimeout -- Node has them */
+/* global setTimeout -- Node has it */
 // What a stranger types in the first ten minutes and what comes back, run in a fresh directory from the packed file
 // (after npm run build; needs multicast on lo):
 //   node scripts/first-ten-minutes.mjs            writes docs/first-ten-minutes.md

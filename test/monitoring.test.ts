@@ -27,7 +27,7 @@ t.test('the alert rules pass their tests', { skip: noPromtool }, async (t) => {
 
 t.test('every alert has a test of its firing and of its silence', async (t) => {
   const alerts = [...text('ipvs-sync.rules.yml').matchAll(/alert: (\w+)/g)].map(([, name]) => name!)
-  t.equal(alerts.length, 13)
+  t.equal(alerts.length, 14)
   for (const alert of alerts)
     t.equal(text('ipvs-sync.test.yml').match(new RegExp(`alertname: ${alert}\\b`, 'g'))?.length, 2, alert)
 })
