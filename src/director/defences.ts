@@ -1,5 +1,5 @@
 /**
- * The defences against too many connections: drop_packet, drop_entry, secure_tcp (docs/simulation.md).
+ * The defences against too many connections: drop_packet, drop_entry, secure_tcp.
  *
  * @module
  */

@@ -73,7 +73,7 @@ export class Opener {
     return this.#connect(packet, service, server, server.port === 0 ? port : server.port, port, isIcmp, now)
   }
 
-  /** Why a packet may not open a connection (section "opening" of docs/simulation.md). */
+  /** Why a packet may not open a connection. */
   #refusal({ protocol, signal, isComplete, isLaterFragment }: Packet): Reason | undefined {
     if (isLaterFragment) return 'later-fragment'
     if (protocol === PROTOCOL.AH || protocol === PROTOCOL.ESP) return 'not-opening'

@@ -63,7 +63,7 @@ export function reasonText(reason: Reason): ReasonText {
   return REASONS[reason]
 }
 
-/** Why an existing connection made room for a new one (docs/simulation.md). */
+/** Why an existing connection made room for a new one. */
 export type Rescheduled = 'port-reuse' | 'weight-zero' | 'server-removed'
 
 /** What happened to one packet. The director reuses the object: copy what you keep. */

@@ -1,5 +1,5 @@
 /**
- * Schedulers: which real server a new connection goes to (docs/simulation.md).
+ * Schedulers: which real server a new connection goes to.
  *
  * @module
  */

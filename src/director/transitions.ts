@@ -1,5 +1,5 @@
 /**
- * State machines of TCP and SCTP as tables: what a segment or a chunk does to a connection (docs/simulation.md).
+ * State machines of TCP and SCTP as tables: what a segment or a chunk does to a connection.
  *
  * @module
  */

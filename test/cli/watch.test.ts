@@ -224,6 +224,31 @@ t.test('the full screen starts, takes keys, and restores the terminal', async (t
   t.equal(await execute(command, io), 0)
 })
 
+t.test('a resized terminal is redrawn at once, in its new size and without color where none is wanted', async (t) => {
+  const io = testIo({ isTTY: true, columns: 80, env: { NO_COLOR: '1' } })
+  const terminal = Object.assign(io.stdout, { columns: 80, rows: 24 })
+  const command = new Command('watch')
+  configure(command)
+  command.action(() => undefined)
+  command.parse(['--capture', CAPTURE, '--speed', '0'], { from: 'user' })
+  const running = execute(command, io)
+  for (let i = 0; i < 20; i++) await settled()
+  const screens = (): string[] => io.output().split('\u001b[H').slice(1)
+  const before = screens().length
+  t.equal(screens().at(-1)?.split('\r\n').length, 24)
+  Object.assign(terminal, { columns: 60, rows: 12 })
+  ;(terminal as unknown as PassThrough).emit('resize')
+  await settled()
+  const last = screens().at(-1)?.split('\r\n') ?? []
+  t.ok(screens().length > before, 'not only at the next half second')
+  t.equal(last.length, 12)
+  for (const line of last) t.ok(line.replaceAll('\u001b[K', '').length <= 60, line)
+  t.notMatch(io.output(), /\u001b\[\d+m/, 'no color')
+  io.abort()
+  t.equal(await running, 0)
+  t.equal((terminal as unknown as PassThrough).listenerCount('resize'), 0)
+})
+
 t.test('a running daemon is watched by its metrics', async (t) => {
   let total = 0
   const metrics = (): string =>
