@@ -6,13 +6,22 @@
 
 import { type Command } from 'commander'
 import { Agent } from '../../agent/agent.js'
+import { systemClock } from '../../daemon/clock.js'
 import { notifyService } from '../../daemon/notify.js'
 import { acceptOption } from '../backup/accept-option.js'
 import type { Io } from '../io.js'
 import { addNotes } from '../notes.js'
 import { addKeyOption, settingsOf } from '../options.js'
 import { integerOption } from '../parsers.js'
-import { aborted, addServiceOptions, runService, syncOptionsOf, tellOn, type ServiceOptions } from '../service.js'
+import {
+  aborted,
+  addServiceOptions,
+  reporterOf,
+  runService,
+  syncOptionsOf,
+  tellOn,
+  type ServiceOptions
+} from '../service.js'
 
 interface Options extends ServiceOptions {
   readonly accept: readonly string[]
@@ -118,12 +127,13 @@ export async function execute(command: Command, io: Io): Promise<number> {
     ...(options.instance !== undefined && { instance: options.instance }),
     announce: options.announce
   })
-  const say = (text: string): void => void io.stderr.write(`ipvs-sync agent: ${text}\n`)
-  agent.on('status', (_, text) => {
-    say(text)
+  const reporter = reporterOf(io, 'agent')
+  const report = (code: string, text: string): boolean => reporter.report(code, `${text} [${code}]`, systemClock.now())
+  agent.on('status', (ready, text) => {
+    report(ready ? 'AGENT_READY' : 'AGENT_WAITING', text)
     notifyService({ status: text }, io.env)
   })
-  agent.on('role', (master) => say(`keepalived reports ${master ? 'MASTER' : 'BACKUP'}`))
+  agent.on('role', (master) => report('KEEPALIVED_ROLE', `keepalived reports ${master ? 'MASTER' : 'BACKUP'}`))
   return runService(
     {
       name: 'agent',
@@ -148,6 +158,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
         return `${agent.status}; ${given} tables sent, ${refused} requests refused; ${agent.table.size} in the table`
       }
     },
-    io
+    io,
+    reporter
   )
 }
