@@ -1,4 +1,4 @@
-// `decode -i lo` with the real tcpdump: messages are printed as they arrive, and the end of the command prints a summary.
+// `decode -i` with the real tcpdump: messages are printed as they arrive, and the end of the command prints a summary.
 import { spawn, spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -16,24 +16,29 @@ function missing(): string | false {
   return status === 0 ? false : 'tcpdump may not capture on lo: run as root'
 }
 
-t.test('a live capture prints messages, and a summary at Ctrl-C', { skip: missing() }, async (t) => {
-  const io = testIo()
-  // A port of this test alone: others send to 8848 on the loopback interface.
-  const port = 28_911
-  const ended = run(['decode', '-i', 'lo', '--ports', String(port), '--format', 'json'], io)
-  const socket = createSocket('udp4')
-  const message = encodeMessage({ version: 1, syncid: 77, connections: [] })
-  // tcpdump needs some time to start, so the message is repeated.
-  for (let i = 0; i < 200 && !io.output().includes('"syncid":77'); i++) {
-    socket.send(message, port, '127.0.0.1')
-    await setTimeout(100)
-  }
-  socket.close()
-  io.abort()
-  t.equal(await ended, 0)
-  t.match(JSON.parse(io.output().split('\n')[0]!), { syncid: 77, source: { address: '127.0.0.1' } })
-  t.match(io.errors(), /^\d+ messages?, 0 records, 0 distinct connections, 0 problems/m)
-})
+for (const networkInterface of ['lo', 'any'])
+  t.test(
+    `a live capture on ${networkInterface} prints messages, and a summary at Ctrl-C`,
+    { skip: missing() },
+    async (t) => {
+      const io = testIo()
+      // A port of this test alone: others send to 8848 on the loopback interface.
+      const port = networkInterface === 'lo' ? 28_911 : 28_913
+      const ended = run(['decode', '-i', networkInterface, '--ports', String(port), '--format', 'json'], io)
+      const socket = createSocket('udp4')
+      const message = encodeMessage({ version: 1, syncid: 77, connections: [] })
+      // tcpdump needs some time to start, so the message is repeated.
+      for (let i = 0; i < 200 && !io.output().includes('"syncid":77'); i++) {
+        socket.send(message, port, '127.0.0.1')
+        await setTimeout(100)
+      }
+      socket.close()
+      io.abort()
+      t.equal(await ended, 0)
+      t.match(JSON.parse(io.output().split('\n')[0]!), { syncid: 77, source: { address: '127.0.0.1' } })
+      t.match(io.errors(), /^\d+ messages?, 0 records, 0 distinct connections, 0 problems/m)
+    }
+  )
 
 t.test('so does a pipe from tcpdump, at SIGINT', { skip: missing() }, async (t) => {
   const port = 28_912

@@ -88,13 +88,18 @@ export type Start = (
 
 const startProcess: Start = (program, args) => spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
 
-/** The filter for tcpdump: the wanted ports, with and without VLAN tags, and IPv4 fragments, which have no ports. */
-export function filterFor(ports: readonly Range[]): string {
+/**
+ * The filter for tcpdump: the wanted ports, and IPv4 fragments, which have no ports.
+ *
+ * @param isTagged - Whether frames with VLAN tags are wanted too. Only Ethernet has them: tcpdump refuses such a filter for `any`
+ * and for tunnels.
+ */
+export function filterFor(ports: readonly Range[], isTagged = true): string {
   const wanted = ports
     .map(([first, last]) => (first === last ? `udp port ${first}` : `udp portrange ${first}-${last}`))
     .join(' or ')
   const any = `${wanted} or (ip[6:2] & 0x1fff != 0)`
-  return `${any} or (vlan and (${any}))`
+  return isTagged ? `${any} or (vlan and (${any}))` : any
 }
 
 /**
@@ -109,7 +114,7 @@ export function liveSource(
   start: Start = startProcess
 ): Source {
   const name = `tcpdump -i ${networkInterface}`
-  return { name, chunks: capture(name, networkInterface, ports, signal, start) }
+  return { name, chunks: capture(name, networkInterface, ports, signal, start, true) }
 }
 
 async function* capture(
@@ -117,9 +122,11 @@ async function* capture(
   networkInterface: string,
   ports: readonly Range[],
   signal: AbortSignal | undefined,
-  start: Start
+  start: Start,
+  isTagged: boolean
 ): AsyncGenerator<Uint8Array> {
-  const child = start('tcpdump', ['-i', networkInterface, '-n', '-U', '-s', '0', '-w', '-', filterFor(ports)])
+  const filter = filterFor(ports, isTagged)
+  const child = start('tcpdump', ['-i', networkInterface, '-n', '-U', '-s', '0', '-w', '-', filter])
   let said = ''
   child.stderr.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-4096)))
   const ended = new Promise<{ code?: number | null; error?: NodeJS.ErrnoException }>((resolve) => {
@@ -142,8 +149,10 @@ async function* capture(
         { cause: error }
       )
     // What it wrote was read; it ends with 0 after SIGTERM.
-    if (count === 0 && code !== 0 && signal?.aborted !== true)
-      throw new IpvsSyncError('ERR_IO', `${name}: ${captureFault(said)}`)
+    if (count > 0 || code === 0 || signal?.aborted === true) return
+    if (isTagged && said.includes('no VLAN support'))
+      yield* capture(name, networkInterface, ports, signal, start, false)
+    else throw new IpvsSyncError('ERR_IO', `${name}: ${captureFault(said)}`)
   } finally {
     signal?.removeEventListener('abort', stop)
     stop()
