@@ -155,7 +155,11 @@ export async function runService(service: Service, io: Io, reporter = reporterOf
   daemon.on('error', (error) => report(error, true))
   daemon.on('listening', (description) => (where = description))
   let http: HttpServer | undefined
-  const endReload = io.onReload(() => void reload(service, tell))
+  const tellAndCount: Tell = (text, code = SERVICE) => {
+    notices[code] = (notices[code] ?? 0) + 1
+    tell(text, code)
+  }
+  const endReload = io.onReload(() => void reload(service, tellAndCount))
   const timer = setInterval(() => reporter.handleTimeout(systemClock.now()), TICK).unref()
   let heartbeat: NodeJS.Timeout | undefined
   try {
