@@ -18,6 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { encodeMessages, UdpSender } from '../lib/index.js'
+import { connectionOf } from './loopback-connection.mjs'
 
 const COMMAND = fileURLToPath(new URL('../lib/cli/main.js', import.meta.url))
 const [SYNCID, PORT, HTTP_PORT] = [62, 18_858, 18_859]
@@ -130,21 +131,7 @@ async function startAgent() {
 
 /** Sends connections by number, each once. */
 async function announce(numbers) {
-  const sent = numbers.map((number) => ({
-    family: 'ipv4',
-    protocol: 'TCP',
-    client: {
-      address: `10.${1 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`,
-      port: 1024 + (number % 60_000)
-    },
-    virtual: { address: '192.0.2.10', port: 80 },
-    destination: { address: '10.2.0.2', port: 80 },
-    forwarding: 'DROUTE',
-    flags: [],
-    state: 'ESTABLISHED',
-    fwmark: 0,
-    timeout: 86_000
-  }))
+  const sent = numbers.map((number) => connectionOf(number, 86_000))
   for (const message of encodeMessages({ version: 1, syncid: SYNCID, connections: sent })) sender.send(0, message)
   await sender.flush()
   for (const { client } of sent) expected.add(`${client.address}:${client.port}`)

@@ -1,7 +1,7 @@
 // npm run test:upgrade -- [COMMIT]: version 0.1.0 and this one in one group, every pair of roles, as in a rolling upgrade.
 //
 // The old version (commit 6329616, tag v0.1.0) is taken from this repository's history and built in a temporary folder, with the
-// dependencies of this checkout. Every pair shares a multicast group of its own on the loopback interface. Needs a build
+// dependencies of this checkout. Each pair has its own multicast group on the loopback interface. Needs a build
 // (npm run build). The last line is `N passed, N failed`.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createServer } from 'node:net'
@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { connectionOf } from './loopback-connection.mjs'
 
 const OLD_COMMIT = process.argv[2] ?? '6329616'
 const CONNECTIONS = 300
@@ -136,9 +137,7 @@ async function daemon(main, command, group, more = []) {
 async function holds({ url }) {
   return until(async () => {
     const text = await (await fetch(`${url}/connections`)).text()
-    const clients = new Set(
-      [...text.matchAll(/"client":\{"address":"10\.1\.0\.2","port":(\d+)/g)].map(([, port]) => port)
-    )
+    const clients = new Set(Array.from(text.matchAll(/"client":\{[^}]*\}/g), ([client]) => client))
     return clients.size === CONNECTIONS
   })
 }
@@ -185,19 +184,8 @@ async function freePort() {
 
 /** Established TCP connections that were seen by their third packet, so that the default threshold announces each. */
 function lines() {
-  return Array.from({ length: CONNECTIONS }, (_, i) => {
-    const connection = {
-      family: 'ipv4',
-      protocol: 'TCP',
-      client: { address: '10.1.0.2', port: 20_000 + i },
-      virtual: { address: '10.1.0.1', port: 80 },
-      destination: { address: '10.2.0.2', port: 80 },
-      forwarding: 'MASQ',
-      flags: [],
-      state: 'ESTABLISHED',
-      timeout: 900,
-      packets: 3
-    }
-    return `${JSON.stringify(connection)}\n`
-  }).join('')
+  return Array.from(
+    { length: CONNECTIONS },
+    (_, i) => `${JSON.stringify({ ...connectionOf(i, 900), packets: 3 })}\n`
+  ).join('')
 }

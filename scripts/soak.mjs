@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { encodeMessages, SyncBackup, UdpSender } from '../lib/index.js'
+import { connectionOf } from './loopback-connection.mjs'
 
 const CONNECTIONS = 50_000
 const [SYNCID, PORT] = [61, 18_848]
@@ -86,18 +87,7 @@ async function soak() {
 /** The child: sends until its standard input ends. */
 async function send() {
   process.stdin.on('end', () => process.exit()).resume()
-  const connections = Array.from({ length: CONNECTIONS }, (_, number) => ({
-    family: 'ipv4',
-    protocol: 'TCP',
-    client: { address: `10.1.${number >> 8}.${number & 255}`, port: 1024 + (number % 60_000) },
-    virtual: { address: '192.0.2.10', port: 80 },
-    destination: { address: '10.2.0.2', port: 80 },
-    forwarding: 'DROUTE',
-    flags: [],
-    state: 'ESTABLISHED',
-    fwmark: 0,
-    timeout: 900
-  }))
+  const connections = Array.from({ length: CONNECTIONS }, (_, number) => connectionOf(number, 900))
   const messages = [...encodeMessages({ version: 1, syncid: SYNCID, connections })]
   const sender = new UdpSender(NETWORK)
   await sender.start({})

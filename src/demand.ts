@@ -24,7 +24,7 @@ export function describeValue(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`
   if (typeof value !== 'object' || value === null) return String(value)
-  // Returns the name of an object's class, `Object` for one without a prototype.
+  // The name of the class; `Object` where there is no prototype.
   const kind = Object.prototype.toString.call(value).slice(8, -1)
   const name = kind !== 'Object' || Object.getPrototypeOf(value) === null ? kind : value.constructor.name
   if (name !== 'Object' && name !== 'Array') return `${/^(?:[AEIO]|U(?!int))/.test(name) ? 'an' : 'a'} ${name}`
@@ -170,16 +170,7 @@ export function suggest(given: string, names: readonly string[]): string | undef
   let nearest: string | undefined
   let least = Infinity
   for (const name of names) {
-    // Returns how many characters must be inserted, removed or changed (Levenshtein).
-    const to = name.toLowerCase()
-    let row = Array.from({ length: to.length + 1 }, (_, i) => i)
-    for (let i = 0; i < lower.length; i++) {
-      const next = [i + 1]
-      for (let j = 0; j < to.length; j++)
-        next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (lower[i] === to[j] ? 0 : 1)))
-      row = next
-    }
-    const distance = row[to.length]!
+    const distance = editDistance(lower, name.toLowerCase())
     if (distance < least && distance <= Math.min(2, name.length / 3)) {
       nearest = name
       least = distance
@@ -188,6 +179,18 @@ export function suggest(given: string, names: readonly string[]): string | undef
   if (nearest !== undefined || lower.length < 4) return nearest
   const containing = names.filter((name) => name.toLowerCase().includes(lower))
   return containing.length === 1 ? containing[0] : undefined
+}
+
+/** Returns how many characters must be inserted, removed or changed (Levenshtein). */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
+  for (let i = 0; i < from.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < to.length; j++)
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (from[i] === to[j] ? 0 : 1)))
+    row = next
+  }
+  return row[to.length]!
 }
 
 /** Joins alternatives for a person: `A`, `A or B`, `A, B or C`. */

@@ -92,7 +92,7 @@ export class Announcing {
         this.#follower?.forgetAnnouncements(this.#parts.clock.now())
         this.#master = master
         const kernel = await look()
-        if (!(kernel > 0)) {
+        if (kernel === 0) {
           const sent = await master.announceTable(rate === undefined ? {} : { rate })
           notify('TABLE_ANNOUNCED', `announced ${counted(sent, 'connection')} of the table`)
         }

@@ -26,7 +26,7 @@ export async function runProgram(
 ): Promise<number> {
   let exitCode = 0
   const program = createProgram(io, version)
-  // Returns the name of the command whose code is needed: the first word, or the one after `help`.
+  // The command whose code is needed is the first word, or the one after `help`.
   const words = argv.filter((word) => !word.startsWith('-'))
   const chosen = words[0] === 'help' ? words[1] : words[0]
   const all = commands.some(({ name, needsAll }) => name === chosen && needsAll)

@@ -57,7 +57,8 @@ export class Announcer {
     // Version 0 continues only from what was sent; version 1 always, unless an engine's template lacks its server.
     while (
       at !== undefined &&
-      (answer === 'no-real-server' ? false : this.#version === 1 || (!connection.onePacket && SENT.has(answer)))
+      answer !== 'no-real-server' &&
+      (this.#version === 1 || (!connection.onePacket && SENT.has(answer)))
     ) {
       const count = at.template ? ++at.packets : this.#policy.threshold
       answer = this.#decide(at, count, now)

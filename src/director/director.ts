@@ -102,7 +102,7 @@ export class Director {
       moment: this.#moment,
       hasFtp: this.#hasFtp,
       isLocal: (packet) => {
-        // Whether an IPv4 address is the director's. Of IPv6 addresses a kernel does not ask (`ip_vs_leave`).
+        // A kernel asks this of IPv4 addresses only (`ip_vs_leave`).
         const { family, destination } = packet
         if (family === 6) return false
         const text = formatIpv4(destination)
@@ -260,7 +260,7 @@ export class Director {
       } else if (next === tick) {
         this.#nextTick += SECOND
         this.#defences.update(this.#availablePages(this.#now))
-        if (!(this.#defences.dropEntry < 2)) {
+        if (this.#defences.dropEntry >= 2) {
           const buckets = drawBuckets(this.#tableBits, this.#random)
           const mask = 2 ** this.#tableBits - 1
           for (const connection of [...this.#lifetimes.store]) {

@@ -129,8 +129,8 @@ export class Opener {
     const isOwnPort = port === service.port && service.port !== FTP_PORT
     let template = lifetimes.store.findTemplate(key)
     if (template !== undefined && !this.#isUsable(template)) {
-      // Makes a template that no look-up finds; its timer keeps running (`ip_vs_check_template`).
-      const { store } = this.#parts.lifetimes
+      // No look-up finds the old template any more; its timer keeps running (`ip_vs_check_template`).
+      const { store } = lifetimes
       store.remove(template)
       template.clientPort = 0
       template.virtualPort = INVALID_PORT

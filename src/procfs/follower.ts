@@ -100,13 +100,10 @@ export class KernelFollower {
         const state = words[row + ROW.STATE]!
         const announced = record[at + RECORD.ANNOUNCED]!
         if (record[at + RECORD.LOOK] !== this.#look) this.size++
-        const reason = (
-          (words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
-            ? true
-            : isUnannounced[words[row + ROW.PROTOCOL]! * STATES + Math.min(state, STATES - 1)] === 0
-        )
-          ? this.#reasonFor(announced, record[at + RECORD.STATE] === state, tenths)
-          : 0
+        const isTemplate = (words[row + ROW.FLAGS]! & FLAG.TEMPLATE) !== 0
+        const isAnnounced =
+          isTemplate || isUnannounced[words[row + ROW.PROTOCOL]! * STATES + Math.min(state, STATES - 1)] === 0
+        const reason = isAnnounced ? this.#reasonFor(announced, record[at + RECORD.STATE] === state, tenths) : 0
         record[at + RECORD.LOOK] = this.#look
         record[at + RECORD.STATE] = state
         if (reason !== FOLLOW_REASON.NONE) record[at + RECORD.ANNOUNCED] = tenths

@@ -108,7 +108,7 @@ export function parseServices(text: string): ServiceList {
     const times = TIMEOUTS.exec(line)
     if (line === '' || HEADING.test(line)) continue
     if (times !== null) timeouts = { tcp: Number(times[1]), tcpFin: Number(times[2]), udp: Number(times[3]) }
-    else if (!(line.startsWith('->') || RULE.test(line))) {
+    else if (!line.startsWith('->') && !RULE.test(line)) {
       open = parseService(line, areMarksHex)
       if (open === undefined) noteUnreadable(unreadable, index + 1, line)
       else services.push(open)

@@ -37,9 +37,10 @@ export function connSyncLine({
   expires
 }: ConnSyncFields): string {
   const endpoints = [client, virtual, destination].map(hexEndpoint).join(' ')
-  // Returns the name of a protocol, or `IP_51` for one without a name.
-  // Returns the name of a state, or `ERR!` for one without a name, as the kernel prints it.
-  return `${(NAMED.includes(protocol) ? protocol : `IP_${protocolNumber(protocol)}`).padEnd(3)} ${endpoints} ${(/^\d/.test(state) ? 'ERR!' : state).padEnd(11)} ${origin.padEnd(6)} ${String(expires).padStart(7)}\n`
+  // As the kernel prints a protocol or a state without a name.
+  const protocolText = NAMED.includes(protocol) ? protocol : `IP_${protocolNumber(protocol)}`
+  const stateText = /^\d/.test(state) ? 'ERR!' : state
+  return `${protocolText.padEnd(3)} ${endpoints} ${stateText.padEnd(11)} ${origin.padEnd(6)} ${String(expires).padStart(7)}\n`
 }
 
 function hexEndpoint({ address, port }: Endpoint): string {

@@ -127,8 +127,8 @@ const QLEN_MAX = 8192
 
 type Properties = Pick<SysctlDefinition, 'key' | 'default' | 'meaning'> & Partial<SysctlDefinition>
 
-// Returns `sync_qlen_max` for `syncQlenMax`.
 const integer = (properties: Properties): SysctlDefinition => ({
+  // The kernel's name: `sync_qlen_max` for `syncQlenMax`.
   name: properties.key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
   form: 'integer',
   least: INT_MIN,

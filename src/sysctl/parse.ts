@@ -75,7 +75,7 @@ export function readSysctls(text: string, base: Sysctls = sysctlDefaults, limits
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (/^\s*(?:[#;]|$)/.test(line)) continue
     const [, lenient = '', name = '', value] = /^\s*(-?)\s*([^=\s]*)\s*(?:=(.*))?$/.exec(line) ?? []
-    // Returns whether a variable belongs to another part of the kernel: `net.core.rmem_max`.
+    // A variable of another part of the kernel: `net.core.rmem_max`.
     if (/[./]/.test(shortName(name))) continue
     try {
       if (name === '' || value === undefined)

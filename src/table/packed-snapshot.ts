@@ -192,16 +192,13 @@ export class PackedSnapshotLoader {
       if (next === 0) return false
       const left: Milliseconds = view.getUint32(at + 24, true) * 1000 - report.ageMs
       const known = left <= 0 ? 0 : table.findExact(rows, 0)
-      // Returns whether a record was received later than the table's connection of its key.
-      if (left <= 0) report.expired++
-      else if (
+      // A connection of the table stays unless the record was received later.
+      const stays =
         known !== 0 &&
-        !(
-          this.#replaces &&
-          now + left - (rows.words[ROW.TIMEOUT]! >>> 0) * 1000 > table.deadlineMs(known) - table.timeoutMs(known)
-        )
-      )
-        report.known++
+        (!this.#replaces ||
+          now + left - (rows.words[ROW.TIMEOUT]! >>> 0) * 1000 <= table.deadlineMs(known) - table.timeoutMs(known))
+      if (left <= 0) report.expired++
+      else if (stays) report.known++
       else {
         table.remove(known)
         const slot = table.add(rows, 0, now, left)

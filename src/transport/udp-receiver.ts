@@ -278,8 +278,7 @@ export function isMember(
     }
     return false
   }
-  // Each line has an index, an interface and a group of 32 hexadecimal digits.
-  // Returns the 32 digits of an IPv6 address without an embedded IPv4 one: `ff02::51`.
+  // Each line has an index, an interface and a group of 32 hexadecimal digits. Groups have no embedded IPv4 address: `ff02::51`.
   const [head = '', tail] = group.toLowerCase().split('::')
   const words = (text: string): string[] =>
     text

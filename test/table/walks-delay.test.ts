@@ -1,4 +1,4 @@
-// Walks of a table of 1,000,000 connections hold the event loop for at most 50 ms, measured in a process of its own.
+// Walks of a table of 1,000,000 connections hold the event loop for at most 50 ms, measured in a separate process.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'

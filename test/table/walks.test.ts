@@ -5,25 +5,12 @@ import t from 'tap'
 import { tableMessages } from '../../src/engine/full-table/bulk-messages.js'
 import { ConnectionTable } from '../../src/table/connection-table.js'
 import { packTable, PackedSnapshotLoader } from '../../src/table/packed-snapshot.js'
-import { createRows, ROW } from '../../src/wire/rows.js'
+import { filledTable } from '../fixtures/support/filled-table.js'
 
 const CONNECTIONS = 1_000_000
 const LIMIT_MS = 50
 
-const table = new ConnectionTable({ maxConnections: CONNECTIONS })
-const rows = createRows(1)
-for (const [word, value] of [
-  [ROW.FAMILY, 4],
-  [ROW.PROTOCOL, 6],
-  [ROW.STATE, 1],
-  [ROW.CLIENT_PORT, 4000],
-  [ROW.TIMEOUT, 900]
-] as const)
-  rows.words[word] = value
-for (let i = 0; i < CONNECTIONS; i++) {
-  rows.words[ROW.CLIENT] = i
-  table.add(rows, 0, 1000)
-}
+const table = filledTable(CONNECTIONS, 1000)
 const copy = new ConnectionTable({ maxConnections: CONNECTIONS })
 const loader = new PackedSnapshotLoader(copy, { now: 1000, wallClock: 1 }, crc32)
 let connections = 0

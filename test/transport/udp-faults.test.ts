@@ -173,7 +173,7 @@ t.test('peers: refusals are counted for each, and a message that none took is no
   t.strictSame(
     errors.map(({ message }) => /^sending to ([\d.:]+): EPERM/.exec(message)?.[1]),
     ['10.0.0.2:8848', '10.0.0.3:8848'],
-    'a repeated code is told once a peer'
+    'a repeated code is reported once for each peer'
   )
 
   send('', '')

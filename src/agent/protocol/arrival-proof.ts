@@ -83,7 +83,7 @@ export class ArrivalProof {
       else if ((piece.early | piece.late) !== 0) pieces.push(piece)
     }
     if (pieces.length > 0 || this.#connections >= connections) return pieces
-    // Returns, once, the messages whose checksum another message of the table has as well.
+    // Once, the messages whose checksum another message of the table has as well are requested.
     if (this.#hasRequestedTwins) return []
     this.#hasRequestedTwins = true
     const seen = new Set<number>()

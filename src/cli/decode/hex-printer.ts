@@ -90,9 +90,8 @@ export class HexPrinter implements Printer {
     const { payload, wireLength, problems, records } = message
     const output = this.#output
     output.reserve(MOST)
-    // Writes `# TIME  SENDER > GROUP, N bytes`.
-    let to = output.at
-    to = put(output.view, to, MESSAGE)
+    // `# TIME  SENDER > GROUP, N bytes`
+    let to = put(output.view, output.at, MESSAGE)
     to = message.ms === undefined ? put(output.view, to, NO_TIME) : message.putTime(output.view, to)
     to = put(output.view, to, GAP)
     to = message.isIpv6
@@ -111,7 +110,6 @@ export class HexPrinter implements Printer {
     const isWhole =
       records.isSound && records.count === payload[records.version === 1 ? HEADER_V1.COUNT : HEADER_V0.COUNT]
     if (isWhole) {
-      const output = this.#output
       output.reserve(MOST)
       output.at = putHeader(output.view, output.at, records)
       let end = records.at[0]!

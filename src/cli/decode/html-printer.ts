@@ -97,7 +97,6 @@ export class HtmlPrinter implements Printer {
   }
 
   end(): void {
-    // Reads uPlot from its package.
     const folder = dirname(createRequire(import.meta.url).resolve('uplot/package.json'))
     const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
     const [script, style, licence] = [read('dist/uPlot.iife.min.js'), read('dist/uPlot.min.css'), read('LICENSE')]

@@ -161,7 +161,7 @@ function putEngine(view: DataView, to: number, records: MessageRecords, record: 
   const dataAt = records.engineDataAt[record]!
   const name = nameAt === 0 ? '' : toText(bytes.subarray(nameAt, nameAt + records.engineNameLength[record]!))
   to = put(view, to, ENGINE)
-  // Writes text that may hold characters beyond ASCII.
+  // A name may hold characters beyond ASCII.
   to = name === 'sip' ? put(view, to, SIP) : to + Buffer.from(view.buffer).write(JSON.stringify(name), to)
   to = put(view, to, ENGINE_DATA)
   if (dataAt !== 0) to = hexBytes(view, to, bytes, dataAt, dataAt + records.engineDataLength[record]!)

@@ -86,7 +86,7 @@ export class Summary {
       this.#firstMs ??= ms
       const from = this.#lastMs ?? ms
       this.#lastMs = Math.max(from, ms)
-      if (!(ms - from < GAP_MS))
+      if (ms - from >= GAP_MS)
         this.#gaps = [...this.#gaps, { from, to: ms }]
           .sort((one, two) => two.to - two.from - (one.to - one.from))
           .slice(0, GAPS)

@@ -106,7 +106,6 @@ export class TablePrinter implements Printer {
     output.write(`${this.#messageLine(message)}\n`)
     this.#problemsAt(problems, -1, count)
     for (let record = 0; record < count; record++) {
-      // Writes a connection's line.
       let to = output.at
       const { bytes, view: source } = records
       const protocol = records.protocol(record)

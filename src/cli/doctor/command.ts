@@ -196,32 +196,6 @@ export function checklistJson(checks: readonly Check[]): string {
   return `${JSON.stringify({ problems: count('problem'), warnings: count('warning'), checks })}\n`
 }
 
-/** Judges of a live host. */
-const LIVE: readonly Judge[] = [
-  judgeInterface,
-  judgeGroup,
-  judgeFirewall,
-  judgeReversePath,
-  judgeSockets,
-  judgeBuffers,
-  judgeSenders,
-  judgePorts,
-  judgeDelivery,
-  judgeFragments,
-  judgeAccepted,
-  judgeRivals,
-  judgeMessages,
-  judgeAgents,
-  judgeIpvs,
-  judgeDaemons,
-  judgeSysctls,
-  judgeServices,
-  judgeTable,
-  judgeKeepalived,
-  judgeDaemon,
-  judgeClock
-]
-
 /** Judges of what a capture can show. */
 const CAPTURE: readonly Judge[] = [
   judgeSenders,
@@ -232,6 +206,25 @@ const CAPTURE: readonly Judge[] = [
   judgeRivals,
   judgeMessages,
   judgeAgents
+]
+
+/** Judges of a live host. */
+const LIVE: readonly Judge[] = [
+  judgeInterface,
+  judgeGroup,
+  judgeFirewall,
+  judgeReversePath,
+  judgeSockets,
+  judgeBuffers,
+  ...CAPTURE,
+  judgeIpvs,
+  judgeDaemons,
+  judgeSysctls,
+  judgeServices,
+  judgeTable,
+  judgeKeepalived,
+  judgeDaemon,
+  judgeClock
 ]
 
 /** Judges the facts of a live host. */

@@ -76,7 +76,7 @@ export async function execute(command: Command, io: Io): Promise<number> {
     mcastInterface === 'lo' ||
     (mcastInterface === undefined &&
       peer.every(({ address }: Peer): boolean => address.startsWith('127.') || address === '::1'))
-  if (!(source !== 'demo' || isLoopback || force === true)) {
+  if (source === 'demo' && !isLoopback && force !== true) {
     const place = mcastInterface ?? peer.map(({ address }) => address).join(', ')
     const message = `--source demo: expected --mcast-interface lo or a loopback --peer, got ${place}; --force sends anyway`
     throw new IpvsSyncError('ERR_USAGE', message, { field: 'source' })

@@ -146,7 +146,7 @@ export class SyncMaster extends ContainedEmitter<SyncMasterEvents> {
           this.#lost.messages += messages
           this.#lost.connections += connections
           const now = this.#clock.now()
-          if (!(now - this.#lossReportedAt < QUEUE_INTERVAL)) {
+          if (now - this.#lossReportedAt >= QUEUE_INTERVAL) {
             const { messages: lost, connections: inThem } = this.#lost
             const text = `the queue of channel ${channel} is full: dropped ${counted(lost, 'message')} with ${counted(inThem, 'connection')}; raise sync_qlen_max, or check what keeps the interface from sending`
             this.#notice('QUEUE_FULL', text)

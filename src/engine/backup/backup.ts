@@ -222,14 +222,15 @@ export class BackupEngine implements Engine<EngineEvent> {
   }
 
   #receive(bytes: Uint8Array, from: From, channel: number): void {
-    // Whether a datagram is a sound message of another syncid: kernels look at its size first.
-    const other =
-      this.syncid === 0 || bytes.length < HEADER_V0.LENGTH || bytes[HEADER_V0.SYNCID] === this.syncid
-        ? false
-        : ((bytes[HEADER_V0.SIZE]! << 8) | bytes[HEADER_V0.SIZE + 1]!) === bytes.length
-    const message = other ? this.#reader.readHeader(bytes) : this.#reader.read(bytes)
+    // Kernels look at the size of a message first, then at its syncid.
+    const isOther =
+      this.syncid !== 0 &&
+      bytes.length >= HEADER_V0.LENGTH &&
+      bytes[HEADER_V0.SYNCID] !== this.syncid &&
+      ((bytes[HEADER_V0.SIZE]! << 8) | bytes[HEADER_V0.SIZE + 1]!) === bytes.length
+    const message = isOther ? this.#reader.readHeader(bytes) : this.#reader.read(bytes)
     this.#tally.receive(channel & (MAX_CHANNELS - 1), message.version)
-    if (other) {
+    if (isOther) {
       this.#drop(DROP.OTHER_SYNCID)
       this.#ignore(this.#otherSyncid, message, bytes, from, channel)
     } else {

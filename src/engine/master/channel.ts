@@ -87,7 +87,7 @@ export class SendQueue {
     this.#items[this.#head++] = undefined
     if (this.#head === this.#items.length || this.#head >= 1024) {
       // Cutting the emptied front only now and then keeps a removal at constant cost on average.
-      if (!(this.#head < this.#items.length / 2)) {
+      if (this.#head >= this.#items.length / 2) {
         this.#items = this.#items.slice(this.#head)
         this.#head = 0
       }
@@ -237,7 +237,7 @@ export class Channel {
   nextTimeout(): TimestampMs {
     if (this.#held) return Infinity
     if (this.#queue.length > 0) return this.#awake ? 0 : this.#wakeAt
-    if (!(this.#open > 0)) return Infinity
+    if (this.#open === 0) return Infinity
     // The sender checks once a second, counted from when it fell asleep.
     const time = this.#openedAt + FLUSH_AGE
     const checks = Math.ceil((time - this.#sleptAt) / CHECK_PERIOD)

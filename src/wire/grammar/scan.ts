@@ -80,7 +80,7 @@ export function scanMessage(bytes: Uint8Array, options: DecodeOptions = {}): Sca
       // With reserved 0 the sender meant another version than 0.
       const isOtherVersion = header.count === 0 && length >= HEADER_V1
       const end = scanRecords(state, header.count, scanRecordsV0, isOtherVersion)
-      if (!(!isOtherVersion || isWrapped(end))) {
+      if (isOtherVersion && !isWrapped(end)) {
         const { version, spare } = MESSAGE_HEADER_V1.parse(bytes)
         if (version === 1) report(state, 'SPARE_NOT_ZERO', 6, `spare ${spare}`)
         else report(state, 'VERSION_UNKNOWN', 5, `expected 1, got ${version}`)
